@@ -1,0 +1,33 @@
+"""What every other package stands on: time, chance, and the road out of the event loop.
+
+Not for users: their road to time is the Runtime. Packages of mabeam import from here and never reach for ``time``,
+``random`` or ``threading`` themselves, so that virtual time and seeded runs see all of it.
+"""
+
+from mabeam._base._clock import now, stopwatch_of, wall_time
+from mabeam._base._outside import OwnedThread, leaving, outside, returned, start_thread
+from mabeam._base._random import Random, seeded_random, system_random
+from mabeam._base._stacks import Position, await_chain, creation_stack
+from mabeam._base._threads import BoundedThreads, ThreadsStatistics
+from mabeam._base._unowned import child_processes, open_sockets
+
+__all__ = (
+    "BoundedThreads",
+    "OwnedThread",
+    "Position",
+    "Random",
+    "ThreadsStatistics",
+    "await_chain",
+    "child_processes",
+    "creation_stack",
+    "leaving",
+    "now",
+    "open_sockets",
+    "outside",
+    "returned",
+    "seeded_random",
+    "start_thread",
+    "stopwatch_of",
+    "system_random",
+    "wall_time",
+)

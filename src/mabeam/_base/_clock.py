@@ -1,0 +1,63 @@
+"""The only road to time.
+
+Three questions, three functions: *when is it* for timers and deadlines (:func:`now`), *how long did it take* for
+measurements (:func:`stopwatch_of`), *what date is it* for people who read a label (:func:`wall_time`).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable
+
+__all__ = ("now", "stopwatch_of", "wall_time")
+
+
+def now(loop: AbstractEventLoop) -> float:
+    """Return the loop's time, the one that its timers are set by.
+
+    Guarantees:
+        Never goes backwards. Virtual on a virtual loop.
+
+    Args:
+        loop: the event loop whose time it is.
+
+    Returns:
+        Seconds since an arbitrary start; only differences mean something.
+    """
+    return loop.time()
+
+
+def wall_time() -> float:
+    """Return the date, to be written into labels and reports.
+
+    Guarantees:
+        None: it may jump either way, and it is the real one on a virtual loop too. Never compute a wait from it.
+
+    Returns:
+        Seconds since 1970 (UTC).
+    """
+    return time.time()
+
+
+def stopwatch_of(loop: AbstractEventLoop) -> Callable[[], float]:
+    """Return the function to read before and after something, to tell how long it took.
+
+    The loop's own time will not do on every loop: uvloop reads the clock once per iteration, so everything that happens
+    within one would take 0 seconds. A loop with virtual time brings its own ``virtual_stopwatch``, so that measured
+    durations are the virtual ones, and the same in each run.
+
+    Guarantees:
+        Never goes backwards. May be read from any thread.
+
+    Args:
+        loop: the event loop on which the measured thing happens.
+
+    Returns:
+        A function giving seconds since an arbitrary start.
+    """
+    virtual: Callable[[], float] | None = getattr(loop, "virtual_stopwatch", None)
+    return time.perf_counter if virtual is None else virtual

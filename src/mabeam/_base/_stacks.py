@@ -1,0 +1,81 @@
+"""Where a suspended coroutine waits, and where something was created: positions without holding frames alive."""
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ("Position", "await_chain", "creation_stack")
+
+
+class Position(NamedTuple):
+    """A place in the code."""
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} in {self.function}"
+
+
+def await_chain(awaitable: object) -> tuple[Position, ...]:
+    """Follow what a suspended coroutine waits for, from its outermost frame inwards.
+
+    ``asyncio.Task.get_stack`` gives the outermost frame only, and that is rarely the one that explains the wait.
+
+    Guarantees:
+        Only looks: nothing is stepped. Ends where Python offers no way on: at a future, an asynchronous generator's
+        ``__anext__``, or an object written in C. Empty when the coroutine has not started, runs, or has ended.
+
+    Args:
+        awaitable: a coroutine, a generator, or anything else (which has no positions).
+
+    Returns:
+        The positions, outermost first, innermost last.
+    """
+    return tuple(_suspended(awaitable))
+
+
+def _suspended(awaitable: object) -> Iterator[Position]:
+    current: object = awaitable
+    while current is not None:
+        frame: types.FrameType | None
+        following: object
+        if isinstance(current, types.CoroutineType):
+            frame, following = current.cr_frame, current.cr_await
+        elif isinstance(current, types.GeneratorType):
+            frame, following = current.gi_frame, current.gi_yieldfrom
+        elif isinstance(current, types.AsyncGeneratorType):
+            frame, following = current.ag_frame, current.ag_await
+        else:
+            return
+        if frame is None:
+            return
+        yield Position(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname)
+        current = following
+
+
+def creation_stack(*, skip: int = 0, limit: int = 8) -> tuple[Position, ...]:
+    """Note where the caller stands, so that what it creates can later be traced to it.
+
+    Args:
+        skip: callers to leave out, counted from the one who asks.
+        limit: most positions to keep.
+
+    Returns:
+        The positions, innermost first. No frame is kept alive.
+    """
+    frame: types.FrameType | None = sys._getframe(1)
+    positions: list[Position] = []
+    while frame is not None and len(positions) < limit:
+        if skip > 0:
+            skip -= 1
+        else:
+            positions.append(Position(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname))
+        frame = frame.f_back
+    return tuple(positions)

@@ -1,0 +1,251 @@
+"""The exception tree: one root, then split by who has to act.
+
+* :class:`UsageError`: the program is wrong; change the code.
+* :class:`RejectedError`: nothing was run; come back later.
+* :class:`ProcessDied` (and its :class:`NoSuchProcess`): the other process ended.
+* :class:`HandlerFailed`, :class:`CallTimeout`, :class:`CallCycle`, :class:`DeadlineExceeded`: a call went wrong.
+* :class:`StartFailed`, :class:`StartIgnored`, :class:`ChildError`: a process did not start, or a supervisor refused.
+* :class:`DurabilityError`: a change could not be made durable.
+* :class:`InternalError`: a fault of mabeam itself.
+
+Each error carries its data as attributes and survives ``pickle``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mabeam.kernel import ExitReason, Pid
+
+__all__ = (
+    "CallCycle",
+    "CallTimeout",
+    "ChildError",
+    "DeadlineExceeded",
+    "DurabilityError",
+    "HandlerFailed",
+    "InternalError",
+    "MabeamError",
+    "NoSuchProcess",
+    "Operation",
+    "ProcessDied",
+    "RejectedError",
+    "StartFailed",
+    "StartIgnored",
+    "UsageError",
+)
+
+Operation = Literal["call", "stop", "await", "link", "send", "stream", "start", "main"]
+"""What was being done when a process turned out to be dead."""
+
+
+def _rebuild(cls: type[MabeamError], args: tuple[object, ...], state: dict[str, Any]) -> MabeamError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class MabeamError(Exception):
+    """The root of every error that mabeam raises."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by attributes, so that constructors with keywords need no help of their own."""
+        return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+
+class UsageError(MabeamError, ValueError, TypeError):
+    """The program asked for something that cannot be right; nothing was done.
+
+    Attributes:
+        problems: every problem that was found, one sentence each.
+    """
+
+    def __init__(self, message: str, *, problems: Iterable[str] = ()) -> None:
+        """Keep the message, and the single problems it was made from."""
+        super().__init__(message)
+        self.problems: tuple[str, ...] = tuple(problems) or (message,)
+
+
+class RejectedError(MabeamError):
+    """The operation was not run at all: a limit was reached.
+
+    Attributes:
+        retry_after: seconds after which it may be admitted; ``None`` when that cannot be known.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        """Keep the message and when to come back."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ProcessDied(MabeamError):
+    """The process that an operation needed ended before the operation was done.
+
+    Attributes:
+        pid: the process, or ``None`` when a name led to no process.
+        reason: its exit reason.
+        operation: what was tried: call, stop, await, link, ...
+        process: how the process is called, for messages.
+    """
+
+    def __init__(
+        self,
+        process: str,
+        reason: ExitReason,
+        *,
+        operation: Operation,
+        pid: Pid | None = None,
+        hint: str = "",
+    ) -> None:
+        """Describe the end of ``process`` during ``operation``."""
+        super().__init__(
+            f"{operation}: process {process} ended with {reason!r} before it was done{': ' if hint else '.'}{hint}"
+        )
+        self.process = process
+        self.pid = pid
+        self.reason = reason
+        self.operation: Operation = operation
+
+
+class NoSuchProcess(ProcessDied):
+    """The process was not there when the operation began: nothing was done."""
+
+    def __init__(
+        self,
+        process: str,
+        reason: ExitReason,
+        *,
+        operation: Operation,
+        pid: Pid | None = None,
+        hint: str = "",
+    ) -> None:
+        """Describe a process that is not there."""
+        super().__init__(process, reason, operation=operation, pid=pid)
+        fix = (
+            hint
+            or "It has ended, or was never started; start it first, or address it by a name that survives restarts."
+        )
+        self.args = (f"{operation}: expected a living process, but {process} is not one. {fix}",)
+
+
+class HandlerFailed(MabeamError):
+    """A concurrent handler or a stream raised; its server lives on. The cause is chained.
+
+    Attributes:
+        handler: ``Class.method``.
+    """
+
+    def __init__(self, handler: str, error: BaseException) -> None:
+        """Name the handler and what it raised."""
+        super().__init__(
+            f"{handler} raised {error!r}; its server goes on. Declare it with raises=(...) if it is an answer."
+        )
+        self.handler = handler
+
+
+class CallTimeout(MabeamError, TimeoutError):
+    """No reply came in time. The handler may still run; its late reply is dropped.
+
+    Attributes:
+        process: how the callee is called.
+        handler: ``Class.method``, or what was waited for.
+        timeout: seconds that were waited.
+    """
+
+    def __init__(self, process: str, handler: str, timeout: float) -> None:
+        """Name the callee, the handler and the seconds waited."""
+        super().__init__(
+            f"{process} did not answer {handler} within {timeout:g} s. It may be busy, waiting for somebody else, or "
+            f"its handler takes longer: pass ref.options(timeout=...) if that is expected."
+        )
+        self.process = process
+        self.handler = handler
+        self.timeout = timeout
+
+
+class CallCycle(MabeamError):
+    """A call that could never be answered: each callee waits for the next, and the last for the first.
+
+    Attributes:
+        path: the processes in the order of waiting, the first one repeated at the end.
+    """
+
+    def __init__(self, path: Iterable[str]) -> None:
+        """Keep the whole path."""
+        self.path: tuple[str, ...] = tuple(path)
+        super().__init__(
+            f"the call would wait for itself: {' -> '.join(self.path)}. "
+            f"Call the method directly, cast, or take the caller with reply_later."
+        )
+
+
+class DeadlineExceeded(MabeamError, TimeoutError):
+    """The deadline that came with the message being handled has passed, so nothing new is begun for it."""
+
+
+class StartFailed(MabeamError):
+    """A process ended before it was up. The cause is chained when it is an exception.
+
+    Attributes:
+        reason: the exit reason of the failed start.
+        process: how the process was to be called.
+    """
+
+    def __init__(self, process: str, reason: ExitReason) -> None:
+        """Name the process and why it did not start."""
+        super().__init__(f"{process} did not start: {reason!r}.")
+        self.process = process
+        self.reason = reason
+
+
+class StartIgnored(MabeamError):
+    """The process chose not to run: its ``init`` raised ``Ignore``. There is no process, and that is no failure.
+
+    Attributes:
+        process: how the process was to be called.
+    """
+
+    def __init__(self, process: str) -> None:
+        """Name the process."""
+        super().__init__(f"{process} is not running: its init raised Ignore.")
+        self.process = process
+
+
+class ChildError(MabeamError):
+    """A supervisor refused an operation on a child because of the child's state.
+
+    Attributes:
+        code: ``not_found``, ``running``, ``restarting``, ``already_present`` or ``already_started``.
+        child: the id of the child.
+        pid: the running child, for ``already_started``.
+    """
+
+    Code = Literal["not_found", "running", "restarting", "already_present", "already_started"]
+
+    _MEANING: dict[str, str] = {  # noqa: RUF012  (read only)
+        "not_found": "there is no child with this id; which_children lists those there are",
+        "running": "it runs; terminate_child it first",
+        "restarting": "it is being restarted; terminate_child ends that",
+        "already_present": "its spec is there, stopped; use restart_child or delete_child",
+        "already_started": "it is there and runs",
+    }
+
+    def __init__(self, code: Code, child: str, *, pid: Pid | None = None) -> None:
+        """Name the child and what is the matter with it."""
+        super().__init__(f"child {child!r}: {code}: {self._MEANING[code]}.")
+        self.code = code
+        self.child = child
+        self.pid = pid
+
+
+class DurabilityError(MabeamError):
+    """A change could not be made durable; it did not happen."""
+
+
+class InternalError(MabeamError):
+    """A fault of mabeam itself. Please report it with the traceback."""

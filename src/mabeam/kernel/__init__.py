@@ -1,0 +1,160 @@
+"""Processes: mailboxes, links, monitors, exit signals, names, timers, and the Runtime that owns them all.
+
+Most programs need the names at the top of ``__all__`` and take them from ``mabeam``. Those below the line are for code
+that brings a behaviour of its own, as ``mabeam.otp`` does.
+"""
+
+from mabeam.kernel._activation import Activation, activate, activate_trusted, here
+from mabeam.kernel._behaviour import Behaviour, Step
+from mabeam.kernel._calls import Caller, died, wait_for_reply
+from mabeam.kernel._current import (
+    Addressable,
+    Target,
+    current_kernel,
+    current_process,
+    find,
+    find_or_raise,
+    is_on_loop,
+    name_target,
+)
+from mabeam.kernel._dead_letters import DeadLetter, DeadLetters
+from mabeam.kernel._ending import crash_reason, end, stop
+from mabeam.kernel._ending import kill as kill_process
+from mabeam.kernel._in_thread import in_thread, run_blocking
+from mabeam.kernel._kernel import Kernel
+from mabeam.kernel._links import add_link, are_linked, remove_link
+from mabeam.kernel._mailbox import remove_matching, take_matching
+from mabeam.kernel._messages import Down, ExitSignal, Ignore, MonitorRef, Stop
+from mabeam.kernel._names import Name, Registration, ViaName
+from mabeam.kernel._pid import Pid
+from mabeam.kernel._plain import Body, PlainBehaviour, label_of
+from mabeam.kernel._portal import Portal, open_portal, portal
+from mabeam.kernel._process import BUSY, DEAD, EXITING, STARTING, Process
+from mabeam.kernel._reasons import (
+    AlreadyStarted,
+    Crashed,
+    Exited,
+    ExitReason,
+    Killed,
+    NoProcess,
+    Normal,
+    Shutdown,
+    is_abnormal,
+)
+from mabeam.kernel._run import run, wait_stopped
+from mabeam.kernel._runtime import Runtime, RuntimeStatistics
+from mabeam.kernel._scheduler import Chooser
+from mabeam.kernel._signals import (
+    Match,
+    check_function,
+    demonitor,
+    kill,
+    link,
+    monitor,
+    receive,
+    register,
+    self_pid,
+    send,
+    send_after,
+    send_exit,
+    spawn,
+    spawn_link,
+    spawn_monitor,
+    trap_exit,
+    unlink,
+    unregister,
+    whereis,
+)
+from mabeam.kernel._start import Start
+from mabeam.kernel._timers import TimerRef, start_timer
+
+__all__ = (
+    "AlreadyStarted",
+    "Caller",
+    "Chooser",
+    "Crashed",
+    "DeadLetter",
+    "DeadLetters",
+    "Down",
+    "ExitReason",
+    "ExitSignal",
+    "Exited",
+    "Ignore",
+    "Killed",
+    "Match",
+    "MonitorRef",
+    "Name",
+    "NoProcess",
+    "Normal",
+    "Pid",
+    "Portal",
+    "Runtime",
+    "RuntimeStatistics",
+    "Shutdown",
+    "Stop",
+    "Target",
+    "TimerRef",
+    "ViaName",
+    "demonitor",
+    "in_thread",
+    "is_abnormal",
+    "kill",
+    "link",
+    "monitor",
+    "open_portal",
+    "portal",
+    "receive",
+    "register",
+    "run",
+    "self_pid",
+    "send",
+    "send_after",
+    "send_exit",
+    "spawn",
+    "spawn_link",
+    "spawn_monitor",
+    "trap_exit",
+    "unlink",
+    "unregister",
+    "wait_stopped",
+    "whereis",
+    # ---- for behaviours
+    "BUSY",
+    "DEAD",
+    "EXITING",
+    "STARTING",
+    "Activation",
+    "Addressable",
+    "Behaviour",
+    "Body",
+    "Kernel",
+    "PlainBehaviour",
+    "Process",
+    "Registration",
+    "Start",
+    "Step",
+    "activate",
+    "activate_trusted",
+    "add_link",
+    "are_linked",
+    "check_function",
+    "crash_reason",
+    "current_kernel",
+    "current_process",
+    "died",
+    "end",
+    "find",
+    "find_or_raise",
+    "here",
+    "is_on_loop",
+    "kill_process",
+    "label_of",
+    "name_target",
+    "remove_link",
+    "remove_matching",
+    "run_blocking",
+    "start_timer",
+    "stop",
+    "take_matching",
+    "wait_for_reply",
+)

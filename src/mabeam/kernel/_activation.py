@@ -1,0 +1,332 @@
+"""Running coroutines for a process: inside real asyncio tasks, but stepped by a driver of ours.
+
+Every asyncio library works in a handler because a real ``asyncio.Task`` surrounds it. The driver sits between the
+task and the user's coroutine, and gives the kernel what a task cannot: a coroutine that swallows its cancellation can
+be left behind for good (*frozen*), and a task that a library creates belongs to the process that ran the library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import ctypes
+import logging
+import types
+from collections.abc import Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any, Final
+
+from mabeam._base import Position, await_chain
+
+if TYPE_CHECKING:
+    from mabeam.kernel._process import Process
+
+logger = logging.getLogger("mabeam")
+
+__all__ = ("Activation", "activate", "activate_trusted", "freeze_or_finish", "here", "owned_task_factory")
+
+Done = Callable[["Activation", object, BaseException | None], None]
+"""Called once when an activation is over: with its value, or with what it raised."""
+
+here: contextvars.ContextVar[Process | Activation] = contextvars.ContextVar("mabeam.here")
+"""Which process the running code belongs to."""
+
+
+class Activation:
+    """One coroutine that runs for a process: a handler, the body of a plain process, a task that a library created.
+
+    Attributes:
+        process: the process it runs for.
+        message: the message it works on, if any.
+        waits_on: the future that it waits for at the moment.
+        over: it was ended from outside and must never be stepped again.
+        frozen: it was left behind because it did not end when it was cancelled.
+    """
+
+    __slots__ = (
+        "context",
+        "coroutine",
+        "done",
+        "frozen",
+        "in_thread",
+        "message",
+        "over",
+        "process",
+        "started",
+        "task",
+        "waits_on",
+    )
+
+    def __init__(
+        self, process: Process, coroutine: Coroutine[Any, Any, object] | None, message: Any, done: Done
+    ) -> None:
+        """Made by ``activate`` and its neighbours only."""
+        self.process = process
+        self.coroutine = coroutine
+        self.message = message
+        self.done = done
+        self.task: asyncio.Task[Any] | None = None
+        self.context: contextvars.Context | None = None
+        self.waits_on: Any = None
+        self.started = False
+        self.over = False
+        self.frozen = False
+        self.in_thread = False
+
+    def cancel(self) -> None:
+        """Ask it to end, the way asyncio does: ``CancelledError`` is thrown in where it waits."""
+        if not self.started and self.coroutine is not None:
+            # It never ran, so there is nothing to throw into; and asyncio would tell nobody that it is over.
+            self.coroutine.close()
+            self.tell(None, asyncio.CancelledError())
+            self.over = True
+        if self.task is not None:
+            self.task.cancel()
+
+    def tell(self, value: object, error: BaseException | None) -> None:
+        """Report the outcome, once; then the process goes on with its next message, or with its end."""
+        if self.coroutine is None or self.over:
+            return
+        self.coroutine = None
+        process = self.process
+        if process.activations is not None:
+            process.activations.pop(self, None)
+        self.done(self, value, error)
+        process.kernel.activation_over(self)
+
+    def task_ended(self, task: asyncio.Task[Any]) -> None:
+        """Report an end that the driver did not see: the task was cancelled before its first step."""
+        coroutine = self.coroutine
+        if coroutine is not None and not self.started:
+            coroutine.close()
+        self.tell(None, asyncio.CancelledError())
+        self.task = None
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, SystemExit | KeyboardInterrupt):
+            # The driver lets nothing of the user's out, so this is a fault in what was told of the outcome: ours.
+            logger.critical("mabeam: internal error; please report it", exc_info=error)
+
+    def owned_task_ended(self, _task: asyncio.Task[Any]) -> None:
+        """Report the end of a library's task; its outcome is the library's business."""
+        coroutine = self.coroutine
+        if coroutine is not None and not self.started:
+            coroutine.close()
+        self.tell(None, None)
+
+    def stack(self) -> tuple[Position, ...]:
+        """Where it waits, innermost frame last."""
+        return await_chain(self.coroutine) if self.coroutine is not None else ()
+
+
+@types.coroutine
+def _steps(
+    activation: Activation, coroutine: Any, waits_on: Any, *, resumed: bool
+) -> Generator[Any, Any, Any]:
+    """Step ``coroutine`` for the task that steps this generator, until it ends or is taken away.
+
+    ``resumed`` says that the coroutine has had its first step already and waits for ``waits_on``.
+    """
+    error: BaseException | None = None
+    while True:
+        if resumed:
+            resumed = False
+        else:
+            activation.started = True
+            try:
+                waits_on = coroutine.send(None) if error is None else coroutine.throw(error)
+            except StopIteration as end:
+                return end.value
+            finally:
+                error = None
+        activation.waits_on = waits_on
+        try:
+            yield waits_on
+        except BaseException as thrown:  # noqa: BLE001  (whatever is thrown in belongs to the coroutine)
+            error = thrown
+        activation.waits_on = None
+        if activation.over:
+            raise asyncio.CancelledError
+
+
+async def _drive(activation: Activation, coroutine: Any, waits_on: Any, *, resumed: bool) -> None:
+    """Run an activation to its end and tell its process. Nothing is raised here but what must stop the loop."""
+    try:
+        value = await _steps(activation, coroutine, waits_on, resumed=resumed)
+    except BaseException as error:
+        activation.tell(None, error)
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            raise
+    else:
+        activation.tell(value, None)
+
+
+def _adopt(activation: Activation) -> contextvars.Context:
+    context = activation.process.context.copy()
+    context.run(here.set, activation)
+    activation.context = context
+    return context
+
+
+def activate(
+    process: Process,
+    coroutine: Coroutine[Any, Any, object],
+    message: Any,
+    done: Done,
+    *,
+    serial: bool = False,
+) -> Activation:
+    """Run a coroutine of user code for ``process`` in a task of its own, from the next turn of the loop on.
+
+    Guarantees:
+        ``done`` is called exactly once, unless the activation is ended by ``freeze_or_finish``. The context is a fresh
+        copy of the process's. While a ``serial`` one runs the process takes no other message.
+    """
+    activation = Activation(process, coroutine, message, done)
+    _adopt(activation)
+    _enlist(activation, serial=serial)
+    _run_in_task(activation, coroutine, None, resumed=False)
+    return activation
+
+
+def _enlist(activation: Activation, *, serial: bool) -> None:
+    process = activation.process
+    if process.activations is None:
+        process.activations = {}
+    process.activations[activation] = None
+    if serial:
+        process.serial = activation
+
+
+def _run_in_task(activation: Activation, coroutine: Any, waits_on: Any, *, resumed: bool) -> None:
+    driver: Any = _drive(activation, coroutine, waits_on, resumed=resumed)
+    driver.__qualname__ = name = getattr(coroutine, "__qualname__", activation.process.label)
+    task = asyncio.Task(driver, loop=activation.process.kernel.loop, name=name, context=activation.context)
+    activation.task = task
+    task.add_done_callback(activation.task_ended)
+
+
+def activate_trusted(
+    process: Process, coroutine: Coroutine[Any, Any, object], message: Any, done: Done
+) -> Activation:
+    """Run a coroutine of our own: at once as far as it goes without waiting, then in a task.
+
+    The first step has no current task, so nothing that asks for one (timeouts, task groups, user code) may be in it.
+    """
+    activation = Activation(process, coroutine, message, done)
+    context = _adopt(activation)
+    _enlist(activation, serial=True)
+    activation.started = True
+    try:
+        waits_on = context.run(coroutine.send, None)
+    except StopIteration as end:
+        activation.tell(end.value, None)
+    except BaseException as error:
+        activation.tell(None, error)
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            raise
+    else:
+        activation.waits_on = waits_on
+        _run_in_task(activation, coroutine, waits_on, resumed=True)
+    return activation
+
+
+def freeze_or_finish(activation: Activation, *, throw: bool = True) -> None:
+    """End an activation now: throw ``CancelledError`` in once; if it waits again after that, it is frozen.
+
+    Called from the scheduler, when no code of the process is on the stack. A frozen coroutine is never stepped again,
+    not even by the garbage collector, which would close it. Without ``throw`` it is just left behind.
+    """
+    coroutine: Any = activation.coroutine
+    activation.over = True
+    task = activation.task
+    if coroutine is not None and not activation.started:
+        coroutine.close()
+    elif coroutine is not None and not throw:
+        _keep_for_ever(coroutine)
+    elif coroutine is not None and activation.context is not None:
+        if activation.waits_on is not None and hasattr(activation.waits_on, "cancel"):
+            activation.waits_on.cancel()
+        try:
+            _as_current_task(task, activation.context, coroutine.throw, asyncio.CancelledError())
+        except BaseException:  # noqa: BLE001  (StopIteration or what its clean-up raised: it is over either way)
+            pass
+        else:
+            activation.frozen = True
+            _keep_for_ever(coroutine)
+    if task is not None:
+        task.cancel()
+
+
+def _keep_for_ever(coroutine: object) -> None:
+    """Take a reference that is never given back: collecting it would throw GeneratorExit in, which is a step."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(coroutine))
+
+
+def _as_current_task(
+    task: asyncio.Task[Any] | None,
+    context: contextvars.Context,
+    function: Callable[..., object],
+    *args: object,
+) -> object:
+    """Call with ``task`` as the current one: clean-up code may ask for it (``asyncio.timeout`` does)."""
+    if task is None:
+        return context.run(function, *args)
+    loop = task.get_loop()
+    asyncio.tasks._enter_task(loop, task)
+    try:
+        return context.run(function, *args)
+    finally:
+        asyncio.tasks._leave_task(loop, task)
+
+
+_MAKE_TASK: Final = asyncio.Task
+
+
+def owned_task_factory(previous: Callable[..., Any] | None) -> Callable[..., Any]:
+    """A task factory that gives each task created by code of a process to that process.
+
+    Tasks created outside every process go to ``previous``, or become plain tasks.
+    """
+
+    def make(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> Any:
+        owner = here.get(None)
+        if owner is None or owner.process.parent is None or owner.process.kernel.loop is not loop:
+            return (
+                previous(loop, coro, **options)
+                if previous is not None
+                else _MAKE_TASK(coro, loop=loop, **options)
+            )
+        process = owner.process
+        activation = Activation(process, coro, None, _task_over)
+        context = options.pop("context", None) or contextvars.copy_context()
+        if context.get(here) is not None:
+            context = context.copy()
+            context.run(here.set, activation)
+        activation.context = context
+        driver: Any = _drive_owned(activation, coro)
+        driver.__qualname__ = getattr(coro, "__qualname__", "task")
+        options.pop("eager_start", None)  # the driver must know its task before the first step
+        make_task = previous if previous is not None else _make_plain
+        task = make_task(loop, driver, context=context, **options)
+        activation.task = task
+        if process.tasks is None:
+            process.tasks = {}
+        process.tasks[activation] = None
+        task.add_done_callback(activation.owned_task_ended)
+        return task
+
+    return make
+
+
+def _make_plain(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
+    return _MAKE_TASK(coro, loop=loop, **options)
+
+
+async def _drive_owned(activation: Activation, coroutine: Any) -> Any:
+    """Run a library's coroutine: its result belongs to its task, its end to the process."""
+    return await _steps(activation, coroutine, None, resumed=False)
+
+
+def _task_over(activation: Activation, _value: object, _error: BaseException | None) -> None:
+    tasks = activation.process.tasks
+    if tasks is not None:
+        tasks.pop(activation, None)

@@ -1,0 +1,118 @@
+"""A caller waiting for its reply."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from mabeam.errors import CallTimeout, ProcessDied
+from mabeam.kernel._reasons import Crashed
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Generator
+
+    from mabeam.errors import Operation
+    from mabeam.kernel._process import Process
+    from mabeam.kernel._reasons import ExitReason
+
+__all__ = ("Caller", "died", "wait_for_reply")
+
+T = TypeVar("T")
+
+
+class Caller(Generic[T]):
+    """Somebody who waits for the answer to one call.
+
+    A handler gets its own with ``return reply_later(keep)`` and answers whenever it likes, from any handler of the
+    server. A caller is answered once; further answers, and answers to one who has stopped waiting, are dropped.
+    """
+
+    __slots__ = ("_callee", "future", "what")
+
+    def __init__(self, callee: Process, future: asyncio.Future[T], what: str) -> None:
+        """Made by ``call`` only."""
+        self._callee = callee
+        self.future = future
+        self.what = what
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the caller still waits."""
+        return not self.future.done()
+
+    def reply(self, value: T) -> None:
+        """Answer with a value."""
+        self._forget()
+        if not self.future.done():
+            self.future.set_result(value)
+
+    def fail(self, error: Exception) -> None:
+        """Answer with an exception, raised by the caller's ``call``."""
+        self._forget()
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def hold(self) -> None:
+        """Remember the caller with its callee, so that it hears of the callee's death."""
+        if self._callee.callers is None:
+            self._callee.callers = {}
+        self._callee.callers[self] = None
+
+    def callee_died(self, reason: ExitReason) -> None:
+        """The callee ended without an answer."""
+        if not self.future.done():
+            self.future.set_exception(died(self._callee, reason, "call"))
+
+    def _forget(self) -> None:
+        if self._callee.callers is not None:
+            self._callee.callers.pop(self, None)
+
+    def __repr__(self) -> str:
+        """Show what is waited for."""
+        return f"<caller of {self.what}{'' if self.is_waiting else ', not waiting'}>"
+
+
+class Turn:
+    """Awaited, it lets the event loop have its turn."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[None, None, None]:
+        """Yield once."""
+        yield
+
+
+def died(process: Process, reason: ExitReason, operation: Operation) -> ProcessDied:
+    """The error for whoever needed ``process``, with the exception that crashed it chained."""
+    error = ProcessDied(process.describe(), reason, operation=operation, pid=process.pid)
+    if isinstance(reason, Crashed):
+        error.__cause__ = reason.exception
+    return error
+
+
+async def wait_for_reply(process: Process, future: asyncio.Future[T], what: str, timeout: float | None) -> T:
+    """Wait for the answer of ``process``.
+
+    Guarantees:
+        A cancelled waiter stops waiting at once and the answer, if it comes, is dropped.
+
+    Raises:
+        CallTimeout: ``timeout`` seconds went by.
+    """
+    if future.done():
+        # Answered within the caller's own turn. Through the mailbox the others would have had theirs by now: a supervisor
+        # that restarts the callee, say. So they have it here, too.
+        await Turn()
+    if timeout is None or future.done():
+        return await future
+    timer = process.kernel.loop.call_later(timeout, _expire, process, future, what, timeout)
+    try:
+        return await future
+    finally:
+        timer.cancel()
+
+
+def _expire(process: Process, future: asyncio.Future[Any], what: str, timeout: float) -> None:
+    if not future.done():
+        process.kernel.note_call_timeout(process, what, timeout)
+        future.set_exception(CallTimeout(process.describe(), what, timeout))

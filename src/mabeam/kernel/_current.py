@@ -1,0 +1,105 @@
+"""Which process the running code belongs to, and how a target is found from there."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+from mabeam.errors import NoSuchProcess, UsageError
+from mabeam.kernel._activation import here
+from mabeam.kernel._pid import Pid
+from mabeam.kernel._reasons import NO_PROCESS
+
+if TYPE_CHECKING:
+    from mabeam.errors import Operation
+    from mabeam.kernel._kernel import Kernel
+    from mabeam.kernel._names import Name
+    from mabeam.kernel._process import Process
+
+__all__ = (
+    "Addressable",
+    "Target",
+    "current_kernel",
+    "current_process",
+    "find",
+    "find_or_raise",
+    "is_on_loop",
+    "name_target",
+)
+
+
+@runtime_checkable
+class Addressable(Protocol):
+    """Something that leads to a process: a ``Ref``, a task."""
+
+    def address(self) -> Pid | Name:
+        """The pid or the name that it leads to."""
+        ...
+
+
+Target: TypeAlias = "Pid | Name | Addressable"
+"""What signals and messages can be sent to."""
+
+
+def current_process() -> Process:
+    """The process that the calling code runs for.
+
+    Raises:
+        UsageError: it runs for none; or in a thread, where the kernel must not be touched.
+        NoSuchProcess: it is a thread that was left behind when its process ended.
+    """
+    owner = here.get(None)
+    if owner is None:
+        msg = (
+            "this needs a running process, and there is none here. Call it from a handler, from a function started with "
+            "spawn, inside 'async with Runtime():', or start the program with mabeam.run(main)."
+        )
+        raise UsageError(msg)
+    if owner.in_thread:
+        if owner.over:
+            raise NoSuchProcess(owner.process.describe(), NO_PROCESS, operation="call")
+        msg = (
+            f"this was called in a thread of {owner.process.describe()}; processes may be touched from their event loop "
+            "only. Use mabeam.portal() in threads: it calls, casts, sends and runs for you."
+        )
+        raise UsageError(msg)
+    return owner.process
+
+
+def current_kernel() -> Kernel:
+    """The inside of the Runtime that the calling code runs in; threads of its processes included."""
+    owner = here.get(None)
+    return owner.process.kernel if owner is not None else current_process().kernel
+
+
+def find(kernel: Kernel, target: Target) -> Process | None:
+    """The living or dead process that ``target`` leads to; ``None`` when a name leads nowhere."""
+    if isinstance(target, Pid):
+        return target._process
+    if isinstance(target, str):
+        return kernel.names.find(target)
+    if isinstance(target, Addressable):
+        return find(kernel, target.address())
+    return kernel.names.find(target)
+
+
+def find_or_raise(kernel: Kernel, target: Target, operation: Operation) -> Process:
+    """As :func:`find`; a process that is dead or not there raises ``NoSuchProcess``."""
+    process = find(kernel, target)
+    if process is None:
+        raise NoSuchProcess(name_target(target), NO_PROCESS, operation=operation)
+    if not process.is_alive:
+        raise NoSuchProcess(process.describe(), NO_PROCESS, operation=operation, pid=process.pid)
+    return process
+
+
+def name_target(target: Target) -> str:
+    """How a target is called in messages."""
+    if isinstance(target, Addressable):
+        return name_target(target.address())
+    return repr(target)
+
+
+def is_on_loop(kernel: Kernel) -> bool:
+    """Whether the calling code runs in the event loop of ``kernel``, not in some thread."""
+    return asyncio._get_running_loop() is kernel.loop

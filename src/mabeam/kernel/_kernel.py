@@ -1,0 +1,304 @@
+"""The inside of one Runtime: its table of processes, their starts, their signals and their deaths."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from mabeam.kernel._activation import here
+from mabeam.kernel._dead_letters import DeadLetters
+from mabeam.kernel._ending import advance, end
+from mabeam.kernel._links import add_link, linked, remove_link, verdict
+from mabeam.kernel._messages import Down, ExitSignal
+from mabeam.kernel._names import Names
+from mabeam.kernel._process import BUSY, DEAD, STARTING, Process
+from mabeam.kernel._reasons import NORMAL, AlreadyStarted, Crashed, Exited
+from mabeam.kernel._reports import crash_report, forget_tracebacks
+from mabeam.kernel._scheduler import Scheduler
+from mabeam.kernel._start import Start
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+    from contextvars import Context
+
+    from mabeam._base import BoundedThreads, Position
+    from mabeam.kernel._activation import Activation
+    from mabeam.kernel._behaviour import Behaviour
+    from mabeam.kernel._names import Name
+    from mabeam.kernel._reasons import ExitReason
+    from mabeam.kernel._scheduler import Chooser
+    from mabeam.telemetry import Bus
+
+__all__ = ("Kernel",)
+
+logger = logging.getLogger("mabeam")
+
+
+class Kernel:
+    """Everything that the processes of one Runtime share. Not for users: they have ``Runtime``.
+
+    Attributes:
+        table: the living processes by serial number, in the order of their start.
+        frozen: labels and stacks of coroutines that were left behind, the latest ones.
+    """
+
+    def __init__(
+        self,
+        runtime_id: str,
+        loop: asyncio.AbstractEventLoop,
+        stopwatch: Callable[[], float],
+        bus: Bus,
+        threads: BoundedThreads,
+        chooser: Chooser | None,
+    ) -> None:
+        """An empty table."""
+        self.id = runtime_id
+        self.loop = loop
+        self.bus = bus
+        self.threads = threads
+        self.scheduler = Scheduler(loop, stopwatch, chooser)
+        self.names = Names()
+        self.dead_letters = DeadLetters(bus)
+        self.table: dict[int, Process] = {}
+        self.frozen: deque[tuple[str, tuple[Position, ...]]] = deque(maxlen=1_000)
+        self.frozen_count = 0
+        self.on_root_signal: Callable[[Process, ExitReason], None] | None = None
+        """Takes the exit signals that reach the root: there is no program behind it that could."""
+        self.stop_waiters: dict[asyncio.Future[None], Process | None] = {}
+        self._stop_requested = False
+        self._next_serial = 0
+        self._dying: deque[Process] | None = None
+
+    # ------------------------------------------------------------------------------------------- starting
+
+    def create(self, behaviour: Behaviour, body: Any, parent: Process | None, context: Context) -> Process:
+        """A new process that does not run yet. Its context is a copy of ``context``."""
+        serial = self._next_serial
+        self._next_serial += 1
+        context = context.copy()
+        process = Process(self, serial, parent, behaviour, body, context)
+        context.run(here.set, process)
+        self.table[serial] = process
+        return process
+
+    def spawn(self, behaviour: Behaviour, body: Any, parent: Process, *, link: bool) -> Process:
+        """Start a process that nobody waits for; it runs from the run queue."""
+        process = self.create(behaviour, body, parent, parent.context)
+        if link:
+            add_link(parent, process)
+        self.scheduler.schedule(process)
+        return process
+
+    def start(
+        self, behaviour: Behaviour, body: Any, parent: Process, name: Name | None, *, link: bool = True
+    ) -> Start:
+        """Start a process and tell its starter how that went. It begins at once, in the turn of its starter."""
+        process = self.create(behaviour, body, parent, parent.context)
+        process.start = start = Start(process)
+        if name is not None:
+            holder = self.names.give(name, process)
+            if holder is not process:
+                end(process, Exited(AlreadyStarted(holder.pid)))
+                return start
+        if link:
+            add_link(parent, process)
+        if self.scheduler.choose("hand_off", 2):
+            self.scheduler.schedule(process)
+        else:
+            process.status = STARTING | BUSY
+            behaviour.start(process)
+        return start
+
+    def started(self, process: Process) -> None:
+        """The start has succeeded: the process takes messages from now on."""
+        process.status &= ~STARTING
+        if process.start is not None:
+            process.start.decide("up")
+            process.start = None
+        if self.bus.listening:
+            parent = process.parent.pid.serial if process.parent else None
+            self.bus.emit(
+                "process.started", {}, {"pid": process.pid.serial, "parent": parent, "label": process.label}
+            )
+
+    def ignore_start(self, process: Process) -> None:
+        """The process chose not to run."""
+        if process.start is not None:
+            process.start.decide("ignored")
+        end(process, NORMAL)
+
+    # ------------------------------------------------------------------------------------------- running
+
+    def activation_over(self, activation: Activation) -> None:
+        """An activation has ended and its outcome is dealt with."""
+        process = activation.process
+        if process.serial is activation:
+            self.scheduler.settle(process)
+        elif process.ending is not None:
+            advance(process)
+
+    def put_back(self, process: Process, message: Any) -> None:
+        """Return a message to the front of the mailbox it was taken from."""
+        if process.mailbox is None:
+            process.mailbox = deque((message,))
+        else:
+            process.mailbox.appendleft(message)
+        if process.status == 0:
+            self.scheduler.schedule(process)
+
+    def send(self, process: Process, message: Any) -> None:
+        """Put a user's message into a mailbox, or into the dead letters."""
+        if process.status & DEAD:
+            self.dead_letters.add(process.describe(), message, "dead")
+        elif process.mailbox is not None and len(process.mailbox) >= process.behaviour.mailbox_limit:
+            self.dead_letters.add(process.describe(), message, "full")
+        else:
+            self.scheduler.enqueue(process, message)
+
+    # ------------------------------------------------------------------------------------------- signals
+
+    def signal(self, receiver: Process, sender: Process, reason: ExitReason) -> None:
+        """Deliver an exit signal: it acts now."""
+        if receiver.status & DEAD:
+            return
+        what = verdict(reason, traps=receiver.trap_exit, from_itself=receiver is sender)
+        if what == "deliver" and receiver.parent is None and self.on_root_signal is not None:
+            self.on_root_signal(sender, reason)
+        elif what == "deliver":
+            self.scheduler.enqueue(receiver, ExitSignal(sender.pid, reason))
+        elif what == "end":
+            end(receiver, reason)
+
+    # ------------------------------------------------------------------------------------------- dying
+
+    def die(self, process: Process) -> None:
+        """The last step of an end. Deaths that it causes follow one after the other, not inside each other."""
+        if self._dying is not None:
+            self._dying.append(process)
+            return
+        self._dying = deque((process,))
+        try:
+            while self._dying:
+                self._die(self._dying.popleft())
+        finally:
+            self._dying = None
+
+    def _die(self, process: Process) -> None:
+        ending = process.ending
+        if process.status & DEAD or ending is None:
+            return
+        reason = ending.reason
+        failed_start = bool(process.status & STARTING)
+        process.status = DEAD
+        self.table.pop(process.pid.serial, None)
+        name = process.name
+        self.names.take(process)
+        for registration in tuple(process.registrations or ()):
+            registration.process_ended(process.pid)
+        self._report_exit(process, reason)
+        self._tell_links(process, reason, failed_start=failed_start)
+        process.name = name  # for descriptions only; the name itself is free
+        self._return_mail(process, reason)
+        for timer in tuple(process.timers or ()):
+            timer.cancel()
+        if process.start is not None:
+            process.start.decide("failed", reason)
+        for waiter in tuple(process.on_death or ()):
+            if not waiter.done():
+                waiter.set_result(None)
+        process.body = process.message = process.extra = process.start = None
+        process.registrations = process.timers = process.on_death = process.monitors = process.watchers = None
+        process.activations = process.tasks = process.receivers = process.callers = None
+
+    def _tell_links(self, process: Process, reason: ExitReason, *, failed_start: bool) -> None:
+        for other in linked(process):
+            remove_link(process, other)
+            # Whoever waits for the start gets StartFailed; a signal that ended it as well would say it twice.
+            if not (failed_start and other is process.parent and not other.trap_exit):
+                self.signal(other, process, reason)
+        for ref in tuple(process.monitors or ()):
+            if ref.target is not None and ref.target.watchers is not None:
+                ref.target.watchers.pop(ref, None)
+        for ref in tuple(process.watchers or ()):
+            if ref.watcher.monitors is not None:
+                ref.watcher.monitors.pop(ref, None)
+            if not ref.watcher.status & DEAD:
+                self.scheduler.enqueue(ref.watcher, Down(ref, process.pid, reason))
+
+    def _return_mail(self, process: Process, reason: ExitReason) -> None:
+        for caller in tuple(process.callers or ()):
+            caller.callee_died(reason)
+        mailbox, process.mailbox = process.mailbox, None
+        for message in mailbox or ():
+            if not process.behaviour.undelivered(process, message, reason):
+                self.dead_letters.add(process.describe(), message, "ended")
+
+    # ------------------------------------------------------------------------------------------- stopping
+
+    def request_stop(self) -> None:
+        """Wake all who wait for a request to stop."""
+        self._stop_requested = True
+        for waiter in tuple(self.stop_waiters):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def wait_stopped(self, process: Process | None) -> None:
+        """Wait for a request to stop, for ``process``."""
+        if self._stop_requested:
+            return
+        waiter = self.loop.create_future()
+        self.stop_waiters[waiter] = process
+        try:
+            await waiter
+        finally:
+            del self.stop_waiters[waiter]
+
+    # ------------------------------------------------------------------------------------------- reporting
+
+    def _report_exit(self, process: Process, reason: ExitReason) -> None:
+        if self.bus.listening:
+            metadata = {"pid": process.pid.serial, "label": process.label, "reason": repr(reason)}
+            self.bus.emit("process.exited", {"count": 1}, metadata)
+
+    def report_crash(self, process: Process, reason: ExitReason, where: str) -> None:
+        """Log the crash of a process, once, where it happened."""
+        if isinstance(reason, Crashed):
+            crash_report(logger, process, reason.exception, where)
+            forget_tracebacks(reason.exception)
+            if self.bus.listening:
+                metadata = {"pid": process.pid.serial, "label": process.label, "reason": repr(reason)}
+                self.bus.emit("process.crashed", {"count": 1}, metadata)
+
+    def report_failure(self, process: Process, error: BaseException, where: str) -> None:
+        """Log the failure of a handler that its process survives, once, where it happened."""
+        crash_report(logger, process, error, where, survives=True)
+        forget_tracebacks(error)
+
+    def note_frozen(self, process: Process, activation: Activation, stack: tuple[Position, ...]) -> None:
+        """A coroutine did not end when it was told to and was left behind."""
+        name = activation.task.get_name() if activation.task is not None else "?"
+        self.frozen.append((f"{process.describe()}: {name}", stack))
+        self.frozen_count += 1
+        logger.error(
+            "%s: %s did not end when it was cancelled and was left behind (frozen) at %s. It swallows CancelledError; "
+            "let it pass.",
+            process.describe(),
+            name,
+            stack[-1] if stack else "an unknown place",
+        )
+        if self.bus.listening:
+            metadata = {
+                "pid": process.pid.serial,
+                "label": process.label,
+                "stack": " < ".join(str(place) for place in reversed(stack)),
+            }
+            self.bus.emit("process.frozen", {"count": 1}, metadata)
+
+    def note_call_timeout(self, process: Process, what: str, timeout: float) -> None:
+        """A caller of ``process`` has given up."""
+        if self.bus.listening:
+            self.bus.emit(
+                "call.timed_out", {"timeout": timeout}, {"pid": process.pid.serial, "handler": what}
+            )

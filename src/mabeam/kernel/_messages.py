@@ -1,0 +1,81 @@
+"""What a process can find in its mailbox besides what others send it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+if TYPE_CHECKING:
+    from mabeam.kernel._pid import Pid
+    from mabeam.kernel._process import Process
+    from mabeam.kernel._reasons import ExitReason
+
+__all__ = ("Down", "ExitSignal", "Ignore", "MonitorRef", "Stop")
+
+
+@final
+class MonitorRef:
+    """One monitor: returned by ``monitor``, found again in its ``Down``, and given to ``demonitor``."""
+
+    __slots__ = ("name", "target", "watcher")
+
+    def __init__(self, watcher: Process, target: Process | None, name: str | None) -> None:
+        """Made by ``monitor`` only."""
+        self.watcher = watcher
+        self.target = target
+        self.name = name
+
+    def __repr__(self) -> str:
+        """Show who watches whom."""
+        return f"<monitor of {self.target.pid if self.target else self.name!r} by {self.watcher.pid}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """A monitored process has ended, or was not there.
+
+    Attributes:
+        ref: the monitor that ends with this message.
+        pid: the process; ``None`` when a name led to no process.
+        reason: its exit reason; ``NoProcess()`` when it was not there.
+    """
+
+    ref: MonitorRef
+    pid: Pid | None
+    reason: ExitReason
+
+
+@dataclass(frozen=True, slots=True)
+class ExitSignal:
+    """An exit signal, delivered as a message because the receiver traps exits.
+
+    Attributes:
+        pid: the sender: the linked process that ended, or whoever called ``send_exit``.
+        reason: the reason sent.
+    """
+
+    pid: Pid
+    reason: ExitReason
+
+
+class Stop(BaseException):
+    """Raise it to end the process that runs the code, with a reason.
+
+    In a handler of a server the caller gets no reply but ``ProcessDied``, and ``terminate`` runs. In ``init`` it is a
+    failed start. It is a ``BaseException`` so that ``except Exception`` on the way does not swallow it.
+
+    Attributes:
+        reason: the exit reason.
+    """
+
+    def __init__(self, reason: ExitReason) -> None:
+        """Keep the reason."""
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Ignore(BaseException):
+    """Raise it in ``__init__`` or ``init`` of a server that should not run, which is no failure.
+
+    The starter gets ``StartIgnored``; a supervisor goes on without the child and keeps its spec.
+    """

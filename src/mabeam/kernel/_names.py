@@ -1,0 +1,100 @@
+"""Names of processes: one a process, given up when it ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+from mabeam.errors import UsageError
+
+if TYPE_CHECKING:
+    from mabeam.kernel._pid import Pid
+    from mabeam.kernel._process import Process
+
+__all__ = ("Name", "Names", "Registration", "ViaName")
+
+
+@runtime_checkable
+class ViaName(Protocol):
+    """A name that is kept elsewhere than in the Runtime: in a ``Registry``, say.
+
+    It must be hashable and compare by value. None of its methods waits.
+    """
+
+    def register_name(self, pid: Pid) -> Pid:
+        """Give the name to ``pid``; answer who has it now: ``pid``, or the process that had it already."""
+        ...
+
+    def whereis_name(self) -> Pid | None:
+        """Answer who has the name."""
+        ...
+
+    def unregister_name(self, pid: Pid) -> None:
+        """Take the name from ``pid``."""
+        ...
+
+
+Name: TypeAlias = "str | ViaName"
+
+
+class Registration(Protocol):
+    """Something to be undone when a process ends, in the same step and before anybody hears of the end."""
+
+    def process_ended(self, pid: Pid) -> None:
+        """Forget the process. Must not wait or raise."""
+        ...
+
+
+class Names:
+    """The names of one Runtime."""
+
+    def __init__(self) -> None:
+        """No names yet."""
+        self._processes: dict[str, Process] = {}
+
+    def find(self, name: Name) -> Process | None:
+        """The living process of that name."""
+        if isinstance(name, str):
+            return self._processes.get(name)
+        pid = name.whereis_name()
+        return pid._process if pid is not None else None
+
+    def give(self, name: Name, process: Process) -> Process:
+        """Register; answer the process that has the name now.
+
+        Raises:
+            UsageError: the process has a name already, or the name is none.
+        """
+        if process.name is not None:
+            msg = f"{process.describe()} cannot be called {name!r} as well: a process has one name. Use a Registry for more."
+            raise UsageError(msg)
+        if isinstance(name, str):
+            if not name:
+                msg = "a process name must be a non-empty string, got ''"
+                raise UsageError(msg)
+            holder = self._processes.setdefault(name, process)
+        elif isinstance(name, ViaName):
+            pid = name.register_name(process.pid)
+            holder = pid._process or process
+        else:
+            msg = f"a process name must be a string or a via name such as registry.via(key), got {name!r}"
+            raise UsageError(msg)
+        if holder is process:
+            process.name = name
+        return holder
+
+    def take(self, process: Process) -> None:
+        """Unregister the process, if it has a name."""
+        name, process.name = process.name, None
+        if isinstance(name, str):
+            if self._processes.get(name) is process:
+                del self._processes[name]
+        elif name is not None:
+            name.unregister_name(process.pid)
+
+    def __iter__(self) -> object:
+        """All names, in the order they were given."""
+        return iter(tuple(self._processes))
+
+    def __len__(self) -> int:
+        """How many names there are."""
+        return len(self._processes)

@@ -1,0 +1,96 @@
+"""Exit reasons: why a process ended, as values that compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from mabeam.kernel._pid import Pid
+
+__all__ = (
+    "AlreadyStarted",
+    "Crashed",
+    "ExitReason",
+    "Exited",
+    "Killed",
+    "NoProcess",
+    "Normal",
+    "Shutdown",
+    "is_abnormal",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """The process had finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """The process was asked to end, or ended in an orderly way: OTP's ``shutdown`` and ``{shutdown, detail}``."""
+
+    detail: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """The process was ended by ``kill``, which it cannot trap."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoProcess:
+    """There was no such process: the reason in ``Down`` and ``ExitSignal`` about one that was not there."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crashed:
+    """An exception ended the process.
+
+    Two are equal when their exceptions have the same type and arguments.
+    """
+
+    exception: BaseException
+
+    def __eq__(self, other: object) -> bool:
+        """Compare by type and arguments of the exception."""
+        if not isinstance(other, Crashed):
+            return NotImplemented
+        mine, theirs = self.exception, other.exception
+        return mine is theirs or (type(mine) is type(theirs) and mine.args == theirs.args)
+
+    def __hash__(self) -> int:
+        """Hash by type: arguments need not be hashable."""
+        return hash((Crashed, type(self.exception)))
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The process ended with a value of its own that no other reason says."""
+
+    value: object
+
+
+ExitReason: TypeAlias = Normal | Shutdown | Killed | NoProcess | Crashed | Exited
+"""Why a process ended."""
+
+NORMAL = Normal()
+SHUTDOWN = Shutdown()
+KILLED = Killed()
+NO_PROCESS = NoProcess()
+
+
+def is_abnormal(reason: ExitReason) -> bool:
+    """Whether a *transient* process with this reason is restarted: neither ``Normal`` nor ``Shutdown``."""
+    return not isinstance(reason, Normal | Shutdown)
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyStarted:
+    """Inside ``Exited``: why a start failed whose name was taken.
+
+    Attributes:
+        pid: the process that has the name.
+    """
+
+    pid: Pid

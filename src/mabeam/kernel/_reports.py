@@ -1,0 +1,54 @@
+"""Crash reports: one for each crash, to the standard library's logging."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import logging
+
+    from mabeam.kernel._process import Process
+
+__all__ = ("crash_report", "forget_tracebacks")
+
+_CLIP = 200
+
+
+def crash_report(
+    logger: logging.Logger, process: Process, error: BaseException, where: str, *, survives: bool = False
+) -> None:
+    """Log who crashed, where, on which message, with the traceback."""
+    message = f"; message: {_clip(process.message)}" if process.message is not None else ""
+    logger.error(
+        "process %s %s %s: %r%s",
+        process.describe(),
+        "goes on after a failure in" if survives else "crashed in",
+        where,
+        error,
+        message,
+        exc_info=(type(error), error, error.__traceback__),
+        extra={"mabeam_pid": process.pid.serial, "mabeam_label": process.label},
+    )
+
+
+def _clip(message: object) -> str:
+    try:
+        text = repr(message)
+    except Exception as error:  # noqa: BLE001  (a user's __repr__ must not spoil the report)
+        text = f"<{type(message).__name__} whose repr raised {type(error).__name__}>"
+    return text if len(text) <= _CLIP else text[: _CLIP - 3] + "..."
+
+
+def forget_tracebacks(error: BaseException) -> None:
+    """Drop the tracebacks of an exception and of those it came from: they keep whole frames alive."""
+    seen: set[int] = set()
+    pending: list[BaseException] = [error]
+    while pending:
+        each = pending.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        each.__traceback__ = None
+        pending.extend(other for other in (each.__cause__, each.__context__) if other is not None)
+        if isinstance(each, BaseExceptionGroup):
+            pending.extend(each.exceptions)

@@ -1,0 +1,213 @@
+"""Running a whole program: an event loop, a Runtime, a main process, and an orderly stop on signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from mabeam._base import start_thread
+from mabeam.errors import InternalError
+from mabeam.kernel._activation import here
+from mabeam.kernel._calls import died
+from mabeam.kernel._current import current_kernel
+from mabeam.kernel._ending import kill
+from mabeam.kernel._plain import Body, PlainBehaviour, label_of
+from mabeam.kernel._reasons import NO_PROCESS, SHUTDOWN
+from mabeam.kernel._runtime import Runtime
+from mabeam.kernel._signals import check_function
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+    from mabeam.kernel._process import Process
+
+__all__ = ("run", "run_in_thread", "run_program", "wait_stopped")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def run(main: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run ``main`` as the first process of a new Runtime in a new event loop, and return what it returns.
+
+    When ``main`` has ended, everything that runs is stopped, the latest first. The loop is uvloop's where it is
+    installed.
+
+    SIGINT and SIGTERM stop the program in order: ``wait_stopped()`` returns, and if ``main`` waits there it decides what
+    comes next; else it is ended with ``Shutdown()``. The second signal kills everything. Deadlines are kept: 5 s for
+    ``main`` itself.
+
+    Returns:
+        What ``main`` returned.
+
+    Raises:
+        BaseException: what ``main`` raised.
+        ProcessDied: ``main`` was ended by a link or a signal of another process.
+        KeyboardInterrupt: SIGINT ended ``main``.
+        SystemExit: SIGTERM ended ``main``; the code is 143, as the shell has it.
+
+    Example:
+        async def main() -> str:
+            return "done"
+
+        assert mabeam.run(main) == "done"
+    """
+    return run_program(Runtime(), main, args, kwargs)
+
+
+async def wait_stopped() -> None:
+    """Wait, in any process, until the program is asked to stop. See ``Runtime.wait_stopped``."""
+    await current_kernel().wait_stopped(here.get().process)
+
+
+def run_program(
+    runtime: Runtime,
+    main: Callable[..., Coroutine[Any, Any, R]],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> R:
+    """Run a program in a Runtime that was made for it."""
+    check_function(main, "mabeam.run")
+    program = _Program(runtime, Body(main, args, kwargs))
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(program.run())
+        try:
+            loop.run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt) as error:
+            # Raised by a handler: it stops the Runtime, in order, and then the program.
+            program.end_main()
+            loop.run_until_complete(task)
+            program.error = error
+    return program.result()  # type: ignore[no-any-return]  # the outcome of main, whose type is R
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop  # noqa: PLC0415  (optional: the kernel needs the standard library only)
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+class _Program:
+    """One run of a main function."""
+
+    def __init__(self, runtime: Runtime, body: Body) -> None:
+        self.runtime = runtime
+        self.body = body
+        self.body.finished = self._finished
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.done = False
+        self.signals: list[signal.Signals] = []
+        self.process: Process | None = None
+
+    async def run(self) -> None:
+        async with self.runtime as runtime:
+            loop = asyncio.get_running_loop()
+            with self._signal_handlers(loop):
+                kernel = runtime.kernel
+                behaviour = PlainBehaviour(label_of(self.body.function))
+                self.process = kernel.create(behaviour, self.body, runtime.root, runtime.root.context)
+                ended = loop.create_future()
+                self.process.on_death = [ended]
+                kernel.scheduler.schedule(self.process)
+                await ended
+                await runtime.stop()
+
+    def result(self) -> Any:
+        """What ``main`` came to, once the loop has ended."""
+        if self.error is not None:
+            raise self.error
+        if self.done:
+            return self.value
+        if self.signals:
+            if self.signals[0] is signal.SIGINT:
+                raise KeyboardInterrupt
+            raise SystemExit(128 + self.signals[0])
+        if self.process is None:
+            raise InternalError("the program ended before its main process began")
+        failure = died(self.process, self.process.reason or NO_PROCESS, "main")
+        raise failure from failure.__cause__
+
+    def end_main(self) -> None:
+        """Ask the main process to end, and give it its time."""
+        process = self.process
+        if process is not None:
+            kernel = process.kernel
+            until = process.grace_until = kernel.loop.time() + process.behaviour.shutdown
+            kernel.signal(process, self.runtime.root, SHUTDOWN)
+            kernel.loop.call_at(until, kill, process)
+
+    def _finished(self, value: object, error: BaseException | None) -> None:
+        self.value, self.error, self.done = value, error, True
+
+    @contextlib.contextmanager
+    def _signal_handlers(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
+            yield
+            return
+        handled = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.getsignal(number) for number in handled}
+        for number in handled:
+            loop.add_signal_handler(number, self._got_signal, number)
+        try:
+            yield
+        finally:
+            for number in handled:
+                loop.remove_signal_handler(number)
+                signal.signal(number, before[number])
+
+    def _got_signal(self, number: signal.Signals) -> None:
+        self.signals.append(number)
+        kernel = self.runtime.kernel
+        if len(self.signals) > 1:
+            for process in reversed(tuple(kernel.table.values())):
+                if process is not self.runtime.root:
+                    kill(process)
+            return
+        main_waits = self.process in kernel.stop_waiters.values()
+        self.runtime.request_stop()
+        if not main_waits:
+            self.end_main()
+
+
+@contextlib.contextmanager
+def run_in_thread(options: dict[str, Any]) -> Iterator[Runtime]:
+    """A Runtime in an event loop in a thread of its own, for as long as the block lasts."""
+    ready = threading.Event()
+    runtime = Runtime(**options)
+    failure: list[BaseException] = []
+
+    async def serve() -> None:
+        async with runtime:
+            ready.set()
+            await runtime.wait_stopped()
+
+    def work() -> None:
+        try:
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(serve())
+        except BaseException as error:  # noqa: BLE001  (it is raised where the block is left)
+            failure.append(error)
+        finally:
+            ready.set()
+
+    thread = start_thread(f"mabeam-{runtime.id}-portal", work)
+    ready.wait()
+    try:
+        if failure:
+            raise failure[0]
+        yield runtime
+    finally:
+        if thread.is_alive():
+            with contextlib.suppress(RuntimeError):  # it has just ended by itself
+                runtime.kernel.loop.call_soon_threadsafe(runtime.request_stop)
+        thread.join()
+    if failure:
+        raise failure[0]

@@ -1,0 +1,308 @@
+"""The Runtime: what owns every process of one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, final
+
+from mabeam._base import BoundedThreads, now, stopwatch_of, system_random
+from mabeam.errors import UsageError
+from mabeam.kernel._activation import here, owned_task_factory
+from mabeam.kernel._calls import Turn, died
+from mabeam.kernel._ending import Ending, kill
+from mabeam.kernel._kernel import Kernel
+from mabeam.kernel._plain import RootBehaviour
+from mabeam.kernel._process import BUSY, DEAD
+from mabeam.kernel._reasons import NORMAL, SHUTDOWN, ExitReason, Normal, Shutdown
+from mabeam.telemetry import Bus, current_bus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from types import TracebackType
+
+    from mabeam.kernel._dead_letters import DeadLetters
+    from mabeam.kernel._pid import Pid
+    from mabeam.kernel._portal import Portal
+    from mabeam.kernel._process import Process
+    from mabeam.kernel._scheduler import Chooser
+
+__all__ = ("Runtime", "RuntimeStatistics")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeStatistics:
+    """A Runtime in numbers.
+
+    Attributes:
+        processes: living processes, the root left out.
+        ready: processes in the run queue.
+        names: registered names.
+        dead_letters: messages that nobody got, since the start.
+        frozen: coroutines left behind because they swallowed their cancellation, since the start.
+        threads: threads that exist for blocking handlers.
+        threads_busy: those of them that run a function now, left-behind ones included.
+    """
+
+    processes: int
+    ready: int
+    names: int
+    dead_letters: int
+    frozen: int
+    threads: int
+    threads_busy: int
+
+
+@final
+class Runtime:
+    """Owns the processes of one event loop: their table, names, run queue, timers, threads and dead letters.
+
+    Inside a loop that others own (FastAPI, Jupyter, pytest) it is a block::
+
+        async with Runtime() as runtime:
+            ...
+
+    The code of the block acts as the root process: it traps exits, may spawn, link, monitor and ``receive``. A process
+    linked to it that ends abnormally cancels the block, which then raises ``ProcessDied``. A whole program is started
+    with :func:`mabeam.run`, or with ``Runtime(...).run(main)`` to give options.
+
+    Guarantees:
+        When the block is left, in whatever way, everything that was started in it is stopped, the latest first: each
+        process gets ``Shutdown()`` from its parent and its time (5 s for a worker, no limit for a supervisor, which has
+        its children's times), then ``kill``. Cancelled while it stops, it kills what is left.
+
+    Args:
+        max_threads: most threads for blocking handlers at once; more of them wait.
+        bus: where its events go; a new one unless given.
+        chooser: makes the scheduler's free choices; for tests.
+    """
+
+    def __init__(
+        self, *, max_threads: int = 32, bus: Bus | None = None, chooser: Chooser | None = None
+    ) -> None:
+        """A Runtime that does not run yet. It can be run once."""
+        self.id = f"{system_random().getrandbits(32):08x}"
+        self.bus = Bus() if bus is None else bus
+        self._max_threads = max_threads
+        self._chooser = chooser
+        self._kernel: Kernel | None = None
+        self._root: Process | None = None
+        self._token: contextvars.Token[Any] | None = None
+        self._bus_token: contextvars.Token[Any] | None = None
+        self._previous_factory: Any = None
+        self._body: Any = None
+        self._fatal: tuple[Process, ExitReason] | None = None
+        self._started_at = 0.0
+
+    # ------------------------------------------------------------------------------------------- running
+
+    async def __aenter__(self) -> Self:
+        """Begin: the calling task acts for the root process from now on."""
+        self._open()
+        self._body = asyncio.current_task()
+        self._token = here.set(self.root)
+        self._bus_token = current_bus.set(self.bus)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> Literal[False]:
+        """Stop everything, the latest first."""
+        body, self._body = self._body, None
+        if self._fatal is not None and error is None:
+            # The block was left just before the cancellation that goes with it could reach it; take it here.
+            with contextlib.suppress(asyncio.CancelledError):
+                await Turn()
+        try:
+            await self._close()
+        finally:
+            if self._token is not None:
+                here.reset(self._token)
+            if self._bus_token is not None:
+                current_bus.reset(self._bus_token)
+        if self._fatal is None:
+            return False
+        others_cancelled = body is not None and body.uncancel() > 0
+        if others_cancelled or not (error is None or isinstance(error, asyncio.CancelledError)):
+            return False
+        process, reason = self._fatal
+        failure = died(process, reason, "main")
+        raise failure from failure.__cause__
+
+    def run(self, main: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a program, as :func:`mabeam.run` does, with the options of this Runtime."""
+        from mabeam.kernel._run import run_program  # noqa: PLC0415  (it needs this class)
+
+        return run_program(self, main, args, kwargs)
+
+    def _open(self) -> None:
+        if self._kernel is not None:
+            msg = "a Runtime can be run once; make another one: async with Runtime():"
+            raise UsageError(msg)
+        loop = asyncio.get_running_loop()
+        stopwatch = stopwatch_of(loop)
+        threads = BoundedThreads(self._max_threads, loop=loop, name=f"mabeam-{self.id}")
+        self._kernel = kernel = Kernel(self.id, loop, stopwatch, self.bus, threads, self._chooser)
+        kernel.on_root_signal = self._root_got_signal
+        context = contextvars.copy_context()
+        context.run(current_bus.set, self.bus)
+        self._root = kernel.create(RootBehaviour("root"), None, None, context)
+        self._root.status = BUSY
+        self._root.trap_exit = True
+        self._previous_factory = loop.get_task_factory()
+        loop.set_task_factory(owned_task_factory(self._previous_factory))
+        self._started_at = now(loop)
+        describers = getattr(loop, "describe_blocked", None)
+        if describers is not None:
+            describers.append(self.describe_blocked)
+        if self.bus.listening:
+            self.bus.emit("runtime.started", {}, {"runtime": self.id})
+
+    async def _close(self) -> None:
+        kernel, root = self.kernel, self.root
+        cancelled: asyncio.CancelledError | None = None
+        try:
+            await self.stop()
+        except asyncio.CancelledError as error:
+            cancelled = error  # out of patience: what is left is killed, and that takes no time
+        for process in reversed(tuple(kernel.table.values())):
+            if process is not root:
+                kill(process)
+        while len(kernel.table) > 1:
+            try:
+                await Turn()
+            except asyncio.CancelledError as error:
+                cancelled = error
+        root.ending = Ending(NORMAL, terminates=False)
+        kernel.die(root)
+        kernel.threads.close()
+        kernel.loop.set_task_factory(self._previous_factory)
+        describers = getattr(kernel.loop, "describe_blocked", None)
+        if describers is not None and self.describe_blocked in describers:
+            describers.remove(self.describe_blocked)
+        kernel.request_stop()
+        if self.bus.listening:
+            self.bus.emit(
+                "runtime.stopped", {"duration": now(kernel.loop) - self._started_at}, {"runtime": self.id}
+            )
+        if cancelled is not None:
+            raise cancelled
+
+    def _latest_top(self) -> Process | None:
+        """The latest process that no living process but the root is the parent of."""
+        for process in reversed(self.kernel.table.values()):
+            parent = process.parent
+            if parent is not None and (parent is self._root or parent.status & DEAD):
+                return process
+        return None
+
+    async def _stop_one(self, process: Process) -> None:
+        kernel = self.kernel
+        seconds = process.behaviour.shutdown
+        ended = kernel.loop.create_future()
+        process.on_death = [*(process.on_death or ()), ended]
+        process.grace_until = kernel.loop.time() + seconds
+        kernel.signal(process, process.parent or self.root, SHUTDOWN)
+        timer = None if math.isinf(seconds) else kernel.loop.call_later(seconds, kill, process)
+        try:
+            await ended
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _root_got_signal(self, sender: Process, reason: ExitReason) -> None:
+        """Something that is linked to the root has ended."""
+        if self._body is not None and self._fatal is None and not isinstance(reason, Normal | Shutdown):
+            self._fatal = (sender, reason)
+            self._body.cancel()
+
+    # ------------------------------------------------------------------------------------------- stopping
+
+    async def stop(self) -> None:
+        """Stop every process now, the latest first, as leaving the block does. The Runtime itself goes on."""
+        while (process := self._latest_top()) is not None:
+            await self._stop_one(process)
+
+    def request_stop(self) -> None:
+        """Ask the program to stop: ``wait_stopped`` returns. What happens then is up to the program."""
+        self.kernel.request_stop()
+
+    async def wait_stopped(self) -> None:
+        """Wait until the program is asked to stop: by SIGINT or SIGTERM under ``run``, or by :meth:`request_stop`."""
+        await self.kernel.wait_stopped(None)
+
+    # ------------------------------------------------------------------------------------------- looking
+
+    @property
+    def kernel(self) -> Kernel:
+        """Its inside; for code of mabeam's own packages."""
+        if self._kernel is None:
+            msg = "the Runtime does not run yet: enter it with 'async with', or start the program with its run(main)"
+            raise UsageError(msg)
+        return self._kernel
+
+    @property
+    def root(self) -> Process:
+        """The process that the block acts for; for code of mabeam's own packages."""
+        if self._root is None:
+            msg = "the Runtime does not run yet"
+            raise UsageError(msg)
+        return self._root
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """Messages that nobody got."""
+        return self.kernel.dead_letters
+
+    def processes(self) -> tuple[Pid, ...]:
+        """The living processes in the order of their start, the root left out."""
+        return tuple(process.pid for process in self.kernel.table.values() if process is not self._root)
+
+    def orphans(self) -> tuple[Pid, ...]:
+        """Living processes whose parent has ended; they are stopped with the Runtime."""
+        return tuple(
+            process.pid
+            for process in self.kernel.table.values()
+            if process.parent is not None and process.parent.status & DEAD
+        )
+
+    def portal(self) -> Portal:
+        """The way in for other threads."""
+        from mabeam.kernel._portal import Portal  # noqa: PLC0415  (it needs this class)
+
+        return Portal(self.kernel, self.root)
+
+    def statistics(self) -> RuntimeStatistics:
+        """The Runtime in numbers."""
+        kernel = self.kernel
+        threads = kernel.threads.statistics()
+        return RuntimeStatistics(
+            processes=len(kernel.table) - (self._root is not None and self._root.is_alive),
+            ready=len(kernel.scheduler.ready),
+            names=len(kernel.names),
+            dead_letters=len(kernel.dead_letters),
+            frozen=kernel.frozen_count,
+            threads=threads.threads,
+            threads_busy=threads.running,
+        )
+
+    def describe_blocked(self) -> list[str]:
+        """A line for each process that is in the middle of something: what it waits for, and where."""
+        lines = []
+        for process in self.kernel.table.values():
+            for activation in process.running():
+                stack = activation.stack()
+                lines.append(f"{process.describe()} waits at {stack[-1] if stack else 'its start'}")
+        return lines
+
+    def __repr__(self) -> str:
+        """Show how much it owns."""
+        if self._kernel is None:
+            return f"<Runtime {self.id}, not started>"
+        return f"<Runtime {self.id}, {max(0, len(self._kernel.table) - 1)} processes, {len(self._kernel.scheduler.ready)} ready>"

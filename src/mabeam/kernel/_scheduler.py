@@ -1,0 +1,163 @@
+"""The run queue: which process runs next, and for how long."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from mabeam.kernel._ending import advance, finish_kill
+from mabeam.kernel._mailbox import offer
+from mabeam.kernel._process import BUSY, EXITING, RECEIVING, SCHEDULED, STARTING
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from mabeam.kernel._process import Process
+
+__all__ = ("Chooser", "Scheduler")
+
+MESSAGES_PER_SLICE: Final = 64
+"""Messages that a process may take before the next process has its turn."""
+SECONDS_PER_TURN: Final = 0.002
+"""How long processes run before the event loop has its turn."""
+HANDOFFS_IN_A_ROW: Final = 64
+SECONDS_OF_HANDOFFS: Final = 0.001
+
+
+class Chooser(Protocol):
+    """Makes the choices that the kernel is free to make. Without one: first come first served, hand-off when possible."""
+
+    def choose(self, kind: str, count: int) -> int:
+        """Pick one of ``count`` possibilities; 0 is what happens without a chooser.
+
+        Args:
+            kind: ``next_process`` (which one in the run queue), ``hand_off`` (0: at once, 1: through the mailbox).
+            count: how many there are.
+        """
+        ...
+
+
+class Scheduler:
+    """The run queue of one Runtime, drained from one callback of its event loop.
+
+    Guarantees:
+        A process takes its messages in the order in which they came, one at a time. No process runs for more than
+        ``MESSAGES_PER_SLICE`` messages while others are ready, and the loop has its turn after ``SECONDS_PER_TURN``.
+    """
+
+    __slots__ = ("_awake", "_handoff_since", "_handoffs", "_loop", "_stopwatch", "chooser", "ready")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, stopwatch: Callable[[], float], chooser: Chooser | None
+    ) -> None:
+        """An empty run queue."""
+        self._loop = loop
+        self._stopwatch = stopwatch
+        self._awake = False
+        self._handoffs = 0
+        self._handoff_since = 0.0
+        self.chooser = chooser
+        self.ready: deque[Process] = deque()
+
+    def choose(self, kind: str, count: int) -> int:
+        """Every free choice of the kernel goes through here."""
+        return 0 if self.chooser is None or count < 2 else self.chooser.choose(kind, count)
+
+    def enqueue(self, process: Process, message: Any) -> None:
+        """Put a message into a mailbox and see to it that it is taken."""
+        status = process.status
+        if status & RECEIVING and offer(process, message):
+            return
+        if process.mailbox is None:
+            process.mailbox = deque((message,))
+        else:
+            process.mailbox.append(message)
+        if status == 0:
+            self.schedule(process)
+
+    def schedule(self, process: Process) -> None:
+        """Put a process into the run queue."""
+        process.status |= SCHEDULED
+        self.ready.append(process)
+        if not self._awake:
+            self._awake = True
+            self._loop.call_soon(self._drain)
+
+    def settle(self, process: Process) -> None:
+        """A handler that held the process up has ended: go on with its next message, or with its end."""
+        process.status &= ~BUSY
+        process.message = process.serial = None
+        if process.ending is not None:
+            advance(process)
+        elif process.mailbox and process.status == 0:
+            self.schedule(process)
+
+    def may_hand_off(self) -> bool:
+        """Whether a call may run its handler in the caller's turn; says no when the caller has to yield first."""
+        if self.chooser is not None and self.chooser.choose("hand_off", 2):
+            return False
+        if self._handoffs == 0:
+            self._handoff_since = self._stopwatch()
+        elif (
+            self._handoffs >= HANDOFFS_IN_A_ROW
+            or self._stopwatch() - self._handoff_since > SECONDS_OF_HANDOFFS
+        ):
+            self._handoffs = 0
+            return False
+        self._handoffs += 1
+        return True
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no process is ready to run."""
+        return not self.ready
+
+    def _drain(self) -> None:
+        """Run ready processes for one turn of the event loop."""
+        ready, stopwatch = self.ready, self._stopwatch
+        until = stopwatch() + SECONDS_PER_TURN
+        try:
+            # Those made ready meanwhile wait behind all of these; time is looked at once for each slice.
+            while ready:
+                if self.chooser is None:
+                    process = ready.popleft()
+                else:
+                    index = self.choose("next_process", len(ready))
+                    process = ready[index]
+                    del ready[index]
+                self._run(process)
+                if stopwatch() > until:
+                    break
+        finally:
+            self._awake = bool(ready)
+            if ready:
+                self._loop.call_soon(self._drain)
+
+    def _run(self, process: Process) -> None:
+        process.status = status = process.status & ~SCHEDULED
+        if status:
+            if status & EXITING:
+                finish_kill(process)
+            elif status == STARTING:
+                process.status = STARTING | BUSY
+                process.behaviour.start(process)
+            return
+        take = process.behaviour.take
+        for _ in range(MESSAGES_PER_SLICE):
+            mailbox = process.mailbox
+            if mailbox is None:
+                return
+            message = mailbox.popleft()
+            if not mailbox:
+                process.mailbox = None
+            process.status = BUSY
+            if not take(process, message):
+                return  # it waits for something; settle() is called later
+            process.message = None
+            process.status &= ~BUSY
+            if process.ending is not None:
+                advance(process)
+                return
+        if process.mailbox is not None and process.status == 0:
+            self.schedule(process)

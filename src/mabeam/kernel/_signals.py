@@ -1,0 +1,381 @@
+"""What processes do to each other: spawn, link, monitor, send, exit signals, names. For code that runs in a process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias
+
+from mabeam.errors import NoSuchProcess, UsageError
+from mabeam.kernel._activation import here
+from mabeam.kernel._current import (
+    Target,
+    current_kernel,
+    current_process,
+    find,
+    find_or_raise,
+    is_on_loop,
+    name_target,
+)
+from mabeam.kernel._ending import kill as kill_process
+from mabeam.kernel._links import add_link, remove_link
+from mabeam.kernel._mailbox import remove_matching, take_matching
+from mabeam.kernel._messages import Down, ExitSignal, MonitorRef
+from mabeam.kernel._pid import Pid
+from mabeam.kernel._plain import Body, PlainBehaviour, label_of
+from mabeam.kernel._process import EXITING
+from mabeam.kernel._reasons import NO_PROCESS
+from mabeam.kernel._timers import start_timer
+
+if TYPE_CHECKING:
+    from mabeam.kernel._names import Name
+    from mabeam.kernel._process import Process
+    from mabeam.kernel._reasons import ExitReason
+    from mabeam.kernel._timers import TimerRef
+
+__all__ = (
+    "Match",
+    "check_function",
+    "demonitor",
+    "kill",
+    "link",
+    "monitor",
+    "receive",
+    "register",
+    "self_pid",
+    "send",
+    "send_after",
+    "send_exit",
+    "spawn",
+    "spawn_link",
+    "spawn_monitor",
+    "trap_exit",
+    "unlink",
+    "unregister",
+    "whereis",
+)
+
+P = ParamSpec("P")
+
+Match: TypeAlias = type | tuple[type, ...] | Callable[[Any], bool]
+"""What ``receive`` waits for: a class, several, or a predicate."""
+
+
+def self_pid() -> Pid:
+    """The pid of the process that the calling code runs for.
+
+    Raises:
+        UsageError: the code runs for no process, or in a thread.
+    """
+    return current_process().pid
+
+
+# ------------------------------------------------------------------------------------------------- starting
+
+
+def spawn(function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> Pid:
+    """Start a process that runs ``function`` and ends with it. It runs soon, never before the caller waits or returns.
+
+    The function may be ``async def`` (then ``receive`` may be used in it) or ``def``. It ends with ``Normal`` when it
+    returns, with ``Crashed`` when it raises, and with the reason of ``raise Stop(reason)``.
+
+    The caller is its parent but is not told of its end, and does not take it along: see ``spawn_link`` and
+    ``spawn_monitor``. If the parent ends first, the process is an orphan that the Runtime stops in the end.
+
+    Raises:
+        UsageError: ``function`` is not callable: a coroutine, say, because it was called already.
+    """
+    return _spawn(current_process(), function, args, kwargs, link=False).pid
+
+
+def spawn_link(function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> Pid:
+    """As :func:`spawn`, linked to the caller from the first moment: an abnormal end of one ends the other."""
+    return _spawn(current_process(), function, args, kwargs, link=True).pid
+
+
+def spawn_monitor(
+    function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs
+) -> tuple[Pid, MonitorRef]:
+    """As :func:`spawn`, monitored by the caller from the first moment."""
+    process = _spawn(current_process(), function, args, kwargs, link=False)
+    return process.pid, monitor(process.pid)
+
+
+def _spawn(
+    parent: Process,
+    function: Callable[..., object],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    link: bool,
+) -> Process:
+    check_function(function, "spawn")
+    behaviour = PlainBehaviour(label_of(function))
+    return parent.kernel.spawn(behaviour, Body(function, args, kwargs), parent, link=link)
+
+
+def check_function(function: object, how: str) -> None:
+    """Refuse what cannot be run as a process, and say what to write instead."""
+    if asyncio.iscoroutine(function):
+        name = getattr(function, "__qualname__", "function")
+        function.close()
+        msg = (
+            f"{how} expects a function and its arguments, got a coroutine: the function was called.\n"
+            f"    wrong:  {how}({name}(...))\n    right:  {how}({name}, ...)"
+        )
+        raise UsageError(msg)
+    if not callable(function):
+        msg = f"{how} expects a function and its arguments, got {function!r}"
+        raise UsageError(msg)
+
+
+# ------------------------------------------------------------------------------------------------- messages
+
+
+def send(target: Target, message: object, /) -> None:
+    """Put a message into a mailbox. Never waits; may be called from threads of a process, too.
+
+    Guarantees:
+        Messages from one process to another arrive in the order sent. One that cannot be delivered (the process has
+        ended, or its mailbox is full) becomes a dead letter.
+
+    Raises:
+        NoSuchProcess: no process has that name.
+    """
+    kernel = (
+        target._process.kernel
+        if isinstance(target, Pid) and target._process is not None
+        else current_kernel()
+    )
+    if not is_on_loop(kernel):
+        owner = here.get(None)
+        if owner is not None and owner.over:
+            raise NoSuchProcess(owner.process.describe(), NO_PROCESS, operation="send")
+        kernel.loop.call_soon_threadsafe(_send_or_bury, target, message, kernel)
+        return
+    process = find(kernel, target)
+    if process is not None:
+        kernel.send(process, message)
+    elif isinstance(target, Pid):
+        kernel.dead_letters.add(repr(target), message, "dead")
+    else:
+        raise NoSuchProcess(name_target(target), NO_PROCESS, operation="send")
+
+
+def _send_or_bury(target: Target, message: object, kernel: Any) -> None:
+    process = find(kernel, target)
+    if process is None:
+        kernel.dead_letters.add(name_target(target), message, "no_name")
+    else:
+        kernel.send(process, message)
+
+
+def send_after(seconds: float, target: Target, message: object, /) -> TimerRef:
+    """Send a message later.
+
+    Guarantees:
+        A timer on a process goes with that process. A name is looked up when the time has come; when it leads nowhere
+        then, the message is a dead letter.
+
+    Args:
+        seconds: how long to wait; 0 is at the next turn of the loop.
+        target: whom to send it to.
+        message: what to send.
+
+    Returns:
+        The timer: ``cancel()`` and ``read()`` tell the seconds left.
+    """
+    if seconds < 0:
+        msg = f"send_after expects seconds >= 0, got {seconds!r}"
+        raise UsageError(msg)
+    kernel = current_process().kernel
+    address: Any = target
+    while hasattr(address, "address"):
+        address = address.address()
+    if isinstance(address, Pid):
+        process = address._process
+        if process is not None and process.is_alive:
+            return start_timer(kernel, process, seconds, message)
+    return start_timer(kernel, address, seconds, message)
+
+
+async def receive(match: Match | None = None, /, *, timeout: float | None = None) -> Any:
+    """Take the next message of a plain process, or the first that matches; others stay where they are.
+
+    Guarantees:
+        Messages come in the order of arrival. When it is cancelled, no message is lost.
+
+    Args:
+        match: a class, a tuple of classes, or a predicate; everything when left out.
+        timeout: longest wait in seconds; 0 only looks; ``None`` waits without limit.
+
+    Raises:
+        TimeoutError: nothing came in time.
+        UsageError: called elsewhere than in the function of a plain process (a server gets ``handle_info``).
+    """
+    process = current_process()
+    owner = here.get()
+    if not isinstance(process.behaviour, PlainBehaviour) or not (
+        owner is process.serial or process.parent is None
+    ):
+        msg = (
+            f"receive() belongs to the function of a plain process itself; this is {process.describe()}. A server gets "
+            "its messages in handle_info; a task can ask its process with a call."
+        )
+        raise UsageError(msg)
+    return await take_matching(process, _predicate(match), timeout)
+
+
+def _predicate(match: Match | None) -> Callable[[Any], bool]:
+    if match is None:
+        return lambda _message: True
+    if isinstance(match, type | tuple):
+        classes = match
+        return lambda message: isinstance(message, classes)
+    return match
+
+
+# ------------------------------------------------------------------------------------------------- links, monitors
+
+
+def link(target: Target, /) -> None:
+    """Link the calling process with another: when one ends, the other gets an exit signal with the reason.
+
+    Linking twice, or with itself, changes nothing.
+
+    Raises:
+        NoSuchProcess: the other is dead. A caller that traps exits gets ``ExitSignal(pid, NoProcess())`` instead.
+    """
+    process = current_process()
+    other = find(process.kernel, target)
+    if other is None or not other.is_alive:
+        if not process.trap_exit or not isinstance(target, Pid):
+            find_or_raise(process.kernel, target, "link")
+        process.kernel.scheduler.enqueue(process, ExitSignal(target, NO_PROCESS))  # type: ignore[arg-type]  # a Pid, see above
+        return
+    if other.kernel is not process.kernel:
+        msg = f"{other.describe()} lives in another Runtime; processes of one Runtime can be linked"
+        raise UsageError(msg)
+    add_link(process, other)
+
+
+def unlink(target: Target, /) -> None:
+    """Cut the link to another process. An ``ExitSignal`` that has arrived before stays in the mailbox."""
+    process = current_process()
+    other = find(process.kernel, target)
+    if other is not None:
+        remove_link(process, other)
+
+
+def monitor(target: Target, /) -> MonitorRef:
+    """Ask to be told of the end of a process, once, by a ``Down`` message.
+
+    One that is not there gives ``Down`` with ``NoProcess()`` at once. Each call is a monitor of its own.
+    """
+    process = current_process()
+    other = find(process.kernel, target)
+    ref = MonitorRef(process, other, None if isinstance(target, Pid) else name_target(target))
+    if other is None or not other.is_alive:
+        pid = target if isinstance(target, Pid) else (other.pid if other is not None else None)
+        process.kernel.scheduler.enqueue(process, Down(ref, pid, NO_PROCESS))
+        return ref
+    if process.monitors is None:
+        process.monitors = {}
+    process.monitors[ref] = None
+    if other.watchers is None:
+        other.watchers = {}
+    other.watchers[ref] = None
+    return ref
+
+
+def demonitor(ref: MonitorRef, /, *, flush: bool = False) -> None:
+    """End a monitor. With ``flush`` a ``Down`` of it that waits in the mailbox is taken out as well."""
+    process = current_process()
+    if ref.watcher is not process:
+        msg = f"{ref!r} can be ended by its watcher only, and this is {process.describe()}"
+        raise UsageError(msg)
+    if process.monitors is not None:
+        process.monitors.pop(ref, None)
+    if ref.target is not None and ref.target.watchers is not None:
+        ref.target.watchers.pop(ref, None)
+    if flush:
+        remove_matching(process, lambda message: isinstance(message, Down) and message.ref is ref)
+
+
+def trap_exit(trap: bool = True, /) -> bool:  # noqa: FBT001, FBT002  (OTP's flag, read as a sentence: trap_exit(False))
+    """Have exit signals delivered as ``ExitSignal`` messages instead of ending the calling process.
+
+    Returns:
+        What it was before.
+    """
+    process = current_process()
+    before, process.trap_exit = process.trap_exit, trap
+    return before
+
+
+# ------------------------------------------------------------------------------------------------- ends
+
+
+def send_exit(target: Target, reason: ExitReason, /) -> None:
+    """Send an exit signal: the receiver ends with that reason, or gets ``ExitSignal`` when it traps exits.
+
+    ``Normal()`` does nothing to one that does not trap, except to the caller itself, whom it ends. Sent to itself and
+    not trapped, it ends the caller's code right here. ``Killed()`` is an ordinary reason: see :func:`kill`.
+    """
+    sender = current_process()
+    receiver = find(sender.kernel, target)
+    if receiver is not None:
+        receiver.kernel.signal(receiver, sender, reason)
+        if receiver is sender and sender.status & EXITING:
+            raise asyncio.CancelledError
+
+
+def kill(target: Target, /) -> None:
+    """End a process at once, with ``Killed()``; it cannot trap that. No clean-up of it runs but ``finally`` blocks.
+
+    A coroutine of it that waits again after its cancellation is frozen: left behind and never stepped again.
+    """
+    sender = current_process()
+    receiver = find(sender.kernel, target)
+    if receiver is not None:
+        kill_process(receiver)
+        if receiver is sender:
+            raise asyncio.CancelledError
+
+
+# ------------------------------------------------------------------------------------------------- names
+
+
+def register(name: Name, target: Target | None = None, /) -> None:
+    """Give a name to a process, the calling one unless said otherwise.
+
+    Raises:
+        UsageError: the name is taken, or the process has one already.
+        NoSuchProcess: the process is dead.
+    """
+    caller = current_process()
+    process = caller if target is None else find_or_raise(caller.kernel, target, "send")
+    holder = process.kernel.names.give(name, process)
+    if holder is not process:
+        msg = f"the name {name!r} is taken by {holder.describe()}; a name leads to one process"
+        raise UsageError(msg)
+
+
+def unregister(name: Name, /) -> None:
+    """Take a name from its process.
+
+    Raises:
+        UsageError: no process has it.
+    """
+    kernel = current_process().kernel
+    process = kernel.names.find(name)
+    if process is None:
+        msg = f"no process is called {name!r}"
+        raise UsageError(msg)
+    kernel.names.take(process)
+
+
+def whereis(name: Name, /) -> Pid | None:
+    """The process of that name. It may have ended when you use it: signals and calls cope with that."""
+    process = current_process().kernel.names.find(name)
+    return process.pid if process is not None else None

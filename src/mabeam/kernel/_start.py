@@ -1,0 +1,85 @@
+"""The start of a process as its starter sees it: up, ignored, or failed; in one step or later."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from mabeam.errors import StartFailed, StartIgnored
+from mabeam.kernel._ending import kill
+from mabeam.kernel._links import remove_link
+from mabeam.kernel._reasons import Crashed
+
+if TYPE_CHECKING:
+    from mabeam.kernel._process import Process
+    from mabeam.kernel._reasons import ExitReason
+
+__all__ = ("Start", "StartOutcome")
+
+StartOutcome: TypeAlias = Literal["pending", "up", "ignored", "failed"]
+
+PENDING: Final = "pending"
+
+
+class Start:
+    """What becomes of a start. The process holds it only until the start is decided.
+
+    Attributes:
+        process: the process being started.
+        outcome: ``pending``, then one of ``up``, ``ignored``, ``failed``.
+        reason: why it failed.
+        info: what ``start_info`` was given during the start.
+    """
+
+    __slots__ = ("_waiter", "info", "outcome", "process", "reason")
+
+    def __init__(self, process: Process) -> None:
+        """A start that is not decided yet."""
+        self.process = process
+        self.outcome: StartOutcome = "pending"
+        self.reason: ExitReason | None = None
+        self.info: object = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def decide(self, outcome: StartOutcome, reason: ExitReason | None = None) -> None:
+        """Settle it; later decisions change nothing."""
+        if self.outcome == "pending":
+            self.outcome = outcome
+            self.reason = reason
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(None)
+
+    async def wait(self) -> None:
+        """Wait until it is decided.
+
+        Guarantees:
+            A starter that is cancelled meanwhile leaves nothing behind: the process is killed.
+        """
+        if self.outcome != "pending":
+            return
+        process = self.process
+        self._waiter = process.kernel.loop.create_future()
+        try:
+            await self._waiter
+        except asyncio.CancelledError:
+            if process.parent is not None:
+                remove_link(process.parent, process)
+            kill(process)
+            raise
+
+    def result(self) -> Process:
+        """The process, if it is up.
+
+        Raises:
+            StartFailed: it ended before it was up.
+            StartIgnored: its ``init`` raised ``Ignore``.
+        """
+        if self.outcome == "up":
+            return self.process
+        if self.outcome == "ignored":
+            raise StartIgnored(self.process.describe())
+        if self.reason is None:  # pragma: no cover  (result() follows wait())
+            msg = "the start is not decided yet"
+            raise AssertionError(msg)
+        cause = self.reason.exception if isinstance(self.reason, Crashed) else None
+        raise StartFailed(self.process.describe(), self.reason) from cause

@@ -1,0 +1,74 @@
+"""Messages that are sent later."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mabeam.kernel._process import DEAD, Process
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from mabeam.kernel._kernel import Kernel
+    from mabeam.kernel._names import Name
+
+__all__ = ("TimerRef", "start_timer")
+
+
+class TimerRef:
+    """A message that will be sent. It belongs to its receiver: when that ends, the timer is gone."""
+
+    __slots__ = ("_handle", "_kernel", "_message", "_target")
+
+    def __init__(self, kernel: Kernel, target: Process | Name, message: Any) -> None:
+        """Made by ``send_after`` only."""
+        self._kernel = kernel
+        self._target = target
+        self._message = message
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self, seconds: float) -> None:
+        """Begin to wait."""
+        self._handle = self._kernel.loop.call_later(seconds, self._fire)
+
+    def read(self) -> float | None:
+        """Seconds until the message is sent; ``None`` when it was sent or cancelled."""
+        return None if self._handle is None else max(0.0, self._handle.when() - self._kernel.loop.time())
+
+    def cancel(self) -> float | None:
+        """Do not send it. Seconds that were left; ``None`` when it was sent or cancelled before."""
+        left = self.read()
+        if self._handle is not None:
+            self._handle.cancel()
+            self._forget()
+        return left
+
+    def _forget(self) -> None:
+        self._handle = None
+        if isinstance(self._target, Process) and self._target.timers is not None:
+            self._target.timers.pop(self, None)
+
+    def _fire(self) -> None:
+        self._forget()
+        target = self._target
+        process = target if isinstance(target, Process) else self._kernel.names.find(target)
+        if process is None or process.status & DEAD:
+            self._kernel.dead_letters.add(repr(target), self._message, "no_name")
+        else:
+            self._kernel.send(process, self._message)
+
+    def __repr__(self) -> str:
+        """Show what is left."""
+        left = self.read()
+        return "<timer, over>" if left is None else f"<timer, {left:.3g} s left>"
+
+
+def start_timer(kernel: Kernel, target: Process | Name, seconds: float, message: Any) -> TimerRef:
+    """Send ``message`` to ``target`` in ``seconds``; a name is looked up when the time has come."""
+    timer = TimerRef(kernel, target, message)
+    timer.start(seconds)
+    if isinstance(target, Process):
+        if target.timers is None:
+            target.timers = {}
+        target.timers[timer] = None
+    return timer

@@ -1,0 +1,295 @@
+"""DynamicSupervisor: children that come and go, independent of each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar, cast
+
+from mabeam.errors import ChildError, RejectedError, StartFailed, StartIgnored, UsageError
+from mabeam.kernel import (
+    ExitReason,
+    ExitSignal,
+    Shutdown,
+    Stop,
+    Target,
+    current_process,
+    find,
+    name_target,
+    start_timer,
+    trap_exit,
+)
+from mabeam.otp._child_spec import ChildSpec
+from mabeam.otp._gen_server import GenServer
+from mabeam.otp._handlers import system_call
+from mabeam.otp._ref import Ref
+from mabeam.otp._restart_state import Backoff, RestartWindow
+from mabeam.otp._supervising import (
+    ChildCounts,
+    ChildInfo,
+    begin_stop,
+    check_limits,
+    child_problems,
+    note_exit,
+    note_restart,
+    note_started,
+    raise_problems,
+    report_failed_restart,
+    report_giving_up,
+    start_reason,
+    stop_process,
+)
+from mabeam.otp._supervisor_state import Child, restarts_after
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable
+
+    from mabeam.kernel import Process
+
+__all__ = ("DynamicSupervisor",)
+
+S = TypeVar("S")
+
+_CALLER_ERRORS = (ChildError, RejectedError, StartFailed, StartIgnored, UsageError)
+
+
+class _Retry:
+    """To itself: try the restart of a child again."""
+
+    __slots__ = ("counted", "process")
+
+    def __init__(self, process: Process, *, counted: bool) -> None:
+        self.process = process
+        self.counted = counted
+
+
+class DynamicSupervisor(GenServer):
+    """A supervisor that starts without children and is given them one by one; their ids need not differ.
+
+    Children do not depend on each other: each is restarted alone, and all are stopped at once. A child that ended and is
+    not restarted is forgotten with its spec. Too many restarts, of whichever children, end the supervisor and all of them.
+
+    Example:
+        from mabeam import DynamicSupervisor, GenServer, handle_call
+
+        class Session(GenServer):
+            def __init__(self, user: str) -> None:
+                self.user = user
+
+            @handle_call
+            def whoami(self) -> str:
+                return self.user
+
+        async def main() -> str:
+            sessions = await DynamicSupervisor.start_link(max_children=100)
+            session = await sessions.call(DynamicSupervisor.start_child, Session.child_spec("ann"))
+            return await session.call(Session.whoami)
+
+        assert mabeam.run(main) == "ann"
+    """
+
+    is_supervisor: ClassVar[bool] = True
+    runs_trusted_code: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        max_children: int | None = None,
+        max_restarts: int = 3,
+        max_seconds: float = 5.0,
+        backoff: Backoff | None = None,
+    ) -> None:
+        """Check the options.
+
+        Args:
+            max_children: most children at once, those being restarted included; ``None``, the default, sets no limit.
+            max_restarts: restarts allowed within ``max_seconds``; 0 allows none.
+            max_seconds: length of that window in seconds.
+            backoff: wait before restarts; none unless given.
+
+        Raises:
+            UsageError: lists all problems.
+        """
+        raise_problems(type(self).__name__, check_limits(max_restarts, max_seconds, backoff, max_children))
+        self._max_children = max_children
+        self._window = RestartWindow(max_restarts, max_seconds)
+        self._backoff = backoff
+        # A child that is being restarted stands under the process that it had.
+        self._children: dict[Process, Child] = {}
+        trap_exit()
+
+    @classmethod
+    async def start_link(  # type: ignore[override]  # its arguments are those of a supervisor
+        cls,
+        *,
+        max_children: int | None = None,
+        max_restarts: int = 3,
+        max_seconds: float = 5.0,
+        backoff: Backoff | None = None,
+    ) -> Ref[Any]:
+        """Start one without children, linked to the calling process.
+
+        Args:
+            max_children: as of the class.
+            max_restarts: as of the class.
+            max_seconds: as of the class, in seconds.
+            backoff: as of the class.
+
+        Raises:
+            UsageError: the options are wrong; lists all problems.
+        """
+        options = {
+            "max_children": max_children,
+            "max_restarts": max_restarts,
+            "max_seconds": max_seconds,
+            "backoff": backoff,
+        }
+        raise_problems(cls.__name__, check_limits(max_restarts, max_seconds, backoff, max_children))
+        return await ChildSpec.of_server(cls, (), options).start_link()
+
+    async def terminate(self, reason: ExitReason, /) -> None:
+        """Ask all children to stop, then wait for all: it takes as long as the slowest of them."""
+        me = current_process()
+        waits: list[asyncio.Future[None]] = []
+        for process, child in tuple(self._children.items()):
+            if not child.restarting and process.is_alive:
+                ended = begin_stop(process, me, child.spec.shutdown_seconds)
+                if ended is not None:
+                    waits.append(ended)
+        self._children.clear()
+        for ended in waits:
+            await ended
+
+    def handle_info(self, message: object, /) -> Awaitable[None] | None:
+        """Take the end of a child."""
+        if isinstance(message, ExitSignal):
+            process = cast("Process", message.pid._process)
+            child = self._children.get(process)
+            return self._child_ended(process, child, message.reason) if child is not None else None
+        if isinstance(message, _Retry):
+            child = self._children.get(message.process)
+            if child is not None and child.restarting:
+                return self._restart(message.process, child, counted=message.counted)
+            return None
+        return super().handle_info(message)
+
+    # ------------------------------------------------------------------------------------------- calls
+
+    @system_call(raises=_CALLER_ERRORS)
+    def start_child(self, spec: ChildSpec[S], /) -> Ref[S]:
+        """Start a child.
+
+        Returns:
+            Its handle; ``start_info`` is what the child gave.
+
+        Raises:
+            UsageError: the spec is wrong.
+            RejectedError: there are ``max_children`` already.
+            StartFailed: it did not start.
+            StartIgnored: it chose not to run.
+        """
+        problems = child_problems(spec)
+        if problems:
+            raise UsageError("; ".join(problems), problems=problems)
+        if self._max_children is not None and len(self._children) >= self._max_children:
+            msg = f"{current_process().describe()} has {len(self._children)} children, and max_children allows no more"
+            raise RejectedError(msg)
+        me = current_process()
+        start = spec.begin(me)
+        if start.outcome == "pending":
+            return cast("Ref[S]", self._finish_start(spec, start))
+        return cast("Ref[S]", self._started(me, spec, start))
+
+    @system_call(raises=_CALLER_ERRORS)
+    def terminate_child(self, child: Target, /) -> None:
+        """Stop a child and forget it. Leads to it: its handle, its pid, its name; the old pid of one being restarted.
+
+        Raises:
+            ChildError: ``not_found``.
+        """
+        process = find(current_process().kernel, child)
+        if process is None or process not in self._children:
+            raise ChildError("not_found", name_target(child))
+        return cast("None", self._stop(process))
+
+    @system_call()
+    def which_children(self) -> list[ChildInfo]:
+        """The children in the order of their (re)start."""
+        return [
+            ChildInfo(
+                id=None,
+                state="restarting" if child.restarting else "running",
+                pid=None if child.restarting else process.pid,
+                is_supervisor=child.spec.is_supervisor,
+            )
+            for process, child in self._children.items()
+        ]
+
+    @system_call()
+    def count_children(self) -> ChildCounts:
+        """How many children there are."""
+        supervisors = sum(child.spec.is_supervisor for child in self._children.values())
+        return ChildCounts(
+            specs=len(self._children),
+            active=sum(not child.restarting for child in self._children.values()),
+            supervisors=supervisors,
+            workers=len(self._children) - supervisors,
+        )
+
+    # ------------------------------------------------------------------------------------------- inside
+
+    async def _finish_start(self, spec: ChildSpec[Any], start: Any) -> Ref[Any]:
+        await start.wait()
+        return self._started(current_process(), spec, start)
+
+    def _started(self, me: Process, spec: ChildSpec[Any], start: Any) -> Ref[Any]:
+        process = start.result()
+        self._children[process] = Child(spec, process)
+        note_started(me, spec)
+        return Ref(process, me.kernel, info=start.info)
+
+    async def _stop(self, process: Process) -> None:
+        child = self._children.pop(process)
+        if not child.restarting and process.is_alive:
+            await stop_process(process, current_process(), child.spec.shutdown_seconds)
+
+    async def _child_ended(self, process: Process, child: Child, reason: ExitReason) -> None:
+        me = current_process()
+        note_exit(me, child, reason)
+        if restarts_after(child, reason):
+            note_restart(me, child, reason, child.attempts + 1)
+            await self._restart(process, child, counted=False)
+        else:
+            del self._children[process]
+
+    async def _restart(self, process: Process, child: Child, *, counted: bool) -> None:
+        me = current_process()
+        now = me.kernel.loop.time()
+        if not counted:
+            if not self._window.add(now):
+                self._give_up(process, child)
+            if self._backoff is not None:
+                child.restarting = True
+                child.attempts = (
+                    child.attempts + 1 if now - child.restarted_at <= self._window.max_seconds else 1
+                )
+                delay = self._backoff.delay(child.attempts)
+                child.restarted_at = now + delay
+                start_timer(me.kernel, me, delay, _Retry(process, counted=True))
+                return
+        start = child.spec.begin(me)
+        await start.wait()
+        if start.outcome == "failed":
+            child.restarting = True
+            report_failed_restart(me, child.spec, start_reason(start))
+            me.kernel.scheduler.enqueue(me, _Retry(process, counted=False))
+            return
+        del self._children[process]
+        if start.outcome == "up":
+            child.process, child.restarting = start.process, False
+            self._children[start.process] = child
+            note_started(me, child.spec)
+
+    def _give_up(self, process: Process, child: Child) -> NoReturn:
+        report_giving_up(current_process(), child.spec, self._window.count, self._window.max_seconds)
+        del self._children[process]
+        raise Stop(Shutdown())

@@ -1,0 +1,380 @@
+"""Typed handles: how a server is called, cast to, streamed from and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Final,
+    Generic,
+    ParamSpec,
+    Self,
+    TypeVar,
+    cast,
+    final,
+    overload,
+)
+
+from mabeam.errors import CallCycle, CallTimeout, NoSuchProcess, RejectedError, UsageError
+from mabeam.kernel import (
+    BUSY,
+    DEAD,
+    EXITING,
+    Caller,
+    NoProcess,
+    Normal,
+    Pid,
+    activate_trusted,
+    current_kernel,
+    died,
+    find,
+    here,
+    is_on_loop,
+    name_target,
+    wait_for_reply,
+)
+from mabeam.otp._asides import LATER
+from mabeam.otp._requests import Call, Cast, StopRequest
+from mabeam.otp._server import ServerBehaviour, is_serial
+from mabeam.otp._streams import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine
+    from contextlib import AbstractAsyncContextManager
+
+    from mabeam.kernel import ExitReason, Kernel, Name, Process
+    from mabeam.otp._handlers import Handler
+
+__all__ = ("Ref", "ref")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S")
+S_co = TypeVar("S_co", covariant=True)
+
+
+class _Unset:
+    def __repr__(self) -> str:
+        return "5.0"
+
+
+_UNSET: Final[Any] = _Unset()
+
+
+@final
+class Ref(Generic[S_co]):
+    """A typed handle of a server: of one process, or of whichever process has a name.
+
+    Handles come from ``start_link``, ``start_child`` and :func:`ref`. One by name follows the name across restarts; one
+    by process leads to nobody once that process has ended.
+
+    Attributes:
+        start_info: what the server gave to ``start_info`` when it started; ``None`` on other handles.
+    """
+
+    __slots__ = ("_address", "_kernel", "_process", "_timeout", "start_info")
+
+    def __init__(
+        self, address: Process | Name, kernel: Kernel | None, timeout: Any = _UNSET, info: object = None
+    ) -> None:
+        """Made by the functions named above only."""
+        self._process: Process | None = None
+        if hasattr(address, "behaviour"):
+            self._process = cast("Process", address)
+            address = None  # type: ignore[assignment]  # the pid stands for it
+        self._address = address
+        self._kernel = kernel
+        self._timeout = timeout
+        self.start_info = info
+
+    # ------------------------------------------------------------------------------------------- addressing
+
+    @property
+    def pid(self) -> Pid | None:
+        """The process that it leads to now; ``None`` when its name leads nowhere."""
+        process = self._find()
+        return process.pid if process is not None else None
+
+    def address(self) -> Pid | Name:
+        """The pid or the name that it was made for."""
+        return self._process.pid if self._process is not None else cast("Name", self._address)
+
+    def options(self, *, timeout: float | None = 5.0) -> Self:
+        """The same handle with other options.
+
+        Args:
+            timeout: seconds that a call waits for its reply; ``None`` waits without limit.
+        """
+        if timeout is not None and (not isinstance(timeout, int | float) or timeout < 0):
+            msg = f"options expects timeout in seconds >= 0 or None, got {timeout!r}"
+            raise UsageError(msg)
+        return type(self)(
+            self._process or cast("Name", self._address), self._kernel, timeout, self.start_info
+        )
+
+    def _find(self) -> Process | None:
+        if self._process is not None:
+            return self._process
+        return find(self._kernel or current_kernel(), cast("Name", self._address))
+
+    def _reach(self, operation: Any) -> Process:
+        process = self._process
+        if process is None:
+            process = (self._kernel or current_kernel()).names.find(cast("Name", self._address))
+            if process is None:
+                raise NoSuchProcess(name_target(self.address()), NoProcess(), operation=operation)
+        elif process.status & DEAD:
+            raise NoSuchProcess(process.describe(), NoProcess(), operation=operation, pid=process.pid)
+        return process
+
+    def _handler(self, process: Process, method: Any, kind: str) -> Handler:
+        """The handler behind a method: found by name on the server's own class, so that overriding works."""
+        name = getattr(method, "__name__", "")
+        behaviour = process.behaviour
+        handler = behaviour.handlers.get(name) if isinstance(behaviour, ServerBehaviour) else None
+        if handler is not None and handler.kind == kind:
+            return handler
+        raise _wrong_method(process, method, handler, kind)
+
+    # ------------------------------------------------------------------------------------------- talking
+
+    @overload
+    async def call(
+        self,
+        method: Callable[Concatenate[S_co, P], Coroutine[Any, Any, R]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R: ...
+    @overload
+    async def call(
+        self, method: Callable[Concatenate[S_co, P], R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R: ...
+    async def call(self, method: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a method declared with ``@handle_call`` and wait for its answer, 5 s unless said otherwise.
+
+        Guarantees:
+            It ends in the answer, a typed error, or a timeout; a late answer reaches nobody. Calls and casts of one
+            process to another are taken in the order sent. A caller that is cancelled stops waiting; the handler goes
+            on. Arguments and answers are passed by reference and must not be changed afterwards.
+
+        Raises:
+            NoSuchProcess: there is no such process; nothing was done.
+            ProcessDied: the server ended before it answered; the exception that crashed it is chained.
+            CallTimeout: no answer came in time; the handler may still run.
+            RejectedError: its mailbox is full; nothing was done.
+            CallCycle: the server called itself.
+            HandlerFailed: a concurrent handler raised; the server lives.
+            UsageError: the method answers no calls, or the arguments do not fit.
+            Exception: one that the handler declared with ``raises``.
+        """
+        process = self._reach("call")
+        handler = self._handler(process, method, "call")
+        if process.status == 0 and handler.inline and process.kernel.scheduler.may_hand_off():
+            return await self._hand_off(process, handler, args, kwargs)
+        owner = here.get(None)
+        if owner is not None and owner.process is process and is_serial(process):
+            raise CallCycle((process.describe(), process.describe()))
+        mailbox = process.mailbox
+        if mailbox is not None and len(mailbox) >= process.behaviour.mailbox_limit:
+            raise _full(process)
+        kernel = process.kernel
+        caller: Caller[Any] = Caller(process, kernel.loop.create_future(), handler.what)
+        kernel.scheduler.enqueue(process, Call(handler, args, kwargs, caller))
+        timeout = handler.timeout if self._timeout is _UNSET else self._timeout
+        return await wait_for_reply(process, caller.future, handler.what, timeout)
+
+    async def _hand_off(
+        self, process: Process, handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Run a plain handler of an idle server at once. What can be seen of it is what the mailbox would have done."""
+        owner = here.get(None)
+        exiting = owner is not None and owner.process.status & EXITING
+        behaviour = cast("ServerBehaviour", process.behaviour)
+        asides = process.extra
+        if asides is not None and asides.idle_timer is not None:
+            asides.idle_timer.cancel()
+            asides.idle_timer = None
+        process.status = BUSY
+        process.message = handler
+        caller: Caller[Any] | None = None
+        value = None
+        try:
+            value = process.context.copy().run(handler.function, process.body, *args, **kwargs)
+        except BaseException as error:  # noqa: BLE001  (it is the outcome of the handler, not of the caller)
+            caller = self._caller(process, handler)
+            process.message = message = Call(handler, args, kwargs, caller)
+            caller.hold()
+            done = behaviour.failed(process, message, caller, error)
+        else:
+            asides = process.extra
+            if value is LATER:
+                caller, asides.deferred = asides.deferred, None
+                done = behaviour.answered(process, caller, value)
+            elif handler.trusted and inspect.iscoroutine(value):
+                caller = self._caller(process, handler)
+                message = Call(handler, args, kwargs, caller)
+                caller.hold()
+                process.message = message
+                activate_trusted(process, value, message, behaviour.activation_done)
+                done = False
+            elif asides is not None and asides.pending:
+                caller = self._caller(process, handler)
+                caller.hold()
+                done = behaviour.answered(process, caller, value)
+            else:
+                done = True
+        if done:
+            if process.mailbox is None and process.ending is None:
+                process.status, process.message = 0, None
+            else:
+                process.kernel.scheduler.settle(process)
+        if not exiting and owner is not None and owner.process.status & EXITING:
+            await (
+                process.kernel.loop.create_future()
+            )  # the handler ended its own caller, which does not go on
+        if caller is None:
+            return value
+        timeout = handler.timeout if self._timeout is _UNSET else self._timeout
+        return await wait_for_reply(process, caller.future, handler.what, timeout)
+
+    def _caller(self, process: Process, handler: Handler) -> Caller[Any]:
+        return Caller(process, process.kernel.loop.create_future(), handler.what)
+
+    def cast(
+        self, method: Callable[Concatenate[S_co, P], object], /, *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Send a message to a method declared with ``@handle_cast``. Never waits, and never fails for the receiver's sake.
+
+        Guarantees:
+            One that cannot be delivered is a dead letter. May be called from threads of a process as well.
+
+        Raises:
+            UsageError: the method takes no casts.
+        """
+        kernel = self._process.kernel if self._process is not None else self._kernel or current_kernel()
+        if not is_on_loop(kernel):
+            owner = here.get(None)
+            if owner is not None and owner.over:
+                raise NoSuchProcess(owner.process.describe(), NoProcess(), operation="send")
+            kernel.loop.call_soon_threadsafe(lambda: self.cast(method, *args, **kwargs))
+            return
+        process = self._process or kernel.names.find(cast("Name", self._address))
+        if process is None:
+            kernel.dead_letters.add(name_target(self.address()), method, "no_name")
+            return
+        kernel.send(process, Cast(self._handler(process, method, "cast"), args, kwargs))
+
+    def stream(
+        self, method: Callable[Concatenate[S_co, P], AsyncIterator[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> AbstractAsyncContextManager[AsyncIterator[R]]:
+        """Read an async generator declared with ``@handle_stream``: ``async with ref.stream(Feed.rows, 5) as rows:``.
+
+        Guarantees:
+            The server is never more than a few items ahead of its reader. The generator is closed when the block is
+            left or the reader dies. If the server dies, the reader gets ``ProcessDied`` after what has arrived.
+
+        Raises:
+            UsageError: the method is no stream; or, on iterating, the block was left out.
+            CallTimeout: on entering the block, when the server does not begin in time.
+            HandlerFailed: on reading, when the generator raised.
+        """
+        process = self._find()
+        what = getattr(method, "__qualname__", repr(method))
+        if process is None or process.status & DEAD:
+            return Stream(None, None, what, (), {}, None)
+        handler = self._handler(process, method, "stream")
+        timeout = handler.timeout if self._timeout is _UNSET else self._timeout
+        return Stream(process, handler, what, args, kwargs, timeout)
+
+    async def stop(self, reason: ExitReason = Normal(), *, timeout: float | None = None) -> None:  # noqa: B008  (frozen)
+        """Ask the server to end in an orderly way, and wait until it has.
+
+        The request takes its place in the mailbox; ``terminate`` runs. A supervisor restarts it like any other that
+        ends with that reason; to stop a child for good, ask its supervisor.
+
+        Args:
+            reason: what it is to end with.
+            timeout: seconds to wait; ``None`` waits without limit. After a timeout it goes on ending.
+
+        Raises:
+            NoSuchProcess: there is no such process.
+            ProcessDied: it ended with another reason.
+            CallTimeout: it did not end in time.
+        """
+        process = self._reach("stop")
+        owner = here.get(None)
+        if owner is not None and owner.process is process and is_serial(process):
+            raise CallCycle((process.describe(), process.describe()))
+        ended: asyncio.Future[None] = process.kernel.loop.create_future()
+        process.on_death = [*(process.on_death or ()), ended]
+        process.kernel.scheduler.enqueue(process, StopRequest(reason))
+        try:
+            async with asyncio.timeout(timeout):
+                await ended
+        except TimeoutError:
+            raise CallTimeout(process.describe(), "stop", timeout or 0.0) from None
+        finally:
+            if process.on_death is not None:
+                process.on_death = [each for each in process.on_death if each is not ended] or None
+        if process.reason is not None and process.reason != reason:
+            failure = died(process, process.reason, "stop")
+            raise failure from failure.__cause__
+
+    # ------------------------------------------------------------------------------------------- looking
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when made for the same process or the same name."""
+        return isinstance(other, Ref) and self.address() == other.address()
+
+    def __hash__(self) -> int:
+        """Hash by address."""
+        return hash(self.address())
+
+    def __repr__(self) -> str:
+        """Show whom it leads to."""
+        return f"<ref {self.address()!r}>"
+
+
+def _full(process: Process) -> RejectedError:
+    return RejectedError(
+        f"the mailbox of {process.describe()} is full ({process.behaviour.mailbox_limit} messages): nothing was done. "
+        "It takes messages more slowly than they come; try again later, or raise mailbox_limit of its class."
+    )
+
+
+def _wrong_method(process: Process, method: Any, handler: Handler | None, kind: str) -> UsageError:
+    what = getattr(method, "__qualname__", repr(method))
+    if handler is not None:
+        right = {
+            "call": "await ref.call(...)",
+            "cast": "ref.cast(...)",
+            "stream": "async with ref.stream(...) as items:",
+        }
+        return UsageError(
+            f"{what} is declared with @handle_{handler.kind}: use {right[handler.kind]}, not ref.{kind}(...)"
+        )
+    if not isinstance(process.behaviour, ServerBehaviour):
+        return UsageError(
+            f"{process.describe()} is a plain process and answers no {kind}s; send() it a message"
+        )
+    return UsageError(
+        f"{what} is no handler of {process.describe()}; decorate it with @handle_{kind}, or pass Class.method of its class"
+    )
+
+
+def ref(name: Name, server: type[S], /) -> Ref[S]:
+    """A handle that follows a name: each call goes to whichever process has it then.
+
+    Args:
+        name: the name of a process, or a ``via`` name of a registry.
+        server: the class of the server behind it, for types.
+    """
+    if not isinstance(server, type):
+        msg = f"ref expects a name and the class of the server, ref('counter', Counter), got {server!r}"
+        raise UsageError(msg)
+    owner = here.get(None)
+    return Ref(name, owner.process.kernel if owner is not None else None)

@@ -1,0 +1,62 @@
+"""The messages that servers understand, besides what is sent raw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mabeam.kernel import Caller, ExitReason
+    from mabeam.otp._handlers import Handler
+
+__all__ = ("Call", "Cast", "IdleTimeout", "StopRequest")
+
+
+class Call:
+    """A call on its way: answered through ``caller``."""
+
+    __slots__ = ("args", "caller", "handler", "kwargs")
+
+    def __init__(
+        self, handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any], caller: Caller[Any]
+    ) -> None:
+        self.handler = handler
+        self.args = args
+        self.kwargs = kwargs
+        self.caller = caller
+
+    def __repr__(self) -> str:
+        return f"call of {_show(self)}"
+
+
+class Cast:
+    """A cast on its way."""
+
+    __slots__ = ("args", "handler", "kwargs")
+
+    def __init__(self, handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.handler = handler
+        self.args = args
+        self.kwargs = kwargs
+
+    def __repr__(self) -> str:
+        return f"cast of {_show(self)}"
+
+
+def _show(message: Call | Cast) -> str:
+    arguments = [repr(each) for each in message.args] + [
+        f"{name}={each!r}" for name, each in message.kwargs.items()
+    ]
+    return f"{message.handler.what}({', '.join(arguments)})"
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequest:
+    """A request to end in an orderly way; taken in the order of the mailbox."""
+
+    reason: ExitReason
+
+
+@dataclass(frozen=True, slots=True)
+class IdleTimeout:
+    """Reaches ``handle_info`` when no message came for as long as ``idle_timeout`` asked for."""

@@ -1,0 +1,388 @@
+"""How a server runs: the loop behind every GenServer."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from mabeam.errors import HandlerFailed, UsageError
+from mabeam.kernel import (
+    BUSY,
+    Activation,
+    Behaviour,
+    ExitSignal,
+    Ignore,
+    Stop,
+    activate,
+    activate_trusted,
+    crash_reason,
+    end,
+    here,
+    run_blocking,
+    stop,
+)
+from mabeam.otp._asides import LATER, Asides, asides_of
+from mabeam.otp._lifespan import hold_lifespan
+from mabeam.otp._requests import Call, Cast, IdleTimeout, StopRequest
+from mabeam.otp._streams import StreamRequest, pump
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mabeam.kernel import Caller, ExitReason, Process, Step
+    from mabeam.otp._handlers import Handler
+
+__all__ = ("ServerBehaviour", "is_serial")
+
+
+class ServerBehaviour(Behaviour):
+    """Runs the instances of one server class. ``process.body`` is the instance, once ``__init__`` has made it.
+
+    Attributes:
+        cls: the class.
+        handlers: what the class answers to.
+    """
+
+    __slots__ = ("_activate", "_has", "cls", "handlers")
+
+    def __init__(
+        self, cls: Any, handlers: dict[str, Handler], overridden: frozenset[str], *, shared: bool
+    ) -> None:
+        """For ``cls``, which defines the callbacks named in ``overridden`` itself."""
+        is_supervisor: bool = cls.is_supervisor
+        super().__init__(
+            cls.__qualname__,
+            mailbox_limit=cls.mailbox_limit,
+            shutdown=math.inf if is_supervisor else 5.0,
+            is_supervisor=is_supervisor,
+            shared=shared,
+        )
+        self.cls = cls
+        self.handlers = handlers
+        self._has = overridden
+        self._activate = activate_trusted if cls.runs_trusted_code else _activate_serial
+
+    # ------------------------------------------------------------------------------------------- start
+
+    def start(self, process: Process) -> None:
+        """``__init__``, then the first half of ``lifespan``, then ``init``."""
+        cls, args, kwargs = process.body
+        try:
+            # In the process's own context, not a copy: what is set there is seen by every later handler.
+            process.body = process.context.run(cls, *args, **kwargs)
+        except BaseException as error:  # noqa: BLE001  (whatever it is, the start has failed)
+            process.body = None
+            self._start_failed(process, error)
+            return
+        if "lifespan" in self._has and process.ending is None:
+            process.status &= ~BUSY
+            hold_lifespan(process, process.body.lifespan(), partial(self._init, process), self._start_failed)
+        else:
+            self._init(process)
+
+    def _init(self, process: Process) -> None:
+        process.status |= BUSY
+        try:
+            rest = process.context.run(process.body.init) if "init" in self._has else None
+        except BaseException as error:  # noqa: BLE001  (whatever it is, the start has failed)
+            self._start_failed(process, error)
+            return
+        if inspect.isawaitable(rest):
+            activate(process, _awaited(rest), None, self._init_over, serial=True)
+        else:
+            self._up(process)
+
+    def _init_over(self, activation: Activation, _value: object, error: BaseException | None) -> None:
+        process = activation.process
+        if process.ending is not None:
+            return
+        if error is not None:
+            self._start_failed(process, error)
+            return
+        if activation.context is not None:
+            # What init has set in its context is seen by every later handler. This code runs in that very context.
+            process.context = activation.context
+            here.set(process)
+        self._up(process)
+
+    def _up(self, process: Process) -> None:
+        if process.ending is None:
+            process.kernel.started(process)
+            if not self._afterwards(process):
+                return
+        if process.serial is None:
+            process.kernel.scheduler.settle(process)
+
+    def _start_failed(self, process: Process, error: BaseException) -> None:
+        process.status &= ~BUSY
+        if isinstance(error, Ignore):
+            process.kernel.ignore_start(process)
+        else:
+            end(process, crash_reason(error))
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            raise error
+
+    # ------------------------------------------------------------------------------------------- messages
+
+    def take(self, process: Process, message: Any) -> bool:
+        """Work on one message."""
+        asides: Asides | None = process.extra
+        if asides is not None and asides.idle_timer is not None:
+            asides.idle_timer.cancel()
+            asides.idle_timer = None
+        kind = type(message)
+        if kind is Call or kind is Cast:
+            handler: Handler = message.handler
+            if handler.concurrent:
+                self._start_concurrent(process, message)
+                return True
+            caller = message.caller if kind is Call else None
+            if caller is not None:
+                if not caller.is_waiting:
+                    return True  # it has given up: in time, so there is nothing to do for it
+                caller.hold()
+            if handler.thread:
+                function = partial(handler.function, process.body, *message.args, **message.kwargs)
+                blocking = run_blocking(process, message, function)
+                activate(process, blocking, message, self.activation_done, serial=True)
+                return False
+            return self._run(
+                process,
+                message,
+                caller,
+                partial(handler.function, process.body, *message.args, **message.kwargs),
+            )
+        if kind is StopRequest:
+            stop(process, message.reason)
+            return True
+        if kind is StreamRequest:
+            activate(process, pump(process.body, message), message, _stream_over)
+            return True
+        if kind is ExitSignal and process.parent is not None and message.pid is process.parent.pid:
+            stop(process, message.reason)
+            return True
+        return self._run(process, message, None, partial(process.body.handle_info, message))
+
+    def _run(
+        self, process: Process, message: Any, caller: Caller[Any] | None, function: Callable[[], Any]
+    ) -> bool:
+        """Run serial code on behalf of a message; true when it is done with."""
+        process.message = message
+        try:
+            value = process.context.copy().run(function)
+        except BaseException as error:  # noqa: BLE001  (it is the outcome of the handler)
+            return self.failed(process, message, caller, error)
+        if inspect.iscoroutine(value):
+            self._activate(process, value, message, self.activation_done)
+            return False
+        return self.answered(process, caller, value)
+
+    def activation_done(self, activation: Activation, value: object, error: BaseException | None) -> None:
+        process, message = activation.process, activation.message
+        if process.ending is not None:
+            return
+        caller = message.caller if type(message) is Call else None
+        if error is None:
+            self.answered(process, caller, value)
+        else:
+            process.message = message
+            self.failed(process, message, caller, error)
+
+    def answered(self, process: Process, caller: Caller[Any] | None, value: object) -> bool:
+        """A serial handler has returned; true when nothing more is to be done before the next message."""
+        asides: Asides | None = process.extra
+        if asides is not None and asides.stop_reason is not None:
+            reason, asides.stop_reason = asides.stop_reason, None
+            stop(process, reason, None if caller is None or value is LATER else (caller, value))
+            return True
+        if caller is not None and value is not LATER:
+            caller.reply(value)
+        return self._afterwards(process)
+
+    def failed(
+        self, process: Process, message: Any, caller: Caller[Any] | None, error: BaseException
+    ) -> bool:
+        """A serial handler has raised; true when nothing more is to be done before the next message."""
+        if process.ending is not None:
+            return True  # it ended itself by a signal, and this is its own cancellation
+        handler: Handler | None = getattr(message, "handler", None)
+        if handler is not None and caller is not None:
+            if isinstance(error, handler.raises):
+                caller.fail(error)
+                return self._afterwards(process)
+            if isinstance(error, TypeError) and _is_bad_call(error, handler):
+                caller.fail(UsageError(f"{handler.what}: {error}. The call does not fit its parameters."))
+                return True
+        reason = crash_reason(error)
+        process.kernel.report_crash(
+            process, reason, handler.what if handler is not None else f"{self.label}.handle_info"
+        )
+        stop(process, reason)
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            raise error
+        return True
+
+    def _afterwards(self, process: Process) -> bool:
+        """Do what the handler asked for besides; false when that goes on in an activation."""
+        asides: Asides | None = process.extra
+        if asides is None or not asides.pending or process.ending is not None:
+            return True
+        if asides.stop_reason is not None:
+            reason, asides.stop_reason = asides.stop_reason, None
+            stop(process, reason)
+            return True
+        if asides.continuations:
+            argument = asides.continuations.pop(0)
+            return self._run(
+                process, _Continue(argument), None, partial(process.body.handle_continue, argument)
+            )
+        asides.pending = False
+        seconds, asides.idle_seconds = asides.idle_seconds, None
+        if seconds is not None and process.mailbox is None:
+            asides.idle_timer = process.kernel.loop.call_later(seconds, _idle, process, asides)
+        return True
+
+    # ------------------------------------------------------------------------------------------- concurrent handlers
+
+    def _start_concurrent(self, process: Process, message: Call | Cast) -> None:
+        asides, handler = asides_of(process), message.handler
+        name = handler.what
+        running = asides.running.get(name, 0)
+        if running >= handler.concurrent:
+            asides.waiting.setdefault(name, deque()).append(message)
+            if type(message) is Call:
+                message.caller.hold()
+            return
+        asides.running[name] = running + 1
+        if type(message) is Call:
+            message.caller.hold()
+        try:
+            coroutine = handler.function(process.body, *message.args, **message.kwargs)
+        except TypeError as error:
+            coroutine = _raise(UsageError(f"{handler.what}: {error}. The call does not fit its parameters."))
+        activate(process, coroutine, message, self._concurrent_over)
+
+    def _concurrent_over(self, activation: Activation, value: object, error: BaseException | None) -> None:
+        process, message = activation.process, activation.message
+        if process.ending is not None:
+            return
+        asides, handler = asides_of(process), message.handler
+        asides.running[handler.what] -= 1
+        self._answer_concurrent(process, message, value, error)
+        waiting = asides.waiting.get(handler.what)
+        if waiting:
+            self._start_concurrent(process, waiting.popleft())
+
+    def _answer_concurrent(
+        self, process: Process, message: Any, value: object, error: BaseException | None
+    ) -> None:
+        caller, handler = (message.caller if type(message) is Call else None), message.handler
+        if isinstance(error, Stop):
+            process.kernel.scheduler.enqueue(process, StopRequest(error.reason))
+        elif error is None:
+            if caller is not None and value is not LATER:
+                caller.reply(value)
+        elif (
+            caller is not None
+            and isinstance(error, Exception)
+            and isinstance(error, (*handler.raises, UsageError))
+        ):
+            caller.fail(error)
+        else:
+            failure = HandlerFailed(handler.what, error)
+            failure.__cause__ = error
+            process.kernel.report_failure(process, error, handler.what)
+            if caller is not None:
+                caller.fail(failure)
+
+    # ------------------------------------------------------------------------------------------- end
+
+    def terminate(self, process: Process, reason: ExitReason) -> Step:
+        """Run ``terminate`` of the instance."""
+        if "terminate" not in self._has:
+            return None
+        rest = process.context.copy().run(process.body.terminate, reason)
+        return _awaited(rest) if inspect.isawaitable(rest) else None
+
+    def leave_lifespan(self, process: Process) -> None:
+        """Begin the second half of ``lifespan``."""
+        asides: Asides | None = process.extra
+        if (
+            process.hold is not None
+            and asides is not None
+            and asides.leave is not None
+            and not asides.leave.done()
+        ):
+            asides.leave.set_result(None)
+
+    def undelivered(self, process: Process, message: Any, reason: ExitReason) -> bool:
+        """Tell a caller or a reader; casts and raw messages become dead letters."""
+        kind = type(message)
+        if kind is Call:
+            message.caller.callee_died(reason)
+        elif kind is StreamRequest:
+            message.channel.server_died(reason)
+        return kind in {Call, StreamRequest, StopRequest, ExitSignal, IdleTimeout}
+
+
+class _Continue:
+    """Stands for a continuation in reports."""
+
+    __slots__ = ("argument",)
+
+    def __init__(self, argument: object) -> None:
+        self.argument = argument
+
+    def __repr__(self) -> str:
+        return f"continue with {self.argument!r}"
+
+
+def is_serial(process: Process) -> bool:
+    """Whether the running code is the serial handler of ``process``."""
+    owner = here.get(None)
+    return owner is process or (owner is not None and owner is process.serial)
+
+
+def _activate_serial(process: Process, coroutine: Any, message: Any, done: Any) -> Activation:
+    return activate(process, coroutine, message, done, serial=True)
+
+
+def _idle(process: Process, asides: Asides) -> None:
+    asides.idle_timer = None
+    if process.status == 0 and process.mailbox is None:
+        process.kernel.scheduler.enqueue(process, IdleTimeout())
+
+
+def _stream_over(activation: Activation, _value: object, error: BaseException | None) -> None:
+    request: StreamRequest = activation.message
+    process = activation.process
+    if error is not None and process.ending is None:
+        process.kernel.report_failure(process, error, request.handler.what)
+    request.channel.ended(error, request.handler.what)
+
+
+def _awaited(awaitable: Any) -> Any:
+    """A coroutine for whatever a callback returned to be awaited."""
+    return awaitable if inspect.iscoroutine(awaitable) else _await(awaitable)
+
+
+async def _await(awaitable: Any) -> Any:
+    return await awaitable
+
+
+async def _raise(error: Exception) -> None:
+    raise error
+
+
+def _is_bad_call(error: TypeError, handler: Handler) -> bool:
+    """Whether a call failed because its arguments do not fit: the handler's own code did not run."""
+    traceback = error.__traceback__
+    code = handler.function.__code__
+    while traceback is not None:
+        if traceback.tb_frame.f_code is code:
+            return False
+        traceback = traceback.tb_next
+    return True

@@ -1,0 +1,260 @@
+"""Streams: an async generator of a server, read by another process, with credit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, final
+
+from mabeam.errors import CallTimeout, HandlerFailed, NoSuchProcess, UsageError
+from mabeam.kernel import NoProcess, died, here
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from mabeam.kernel import ExitReason, Pid, Process
+    from mabeam.otp._handlers import Handler
+
+__all__ = ("CREDIT", "Stream", "StreamRequest", "pump")
+
+T = TypeVar("T")
+
+CREDIT: Final = 8
+"""Items that a server may be ahead of its reader."""
+
+
+class Channel:
+    """The items between a server and one reader: a bounded buffer that either side can end.
+
+    It is registered with both processes, so that it hears of the death of either.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_finished",
+        "_wake_reader",
+        "_wake_writer",
+        "closed",
+        "error",
+        "opened",
+        "pump",
+        "server",
+    )
+
+    def __init__(self, server: Process) -> None:
+        self.server = server
+        self.pump: Any = None
+        self.opened: asyncio.Future[None] = server.kernel.loop.create_future()
+        self.closed = False
+        """The reader has left."""
+        self.error: BaseException | None = None
+        self._finished = False
+        """The generator has ended."""
+        self._buffer: deque[Any] = deque()
+        self._wake_reader: asyncio.Future[None] | None = None
+        self._wake_writer: asyncio.Future[None] | None = None
+
+    async def put(self, item: Any) -> bool:
+        """Hand an item over, waiting for credit; false when nobody reads any more."""
+        while len(self._buffer) >= CREDIT and not self.closed:
+            self._wake_writer = self.server.kernel.loop.create_future()
+            await self._wake_writer
+        if not self.closed:
+            self._buffer.append(item)
+            _wake(self._wake_reader)
+        return not self.closed
+
+    async def get(self) -> Any:
+        """The next item."""
+        while not self._buffer:
+            if self.error is not None:
+                raise self.error
+            if self._finished:
+                raise StopAsyncIteration
+            self._wake_reader = self.server.kernel.loop.create_future()
+            await self._wake_reader
+        item = self._buffer.popleft()
+        _wake(self._wake_writer)
+        return item
+
+    def ended(self, error: BaseException | None, what: str) -> None:
+        """The generator has ended; the reader gets what is in the buffer first."""
+        if error is not None and not self.closed and self.error is None:
+            self.error = HandlerFailed(what, error)
+            self.error.__cause__ = error
+        self._finished = True
+        _wake(self._wake_reader)
+        _forget(self.server, self)
+
+    def server_died(self, reason: ExitReason) -> None:
+        """The server has ended."""
+        if not self._finished:
+            self.error = died(self.server, reason, "stream")
+        self._finished = True
+        if not self.opened.done():
+            self.opened.set_result(None)
+        _wake(self._wake_reader)
+
+    def close(self) -> None:
+        """The reader has left: stop the generator."""
+        if not self.closed:
+            self.closed = True
+            self._buffer.clear()
+            _wake(self._wake_writer)
+            _forget(self.server, self)
+            if self.pump is not None and not self._finished:
+                self.pump.cancel()
+
+    def process_ended(self, pid: Pid) -> None:
+        """One of the two processes has ended."""
+        if pid is self.server.pid:
+            ending = self.server.ending
+            self.server_died(ending.reason if ending is not None else NoProcess())
+        else:
+            self.close()
+
+
+class StreamRequest:
+    """A reader asks for a stream."""
+
+    __slots__ = ("args", "channel", "handler", "kwargs")
+
+    def __init__(
+        self, handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any], channel: Channel
+    ) -> None:
+        self.handler = handler
+        self.args = args
+        self.kwargs = kwargs
+        self.channel = channel
+
+    def __repr__(self) -> str:
+        return f"stream of {self.handler.what}"
+
+
+async def pump(instance: Any, request: StreamRequest) -> None:
+    """Run the generator of a server for one reader."""
+    channel = request.channel
+    if channel.closed:
+        return
+    channel.pump = here.get()
+    _remember(channel.server, channel)
+    generator = request.handler.function(instance, *request.args, **request.kwargs)
+    if not channel.opened.done():
+        channel.opened.set_result(None)
+    try:
+        async for item in generator:
+            if not await channel.put(item):
+                break
+    except asyncio.CancelledError:
+        if not channel.closed:
+            raise
+    finally:
+        await generator.aclose()
+
+
+@final
+class Stream(Generic[T]):
+    """A stream that is not open yet: ``async with ref.stream(Server.rows, ...) as rows: async for row in rows: ...``."""
+
+    __slots__ = ("_channel", "_request", "_timeout", "_what")
+
+    def __init__(
+        self, server: Process | None, handler: Handler | None, what: str, args: Any, kwargs: Any, timeout: Any
+    ) -> None:
+        """Made by ``ref.stream`` only."""
+        self._channel = Channel(server) if server is not None else None
+        self._request = (
+            StreamRequest(handler, args, kwargs, self._channel)
+            if handler is not None and self._channel is not None
+            else None
+        )
+        self._timeout = timeout
+        self._what = what
+
+    async def __aenter__(self) -> AsyncIterator[T]:
+        """Wait until the server has begun, and return the items."""
+        channel, request = self._channel, self._request
+        if channel is None or request is None or not channel.server.is_alive:
+            raise NoSuchProcess(self._what, NoProcess(), operation="stream")
+        kernel = channel.server.kernel
+        owner = here.get(None)
+        if owner is not None:
+            _remember(owner.process, channel)
+        timer = (
+            None
+            if self._timeout is None
+            else kernel.loop.call_later(self._timeout, _expire, channel, request, self._timeout)
+        )
+        kernel.scheduler.enqueue(channel.server, request)
+        try:
+            await channel.opened
+        except BaseException:
+            self._leave()
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+        return _Items(channel)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close it: the generator is cancelled where it waits and cleans up."""
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            owner = here.get(None)
+            if owner is not None:
+                _forget(owner.process, self._channel)
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        """Refuse: a stream that is not left by a block would never be closed."""
+        msg = (
+            "a stream is read inside its block:\n"
+            f"    wrong:  async for item in ref.stream({self._what}, ...)\n"
+            f"    right:  async with ref.stream({self._what}, ...) as items:\n"
+            "                async for item in items: ..."
+        )
+        raise UsageError(msg)
+
+
+class _Items(AsyncIterator[T]):
+    """The items of an open stream."""
+
+    __slots__ = ("_channel",)
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        if self._channel.closed:
+            msg = "the stream was closed when its block was left; read it inside the block"
+            raise UsageError(msg)
+        return await self._channel.get()  # type: ignore[no-any-return]  # items of the generator's own type
+
+
+def _remember(process: Process, channel: Channel) -> None:
+    if process.registrations is None:
+        process.registrations = {}
+    process.registrations[channel] = None
+
+
+def _forget(process: Process, channel: Channel) -> None:
+    if process.registrations is not None:
+        process.registrations.pop(channel, None)
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
+
+
+def _expire(channel: Channel, request: StreamRequest, timeout: float) -> None:
+    if not channel.opened.done():
+        channel.opened.set_exception(CallTimeout(channel.server.describe(), request.handler.what, timeout))

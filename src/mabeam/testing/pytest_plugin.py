@@ -1,0 +1,171 @@
+"""The pytest plugin: ``async def`` tests run in virtual time, inside a Runtime, and must leave nothing behind.
+
+It is loaded wherever mabeam is installed, and touches only tests that ask for it: those marked ``mabeam`` or
+``real_time``, and, where the ini option ``mabeam_mode`` says ``auto``, every ``async def`` test. Other plugins for
+asynchronous tests can be used beside it.
+
+What a test that it runs has to fear besides its own assertions: something left behind (:class:`LeakError`), an error
+that only the event loop heard of, an event that is not in the telemetry catalogue, a coroutine that was never awaited,
+and in virtual time a program that can never go on (:class:`DeadlockError`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mabeam.testing._leaks import check_leaks
+from mabeam.testing._session import LoopSession
+from mabeam.testing._virtual_loop import VirtualLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mabeam.kernel import Runtime
+
+__all__ = (
+    "pytest_addoption",
+    "pytest_configure",
+    "pytest_itemcollected",
+    "pytest_pyfunc_call",
+    "runtime",
+    "virtual_loop",
+)
+
+_SESSION = "_mabeam_session"
+_FILTERS = (
+    "error:coroutine .* was never awaited:RuntimeWarning",
+    # Raised while an object is collected, the error above has nobody to go to; pytest brings it back as this warning.
+    "error::pytest.PytestUnraisableExceptionWarning",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the ini option."""
+    parser.addini(
+        "mabeam_mode",
+        help="which async tests run in virtual time inside a mabeam Runtime: 'marked' (with pytest.mark.mabeam) or 'auto' (all)",
+        default="marked",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers; refuse an unknown mode."""
+    mode = config.getini("mabeam_mode")
+    if mode not in {"marked", "auto"}:
+        raise pytest.UsageError(f"mabeam_mode expects 'marked' or 'auto', got {mode!r}.")
+    config.addinivalue_line("markers", "mabeam: run this async test in virtual time inside a mabeam Runtime.")
+    config.addinivalue_line(
+        "markers", "real_time(loop='asyncio'): as mabeam, but on a real event loop: 'asyncio' or 'uvloop'."
+    )
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Prepare the tests that are ours."""
+    if isinstance(item, pytest.Function) and _is_ours(item):
+        for text in _FILTERS:
+            # First, so that a filter written at the test comes later and wins.
+            item.add_marker(pytest.mark.filterwarnings(text), append=False)
+        # Last, so that what other fixtures of the test hold is older than the session, and is not taken for its leak. The
+        # list is shared by the parameters of one function.
+        if _is_async(item) and _SESSION not in item.fixturenames:
+            item.fixturenames.append(_SESSION)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
+    """Run the tests that are ours; leave the others to whoever runs them."""
+    __tracebackhide__ = True
+    if not _is_ours(pyfuncitem):
+        return None
+    given = getattr(pyfuncitem.obj, "hypothesis", None)
+    if given is not None and inspect.iscoroutinefunction(given.inner_test):
+        # Hypothesis calls the inner function once for each example, and each has a loop of its own.
+        given.inner_test = _each_on_its_own(given.inner_test, _loop_factory(pyfuncitem))
+        return None
+    accepted = inspect.signature(pyfuncitem.obj).parameters
+    arguments = {name: value for name, value in pyfuncitem.funcargs.items() if name in accepted}
+    body = functools.partial(pyfuncitem.obj, **arguments)
+    if _is_async(pyfuncitem):
+        session: Any = pyfuncitem.funcargs[_SESSION]
+        _run(session, body)
+    else:
+        with check_leaks():
+            body()
+    return True
+
+
+@pytest.fixture(name=_SESSION)
+def _session(request: pytest.FixtureRequest) -> Iterator[LoopSession]:
+    session = LoopSession(_loop_factory(request.node))
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def runtime(_mabeam_session: LoopSession) -> Runtime:
+    """The Runtime that the test runs in."""
+    return _mabeam_session.runtime()
+
+
+@pytest.fixture
+def virtual_loop(_mabeam_session: LoopSession) -> VirtualLoop:
+    """The loop that the test runs on; in a test that is not async it stands still and is yours to run."""
+    loop = _mabeam_session.loop
+    if not isinstance(loop, VirtualLoop):
+        raise pytest.UsageError(f"a test marked real_time has no virtual_loop: it runs on {loop!r}.")
+    return loop
+
+
+def _is_ours(item: pytest.Function) -> bool:
+    if item.get_closest_marker("mabeam") or item.get_closest_marker("real_time"):
+        return True
+    return bool(item.config.getini("mabeam_mode") == "auto") and _is_async(item)
+
+
+def _is_async(item: pytest.Function) -> bool:
+    given = getattr(item.obj, "hypothesis", None)
+    return inspect.iscoroutinefunction(item.obj if given is None else given.inner_test)
+
+
+def _loop_factory(item: pytest.Item) -> Callable[[], asyncio.AbstractEventLoop]:
+    mark = item.get_closest_marker("real_time")
+    if mark is None:
+        return VirtualLoop
+    kind = mark.kwargs.get("loop", "asyncio")
+    if kind == "asyncio":
+        return asyncio.new_event_loop
+    if kind == "uvloop":
+        import uvloop  # noqa: PLC0415  (not there on every platform)
+
+        factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+        return factory
+    raise pytest.UsageError(f"real_time expects loop='asyncio' or loop='uvloop', got {kind!r}.")
+
+
+def _run(session: LoopSession, body: Callable[[], Any]) -> None:
+    __tracebackhide__ = True
+    try:
+        session.run(body)
+    except BaseException as error:
+        try:
+            session.close()
+        except Exception as another:  # noqa: BLE001  (what the test raised is the news; this goes below it)
+            error.add_note(f"and when the test's loop was closed:\n{another}")
+        raise
+    session.close()
+
+
+def _each_on_its_own(
+    inner: Callable[..., Any], loop_factory: Callable[[], asyncio.AbstractEventLoop]
+) -> Callable[..., None]:
+    @functools.wraps(inner)
+    def run_example(*args: Any, **kwargs: Any) -> None:
+        _run(LoopSession(loop_factory), functools.partial(inner, *args, **kwargs))
+
+    # functools.wraps keeps the original in __wrapped__, but what is called is plain: hypothesis looks at the code flags.
+    return run_example

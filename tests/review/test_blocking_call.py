@@ -1,0 +1,131 @@
+"""MB102."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.review._snippets import codes, findings
+
+BAD = {
+    "time_sleep": "import time\nasync def f(): time.sleep(1)",
+    "time_sleep_under_an_alias": "import time as t\nasync def f(): t.sleep(n)",
+    "subprocess_run_under_an_alias": "from subprocess import run as r\nasync def f(): r(['ls'])",
+    "os_system": "import os\nasync def f(): os.system('ls')",
+    "requests_get": "import requests\nasync def f(): return requests.get(url)",
+    "a_requests_session": "import requests\nasync def f():\n  with requests.Session() as s: return s.get(url)",
+    "urlopen": "from urllib.request import urlopen\nasync def f(): return urlopen(url)",
+    "urlopen_through_the_package": "import urllib.request, urllib.parse\nasync def f(): urllib.request.urlopen(url)",
+    "a_name_look_up": "import socket\nasync def f(host): socket.gethostbyname(host)",
+    "a_connection": "import socket\nasync def f(a): return socket.create_connection(a)",
+    "a_blocking_socket": "import socket\nasync def f(a):\n  s = socket.socket()\n  s.connect(a)",
+    "sqlite": "import sqlite3\nasync def f(): return sqlite3.connect('x.db')",
+    "a_process_that_is_waited_for": "import subprocess\nasync def f():\n  p = subprocess.Popen('ls')\n  p.wait()",
+    "communicating_in_place": "import subprocess\nasync def f(): subprocess.Popen('ls').communicate()",
+    "reading_a_file_in_place": "async def f(p): return open(p).read()",
+    "reading_a_file_in_a_block": "async def f(p):\n  with open(p) as file:\n    return file.read()",
+    "reading_line_by_line": "async def f(p):\n  with open(p) as file:\n    for line in file: print(line)",
+    "loading_a_file": "import json\nasync def f(p):\n  with open(p) as file: return json.load(file)",
+    "a_path_in_place": "from pathlib import Path\nasync def f(p): return Path(p).read_text()",
+    "a_path_below_a_path": "from pathlib import Path\nasync def f(p: Path): (p / 'x').write_text('')",
+    "a_path_at_module_level": "import pathlib\nP = pathlib.Path('x')\nasync def f(): return P.parent.read_bytes()",
+    "copying": "import shutil\nasync def f(a, b): shutil.copy(a, b)",
+    "input": "async def f(): return input()",
+    "in_a_comprehension": "import time\nasync def f(): return [time.sleep(x) for x in xs]",
+    "through_a_function_of_the_module": "import time\ndef g(): time.sleep(1)\nasync def f(): g()",
+    "through_a_method": "import time\nclass C:\n  def g(self): time.sleep(1)\n  async def f(self): self.g()",
+    "through_a_nested_function": "import time\nasync def f():\n  def g(): time.sleep(1)\n  g()",
+    "through_a_static_method": (
+        "import time\nclass C:\n  @staticmethod\n  def g(): time.sleep(1)\n  async def f(self): self.g()"
+    ),
+    "an_optional_import": (
+        "try:\n  import requests\nexcept ImportError:\n  requests = None\nasync def f(): requests.get(url)"
+    ),
+}
+
+GOOD = {
+    "a_plain_function": "import time\ndef f(): time.sleep(1)",
+    "the_async_sleep": "import asyncio\nasync def f(): await asyncio.sleep(1)",
+    "yielding_the_processor": "import time\nasync def f(): time.sleep(0)",
+    "a_function_given_to_a_thread": "import asyncio, time\nasync def f(): await asyncio.to_thread(time.sleep, 1)",
+    "a_lambda_given_to_a_thread": (
+        "import asyncio, time\nasync def f(): await asyncio.to_thread(lambda: time.sleep(1))"
+    ),
+    "a_nested_function_given_to_a_thread": (
+        "import asyncio, time\nasync def f():\n  def g(): time.sleep(1)\n  await asyncio.to_thread(g)"
+    ),
+    "an_awaited_call_of_the_same_name": "import requests\nasync def f(): await requests.get(url)",
+    "a_local_variable_of_the_same_name": "import requests\nasync def f():\n  requests = pool()\n  requests.get(url)",
+    "a_parameter_of_the_same_name": "import requests\nasync def f(requests): requests.get(url)",
+    "a_comprehension_variable_of_the_same_name": (
+        "import requests\nasync def f(xs): return [requests.get(1) for requests in xs]"
+    ),
+    "a_class_attribute_of_the_same_name": (
+        "import time\nclass C:\n  time = 1\n  async def f(self): self.time.sleep(1)"
+    ),
+    "a_function_of_the_same_name": "def open(p): ...\nasync def f(p): return open(p).read()",
+    "a_relative_import": "from . import requests\nasync def f(): requests.get(url)",
+    "another_package_with_the_same_end": "from curl_cffi import requests\nasync def f(): requests.get(url)",
+    "an_unknown_loop": "async def f(file):\n  for line in file: print(line)",
+    "an_unknown_read": "async def f(file): return file.read()",
+    "opening_alone": "async def f(p): return open(p)",
+    "reading_a_part": "async def f(p):\n  with open(p) as file: return file.read(10)",
+    "an_async_path": "from anyio import Path\nasync def f(p): return await Path(p).read_text()",
+    "a_numeric_address": "import socket\nasync def f(): socket.getaddrinfo('127.0.0.1', 80)",
+    "a_socket_that_does_not_block": (
+        "import socket\nasync def f(a):\n  s = socket.socket()\n  s.setblocking(False)\n  s.connect(a)"
+    ),
+    "a_datagram_socket": (
+        "import socket\nasync def f(a):\n  s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n  s.connect(a)"
+    ),
+    "a_database_in_memory": (
+        "import sqlite3\nasync def f():\n  c = sqlite3.connect(':memory:')\n  c.execute('select 1')"
+    ),
+    "a_process_of_asyncio": (
+        "import asyncio\nasync def f():\n  p = await asyncio.create_subprocess_exec('ls')\n  await p.wait()"
+    ),
+    "starting_a_process": "import subprocess\nasync def f(): return subprocess.Popen('ls')",
+    "a_generator_function": "import time\ndef g():\n  time.sleep(1)\n  yield\nasync def f(): return g()",
+    "a_decorated_function": "import time\n@in_thread\ndef g(): time.sleep(1)\nasync def f(): await g()",
+    "a_function_for_both_worlds": (
+        "import asyncio, time\ndef g():\n  try: asyncio.get_running_loop()\n"
+        "  except RuntimeError: time.sleep(1)\nasync def f(): g()"
+    ),
+    "a_method_of_somebody_else": "import time\nclass C:\n  def g(self): time.sleep(1)\n  async def f(self, o): o.g()",
+    "two_functions_deep": "import time\ndef h(): time.sleep(1)\ndef g(): h()\nasync def f(): g()",
+}
+
+
+@pytest.mark.parametrize("code", BAD.values(), ids=BAD)
+def test_a_blocking_call_in_a_coroutine_is_reported_once(code: str) -> None:
+    """What waits without awaiting is a finding."""
+    assert codes(code, "MB102") == ["MB102"]
+
+
+@pytest.mark.parametrize("code", GOOD.values(), ids=GOOD)
+def test_what_does_not_block_the_loop_is_not_reported(code: str) -> None:
+    """Other functions, other threads and other names are left alone."""
+    assert codes(code, "MB102") == []
+
+
+def test_a_call_through_a_function_names_both() -> None:
+    """The finding is at the call and says which line blocks."""
+    (finding,) = findings(
+        """
+        import time
+        def settle(seconds):
+            time.sleep(seconds)
+        async def main():
+            settle(3)
+        """,
+        "MB102",
+    )
+    assert finding.line == 6
+    assert "`settle(...)` in `main`" in finding.observation
+    assert "`time.sleep(...)` (line 4) sleeps" in finding.observation
+    assert "asyncio.to_thread(settle, ...)" in finding.recommendation
+
+
+def test_the_disk_is_less_grave_than_the_network() -> None:
+    """Severity follows what a call can cost."""
+    code = "import time\nasync def f(p):\n  open(p).read()\n  time.sleep(1)"
+    assert [finding.severity.value for finding in findings(code, "MB102")] == ["major", "critical"]

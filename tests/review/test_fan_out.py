@@ -1,0 +1,137 @@
+"""MB104."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.review._snippets import codes, findings
+
+BAD = {
+    "gathering_a_list": "import asyncio\nasync def f(urls): await asyncio.gather(*[fetch(u) for u in urls])",
+    "gathering_in_a_main_function": (
+        "import asyncio\nasync def main(urls): await asyncio.gather(*[fetch(u) for u in urls])"
+    ),
+    "gathering_a_generator": "import asyncio\nasync def f(urls): await asyncio.gather(*(fetch(u) for u in urls))",
+    "gathering_a_map": "import asyncio\nasync def f(urls): await asyncio.gather(*map(fetch, urls))",
+    "gathering_a_variable": (
+        "from asyncio import gather\nasync def f(urls):\n  work = [fetch(u) for u in urls]\n  await gather(*work)"
+    ),
+    "gathering_tasks": (
+        "import asyncio\nasync def f(urls):\n"
+        "  await asyncio.gather(*[asyncio.create_task(fetch(u)) for u in urls])"
+    ),
+    "gathering_waits": (
+        "import asyncio\nasync def f(urls): await asyncio.gather(*[asyncio.wait_for(fetch(u), 1) for u in urls])"
+    ),
+    "gathering_what_a_loop_appended": (
+        "import asyncio\nasync def fetch(u): ...\nasync def f(urls):\n  work = []\n"
+        "  for u in urls: work.append(fetch(u))\n  await asyncio.gather(*work)"
+    ),
+    "waiting_for_a_list": (
+        "import asyncio\nasync def f(urls): await asyncio.wait([asyncio.create_task(fetch(u)) for u in urls])"
+    ),
+    "as_completed": (
+        "import asyncio\nasync def f(urls):\n  for r in asyncio.as_completed([fetch(u) for u in urls]): await r"
+    ),
+    "tasks_in_a_loop": (
+        "import asyncio\nasync def f(urls):\n  ts = []\n"
+        "  for u in urls: ts.append(asyncio.create_task(fetch(u)))\n  await asyncio.wait(ts)"
+    ),
+    "a_task_group_in_a_loop": (
+        "import asyncio\nasync def f(urls):\n  async with asyncio.TaskGroup() as tg:\n"
+        "    for u in urls: tg.create_task(fetch(u))"
+    ),
+    "another_task_group_in_a_loop": (
+        "import anyio\nasync def f(urls):\n  async with anyio.create_task_group() as tg:\n"
+        "    for u in urls: tg.start_soon(fetch, u)"
+    ),
+    "a_stream": (
+        "import asyncio\nasync def f(stream):\n  async with asyncio.TaskGroup() as tg:\n"
+        "    async for message in stream: tg.create_task(handle(message))"
+    ),
+    "every_index_of_a_list": (
+        "import asyncio\nasync def f(urls): await asyncio.gather(*[fetch(urls[i]) for i in range(len(urls))])"
+    ),
+}
+
+GOOD = {
+    "two_calls": "import asyncio\nasync def f(): await asyncio.gather(g(), h())",
+    "existing_tasks": "import asyncio\nasync def f(tasks): await asyncio.gather(*tasks)",
+    "existing_futures": (
+        "import asyncio\nasync def f(xs): await asyncio.gather(*[asyncio.wrap_future(x) for x in xs])"
+    ),
+    "a_literal": "import asyncio\nasync def f(): await asyncio.gather(*[fetch(u) for u in ('a', 'b')])",
+    "a_constant": (
+        "import asyncio\nURLS = ['a', 'b']\nasync def f(): await asyncio.gather(*[fetch(u) for u in URLS])"
+    ),
+    "a_range": "import asyncio\nasync def f(n): await asyncio.gather(*[fetch(i) for i in range(n)])",
+    "a_slice": "import asyncio\nasync def f(urls): await asyncio.gather(*[fetch(u) for u in urls[:10]])",
+    "a_batch": "import asyncio\nasync def f(batch): await asyncio.gather(*[fetch(u) for u in batch])",
+    "a_semaphore_around": (
+        "import asyncio\nasync def f(urls):\n  semaphore = asyncio.Semaphore(3)\n"
+        "  async def one(u):\n    async with semaphore: await fetch(u)\n"
+        "  await asyncio.gather(*[one(u) for u in urls])"
+    ),
+    "a_limiter_in_the_coroutine": (
+        "import asyncio\nclass C:\n  async def one(self, u):\n    async with self.limiter: await fetch(u)\n"
+        "  async def f(self, urls): await asyncio.gather(*[self.one(u) for u in urls])"
+    ),
+    "a_thread_pool": (
+        "import asyncio\nasync def f(paths): await asyncio.gather(*[asyncio.to_thread(load, p) for p in paths])"
+    ),
+    "closing_what_lives": "import asyncio\nasync def f(xs): await asyncio.gather(*[x.close() for x in xs])",
+    "a_function_that_shuts_down": (
+        "import asyncio\nasync def aclose(users): await asyncio.gather(*[say_goodbye(u) for u in users])"
+    ),
+    "the_parts_of_a_program": (
+        "import asyncio\nclass C:\n  async def f(self):\n    async with asyncio.TaskGroup() as tg:\n"
+        "      for plugin in self.plugins: tg.create_task(self.load(plugin))"
+    ),
+    "a_loop_that_waits_for_room": (
+        "import asyncio\nasync def f(urls, room):\n  async with asyncio.TaskGroup() as tg:\n"
+        "    for u in urls:\n      await room.acquire()\n      tg.create_task(fetch(u))"
+    ),
+    "a_loop_that_stops_after_one": (
+        "import asyncio\nasync def f(urls):\n  async with asyncio.TaskGroup() as tg:\n"
+        "    for u in urls:\n      tg.create_task(fetch(u))\n      break"
+    ),
+    "workers_that_read_a_queue": (
+        "import asyncio\nasync def f(queue):\n  async with asyncio.TaskGroup() as tg:\n"
+        "    for _ in range(8): tg.create_task(work(queue))"
+    ),
+    "variable_arguments": "import asyncio\nasync def f(*urls): await asyncio.gather(*[fetch(u) for u in urls])",
+    "another_gather": "from .tools import gather\nasync def f(urls): await gather(*[fetch(u) for u in urls])",
+    "a_gather_in_a_parameter": "async def f(gather, urls): await gather(*[fetch(u) for u in urls])",
+}
+
+
+@pytest.mark.parametrize("code", BAD.values(), ids=BAD)
+def test_an_open_fan_out_is_reported_once(code: str) -> None:
+    """One task per item of whatever comes is a finding."""
+    assert codes(code, "MB104") == ["MB104"]
+
+
+@pytest.mark.parametrize("code", GOOD.values(), ids=GOOD)
+def test_a_bounded_fan_out_is_not_reported(code: str) -> None:
+    """A number in the code, a limiter, or nothing that is started: no finding."""
+    assert codes(code, "MB104") == []
+
+
+def test_the_observation_names_what_is_started_and_for_what() -> None:
+    """The reader sees which collection needs the limit."""
+    (finding,) = findings(BAD["gathering_a_list"], "MB104")
+    assert (
+        finding.observation == "`asyncio.gather` in `f` starts `fetch(...)` for every item of `urls` at once."
+    )
+
+
+def test_waiting_twice_for_the_same_tasks_is_one_finding() -> None:
+    """The second wait starts nothing."""
+    code = """
+        import asyncio
+        async def f(urls):
+            tasks = [asyncio.create_task(fetch(u)) for u in urls]
+            await asyncio.wait(tasks)
+            await asyncio.gather(*tasks)
+    """
+    assert [finding.line for finding in findings(code, "MB104")] == [5]
