@@ -11,12 +11,12 @@ STAMP := .venv/.installed
 PIP := $(PY) -m pip --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format proof clean
+.PHONY: help install demo test check format proof conformance clean
 
 help:  ## list what can be made
 	@echo "mabeam: make ..."
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do \
-		printf '  %-9s %s\n' "$$name" "$$text"; done
+		printf '  %-11s %s\n' "$$name" "$$text"; done
 
 install: $(STAMP)  ## create .venv and install mabeam with all its tools
 
@@ -50,6 +50,9 @@ format: $(STAMP)  ## put all files into the house format and fix what can be fix
 
 proof: $(STAMP)  ## what is too long for every change: many seeds, thousands of crashes
 	@$(PY) -m pytest --quiet --numprocesses=$(JOBS) --dist=worksteal --proof --timeout=1800 $(ARGS)
+
+conformance: $(STAMP)  ## run 2,000 fresh random scenarios and compare with Erlang/OTP where erl is installed (SEED=N again)
+	@$(PY) -m tests.conformance.otp.fresh $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 clean:  ## remove .venv and everything that tools left behind
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

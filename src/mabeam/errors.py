@@ -5,6 +5,7 @@
 * :class:`ProcessDied` (and its :class:`NoSuchProcess`): the other process ended.
 * :class:`HandlerFailed`, :class:`CallTimeout`, :class:`CallCycle`, :class:`DeadlineExceeded`: a call went wrong.
 * :class:`StartFailed`, :class:`StartIgnored`, :class:`ChildError`: a process did not start, or a supervisor refused.
+* :class:`AlreadyRegistered`, :class:`NotRegistered`: a key of a registry is somebody else's, or not the caller's.
 * :class:`DurabilityError`: a change could not be made durable.
 * :class:`InternalError`: a fault of mabeam itself.
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mabeam.kernel import ExitReason, Pid
 
 __all__ = (
+    "AlreadyRegistered",
     "CallCycle",
     "CallTimeout",
     "ChildError",
@@ -30,6 +32,7 @@ __all__ = (
     "InternalError",
     "MabeamError",
     "NoSuchProcess",
+    "NotRegistered",
     "Operation",
     "ProcessDied",
     "RejectedError",
@@ -47,6 +50,14 @@ def _rebuild(cls: type[MabeamError], args: tuple[object, ...], state: dict[str, 
     error.args = args
     error.__dict__.update(state)
     return error
+
+
+def _show(value: object) -> str:
+    """Show what came from a user, whose ``repr`` may raise: the news must get through all the same."""
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001  (whatever it is, it must not take the place of the news)
+        return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
 
 
 class MabeamError(Exception):
@@ -143,7 +154,7 @@ class HandlerFailed(MabeamError):
     def __init__(self, handler: str, error: BaseException) -> None:
         """Name the handler and what it raised."""
         super().__init__(
-            f"{handler} raised {error!r}; its server goes on. Declare it with raises=(...) if it is an answer."
+            f"{handler} raised {_show(error)}; its server goes on. Declare it with raises=(...) if it is an answer."
         )
         self.handler = handler
 
@@ -153,8 +164,9 @@ class CallTimeout(MabeamError, TimeoutError):
 
     Attributes:
         process: how the callee is called.
-        handler: ``Class.method``, or what was waited for.
+        handler: ``Class.method``; ``stop`` or ``await``, if that was waited for.
         timeout: seconds that were waited.
+        operation: what was tried: call, stop or await.
     """
 
     def __init__(self, process: str, handler: str, timeout: float) -> None:
@@ -166,6 +178,7 @@ class CallTimeout(MabeamError, TimeoutError):
         self.process = process
         self.handler = handler
         self.timeout = timeout
+        self.operation: Operation = "stop" if handler == "stop" else "await" if handler == "await" else "call"
 
 
 class CallCycle(MabeamError):
@@ -222,7 +235,7 @@ class ChildError(MabeamError):
     Attributes:
         code: ``not_found``, ``running``, ``restarting``, ``already_present`` or ``already_started``.
         child: the id of the child.
-        pid: the running child, for ``already_started``.
+        pid: the running child, for ``already_started``; ``None`` while it is being restarted.
     """
 
     Code = Literal["not_found", "running", "restarting", "already_present", "already_started"]
@@ -232,7 +245,7 @@ class ChildError(MabeamError):
         "running": "it runs; terminate_child it first",
         "restarting": "it is being restarted; terminate_child ends that",
         "already_present": "its spec is there, stopped; use restart_child or delete_child",
-        "already_started": "it is there and runs",
+        "already_started": "it is there, and runs or is being restarted",
     }
 
     def __init__(self, code: Code, child: str, *, pid: Pid | None = None) -> None:
@@ -241,6 +254,44 @@ class ChildError(MabeamError):
         self.code = code
         self.child = child
         self.pid = pid
+
+
+class AlreadyRegistered(MabeamError):
+    """A key of a registry with unique keys is taken; nothing was changed.
+
+    Attributes:
+        registry: the registry.
+        key: the key.
+        pid: the process that has it; the caller itself when that has registered it before.
+    """
+
+    def __init__(self, registry: str, key: object, pid: Pid) -> None:
+        """Name the registry, the key and who has it."""
+        super().__init__(
+            f"the key {key!r} of registry {registry} is taken by {pid!r}. A unique key has one process: use the one that "
+            "has it, or another key; keys='duplicate' allows several."
+        )
+        self.registry = registry
+        self.key = key
+        self.pid = pid
+
+
+class NotRegistered(MabeamError):
+    """The calling process does not have a key of a registry; nothing was changed.
+
+    Attributes:
+        registry: the registry.
+        key: the key.
+    """
+
+    def __init__(self, registry: str, key: object) -> None:
+        """Name the registry and the key."""
+        super().__init__(
+            f"the calling process does not have the key {key!r} of registry {registry}. Only the process that registered a "
+            "key can change what is registered under it; cast to that process instead."
+        )
+        self.registry = registry
+        self.key = key
 
 
 class DurabilityError(MabeamError):

@@ -26,6 +26,7 @@ FILES_WITH_BANNED_CALLS = (
     "src/mabeam/_base/_threads.py",
     "src/mabeam/_base/_unowned.py",
     "src/mabeam/kernel/_activation.py",
+    "src/mabeam/kernel/_owned_tasks.py",
     "src/mabeam/kernel/_run.py",
     "src/mabeam/testing/_session.py",
     "src/mabeam/testing/_virtual_loop.py",

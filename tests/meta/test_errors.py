@@ -14,6 +14,7 @@ VALUES: dict[str, object] = {
     "error": ValueError("amount", -1),
     "handler": "Counter.add",
     "hint": "Start it first.",
+    "key": "ann",
     "message": "expected one thing, got another",
     "operation": "call",
     "path": ("a", "b", "a"),
@@ -21,6 +22,7 @@ VALUES: dict[str, object] = {
     "problems": ("first problem", "second problem"),
     "process": "counter",
     "reason": ("any", "value"),
+    "registry": "agents",
     "retry_after": 2.5,
     "timeout": 5.0,
 }

@@ -14,6 +14,11 @@ import importlib, os, sys
 for name in ("rich", "typer", "pytest", "uvloop"):
     if name in sys.argv[1].split(","):
         sys.modules[name] = None
+# What is not ours is loaded once, before the forks: it is most of the time, and it is not what is tested.
+for name in ("asyncio", "ast", "concurrent.futures", "ctypes", "inspect", "json", "logging", "tempfile", "tokenize",
+             "importlib.metadata", "hypothesis", "pytest", "rich.live", "rich.progress", "typer", "uvloop"):
+    if sys.modules.get(name.partition(".")[0], name) is not None:
+        importlib.import_module(name)
 failed = []
 for name in sys.argv[2:]:
     child = os.fork()

@@ -91,6 +91,15 @@ GOOD = {
         "  except RuntimeError: time.sleep(1)\nasync def f(): g()"
     ),
     "a_method_of_somebody_else": "import time\nclass C:\n  def g(self): time.sleep(1)\n  async def f(self, o): o.g()",
+    "a_file_of_the_kernel": "async def f(pid):\n  with open(f'/proc/{pid}/cmdline') as file: return file.read()",
+    "a_small_file_at_the_start": "async def main(p):\n  with open(p) as file: return file.read()",
+    "a_small_file_in_the_opening_of_a_block": (
+        "from pathlib import Path\nclass C:\n  async def __aenter__(self): self.x = Path('x').read_text()"
+    ),
+    "a_question_in_a_command": "@app.command()\nasync def f(): return input()",
+    "a_call_that_another_linter_was_told_about": (
+        "async def f(p):\n  with open(p) as file:\n    return file.read()  # noqa: ASYNC230"
+    ),
     "two_functions_deep": "import time\ndef h(): time.sleep(1)\ndef g(): h()\nasync def f(): g()",
 }
 
@@ -128,4 +137,20 @@ def test_a_call_through_a_function_names_both() -> None:
 def test_the_disk_is_less_grave_than_the_network() -> None:
     """Severity follows what a call can cost."""
     code = "import time\nasync def f(p):\n  open(p).read()\n  time.sleep(1)"
-    assert [finding.severity.value for finding in findings(code, "MB102")] == ["major", "critical"]
+    assert [finding.severity.value for finding in findings(code, "MB102")] == ["minor", "critical"]
+
+
+@pytest.mark.parametrize(
+    ("call", "severity"),
+    [
+        ("shutil.rmtree(p)", "minor"),
+        ("shutil.copytree(p, q)", "major"),
+        ("sqlite3.connect(p)", "major"),
+        ("input()", "minor"),
+        ("subprocess.run(p)", "critical"),
+    ],
+)
+def test_the_severity_follows_what_is_waited_for(call: str, severity: str) -> None:
+    """A file is not a tree of files, and a tree is not the network."""
+    code = f"import shutil, sqlite3, subprocess\nasync def f(p, q): {call}"
+    assert [finding.severity.value for finding in findings(code, "MB102")] == [severity]

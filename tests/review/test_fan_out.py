@@ -100,6 +100,17 @@ GOOD = {
         "    for _ in range(8): tg.create_task(work(queue))"
     ),
     "variable_arguments": "import asyncio\nasync def f(*urls): await asyncio.gather(*[fetch(u) for u in urls])",
+    "something_of_unknown_size": "import asyncio\nasync def f(hooks): await asyncio.gather(*[g(h) for h in hooks])",
+    "groups": (
+        "import asyncio\nasync def f(by_node): await asyncio.gather(*[fetch(k, v) for k, v in by_node.items()])"
+    ),
+    "a_look_into_a_cache": (
+        "import asyncio\nasync def f(ids): await asyncio.gather(*[invalidate_cache(i) for i in ids])"
+    ),
+    "a_stream_that_waits_each_turn": (
+        "import asyncio\nasync def f(stream, old):\n  async for change in stream:\n    await old.close()\n"
+        "    tasks.add(asyncio.create_task(serve_once(change)))"
+    ),
     "another_gather": "from .tools import gather\nasync def f(urls): await gather(*[fetch(u) for u in urls])",
     "a_gather_in_a_parameter": "async def f(gather, urls): await gather(*[fetch(u) for u in urls])",
 }
@@ -123,6 +134,13 @@ def test_the_observation_names_what_is_started_and_for_what() -> None:
     assert (
         finding.observation == "`asyncio.gather` in `f` starts `fetch(...)` for every item of `urls` at once."
     )
+
+
+@pytest.mark.parametrize(("name", "severity"), [("fetch", "major"), ("describe", "minor")])
+def test_what_reaches_out_is_graver(name: str, severity: str) -> None:
+    """The other side feels a thousand requests, and nobody else feels a thousand tasks."""
+    code = f"import asyncio\nasync def f(urls): await asyncio.gather(*[{name}(u) for u in urls])"
+    assert [finding.severity.value for finding in findings(code, "MB104")] == [severity]
 
 
 def test_waiting_twice_for_the_same_tasks_is_one_finding() -> None:

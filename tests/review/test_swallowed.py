@@ -109,6 +109,43 @@ GOOD = {
     "on_the_way_out_already": (
         "def f():\n  try: g()\n  except BaseException:\n    try: undo()\n    except BaseException: pass\n    raise"
     ),
+    "the_end_of_a_task_of_its_own": (
+        "import asyncio\nclass C:\n  def start(self): self.task = asyncio.create_task(self.poll())\n"
+        "  async def poll(self):\n    try: await g()\n    except asyncio.CancelledError: pass"
+    ),
+    "leaving_the_loop_of_a_task_of_its_own": (
+        "import asyncio\nclass C:\n  def start(self): self.task = asyncio.create_task(self.poll())\n"
+        "  async def poll(self):\n    while True:\n      try: x = await g()\n      except asyncio.CancelledError: break\n"
+        "      await h(x)"
+    ),
+    "the_end_of_clean_up": (
+        "import asyncio\nclass C:\n  async def close(self):\n    try: await g()\n    except asyncio.CancelledError: pass"
+    ),
+    "waiting_for_ever": (
+        "import asyncio\nasync def f():\n  try: await asyncio.Event().wait()\n"
+        "  except asyncio.CancelledError: pass\n  await h()"
+    ),
+    "in_a_finally": (
+        "import asyncio\nasync def f():\n  try: await g()\n  finally:\n    try: await h()\n"
+        "    except asyncio.CancelledError: pass"
+    ),
+    "a_cancellation_caught_before": (
+        "import asyncio\nasync def f():\n  try: await g()\n  except asyncio.CancelledError: raise\n"
+        "  except BaseException: log.exception('x')"
+    ),
+    "closing_something": "def f(x):\n  try: x.close()\n  except: pass",
+    "something_quick": "def f(x):\n  try: return int(x.split(':')[0])\n  except: return 0",
+    "an_optional_import": "try:\n  import fast\nexcept:\n  fast = None",
+    "foreign_code": "def f(x):\n  try: return eval(x)\n  except BaseException: return None",
+    "a_console": "import cmd\nclass C(cmd.Cmd):\n  def f(self):\n    try: g()\n    except: return",
+    "a_function_about_an_error": (
+        "def f(error: BaseException):\n  try: report(error)\n  except BaseException: pass"
+    ),
+    "an_answer_with_the_error_in_it": (
+        "def f(answers):\n  try: g()\n  except BaseException as e: answers.append(f'failed: {e}')"
+    ),
+    "a_status": "def main():\n  try: g()\n  except:\n    print('x')\n    return 1",
+    "a_clause_that_another_linter_was_told_about": "def f():\n  try: g()\n  except:  # noqa: E722\n    pass",
     "a_block_that_only_raises": "def f():\n  try: raise ValueError(1)\n  except: x = 2",
     "a_block_that_calls_nothing": "def f():\n  try: x = 1\n  except: x = 2",
 }

@@ -65,6 +65,27 @@ GOOD = {
         "from concurrent.futures import ThreadPoolExecutor\n"
         "def f(loop): loop.set_default_executor(ThreadPoolExecutor(4))"
     ),
+    "a_thread_with_a_future_that_is_returned": (
+        "import threading\ndef f():\n  future = Future()\n  threading.Thread(target=g, args=(future,)).start()\n"
+        "  return future"
+    ),
+    "a_thread_whose_queue_is_read": (
+        "import threading, queue\ndef f():\n  q = queue.Queue()\n  threading.Thread(target=g, args=(q,)).start()\n"
+        "  return q.get()"
+    ),
+    "a_thread_with_an_event_to_stop_it": (
+        "import threading\ndef f(stop): threading.Thread(target=g, args=(stop,)).start()"
+    ),
+    "a_thread_that_looks_whether_to_stop": (
+        "import threading\nclass C:\n  def f(self): threading.Thread(target=self.work).start()\n"
+        "  def work(self):\n    while not self.stopped: g()"
+    ),
+    "a_thread_that_shuts_something_down": (
+        "import threading\ndef f(server): threading.Thread(target=server.shutdown).start()"
+    ),
+    "a_thread_beside_the_loop_of_a_program": (
+        "import threading\ndef f():\n  threading.Thread(target=g, daemon=True).start()\n  while True: h()"
+    ),
     "another_thread_class": "from .jobs import Thread\ndef f(): Thread(target=g).start()",
     "a_local_class_of_the_same_name": "class Thread: ...\ndef f(): Thread().start()",
     "another_start": "import threading\ndef f(x): x.start()",
@@ -81,6 +102,24 @@ def test_a_thread_without_an_owner_is_reported_once(code: str) -> None:
 def test_an_owned_thread_is_not_reported(code: str) -> None:
     """Joined, stored, returned, handed on: somebody owns it."""
     assert codes(code, "MB105") == []
+
+
+@pytest.mark.parametrize(
+    ("code", "severity"),
+    [
+        ("def f(): threading.Thread(target=g, daemon=True).start()", "minor"),
+        ("def f(): threading.Thread(target=g).start()", "minor"),
+        ("async def f(): threading.Thread(target=g).start()", "major"),
+        ("def f(): threading.Thread(target=work).start()\ndef work():\n  while True: h()", "major"),
+        ("def f(): threading.Timer(1, g).start()", "minor"),
+    ],
+    ids=["a_daemon", "unknown_work", "in_a_coroutine", "a_loop_without_end", "a_timer"],
+)
+def test_the_severity_follows_what_the_exit_waits_for(code: str, severity: str) -> None:
+    """A thread that never ends holds up the exit of the program."""
+    assert [finding.severity.value for finding in findings(f"import threading\n{code}", "MB105")] == [
+        severity
+    ]
 
 
 def test_the_observation_names_the_target() -> None:

@@ -7,27 +7,39 @@ from typing import Annotated
 
 import typer
 
+from mabeam.cli._output import open_standard_streams
 from mabeam.cli._review import review_command
 
 __all__ = ("main",)
 
-app = typer.Typer(name="mabeam", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    name="mabeam",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 app.command("review")(review_command)
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001  (the framework calls it)
+    if asked:
+        typer.echo(f"mabeam {installed_version('mabeam')}")
+        raise typer.Exit
 
 
 @app.callback()
 def options(
     *,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+        bool,
+        typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_show_version),
     ] = False,
 ) -> None:
     """mabeam: OTP supervision on asyncio, and tools built on it."""
-    if version:
-        typer.echo(f"mabeam {installed_version('mabeam')}")
-        raise typer.Exit
 
 
 def main() -> None:
     """Run the command line."""
+    open_standard_streams()
     app()

@@ -1,18 +1,19 @@
-"""``mabeam review PATH``: its options, its exit codes, and where its report goes."""
+"""``mabeam review PATH``: its options and its exit codes."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
-import tempfile
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
+from mabeam.cli._output import check_writable, say, write_report
 from mabeam.cli._review_view import Crashes, PlainView, TeamView, View, last_line
+from mabeam.cli._signals import ending_on_signals
 from mabeam.errors import MabeamError, UsageError
 from mabeam.kernel import Runtime, spawn_link
 from mabeam.review import Order, Outcome, ReportFormat, Severity, known_codes, render, review, select_codes
@@ -21,6 +22,12 @@ from mabeam.telemetry import Bus
 __all__ = ("review_command",)
 
 EXIT_CLEAN, EXIT_FOUND, EXIT_USAGE = 0, 1, 2
+
+MAX_WORKERS = 256
+# Reviewers share one interpreter: more of them than this only wait for each other.
+WORKERS = max(2, min(os.cpu_count() or 1, 16))
+# A function that hangs cannot be interrupted and keeps its thread: the others must not run out of them.
+SPARE_THREADS = 128
 
 
 class FailOn(StrEnum):
@@ -33,7 +40,7 @@ class FailOn(StrEnum):
 
 
 def review_command(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files and directories to review.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files and directories to review.")],
     *,
     output_format: Annotated[
         ReportFormat, typer.Option("--format", help="How the report is written.")
@@ -41,9 +48,10 @@ def review_command(
     output: Annotated[
         Path | None, typer.Option(help="Write the report to this file instead of standard output.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Reviewers at work at once.")] = max(
-        2, os.cpu_count() or 1
-    ),
+    workers: Annotated[
+        int,
+        typer.Option(min=1, max=MAX_WORKERS, help="Reviewers at work at once.", show_default=str(WORKERS)),
+    ] = WORKERS,
     select: Annotated[
         list[str] | None, typer.Option(help="Apply these rules only: codes or their beginnings, with commas.")
     ] = None,
@@ -64,32 +72,48 @@ def review_command(
     A supervised team of reviewers does it; one that crashes is restarted and no file is lost. Exit code 0: nothing at or
     above --fail-on. 1: findings, or files that could not be reviewed. 2: wrong usage.
     """
+    with ending_on_signals("there is no report"):
+        order = Order(paths=paths, codes=_codes(select, ignore), workers=workers, chaos=chaos)
+        _check_paths(paths)
+        if output is not None and (problem := check_writable(output)):
+            _refuse(f"cannot write the report to {output}: {problem}")
+        outcome = _run(order, verbose=verbose)
+        try:
+            write_report(render(outcome.report, output_format).encode("utf-8"), output)
+        except OSError as error:
+            _refuse(f"cannot write the report to {output or 'standard output'}: {error.strerror or error}")
+    say(last_line(outcome))
+    raise typer.Exit(_exit_code(outcome, fail_on))
+
+
+def _codes(select: list[str] | None, ignore: list[str] | None) -> frozenset[str]:
     try:
         codes = select_codes(select or (), ignore or ())
     except UsageError as error:
         _refuse(str(error))
-    missing = [path for path in paths if not os.path.lexists(path)]
-    if missing:
-        _refuse(f"no such file or directory: {', '.join(missing)}")
-    if output is not None and (output.is_dir() or not output.parent.is_dir()):
-        _refuse(f"cannot write the report to {output}: it is a directory, or its directory does not exist")
     if not codes:
         _refuse(f"--select and --ignore leave no rule; known: {', '.join(known_codes())}")
-    order = Order(paths=paths, codes=codes, workers=workers, chaos=chaos)
-    outcome = _run(order, verbose=verbose)
-    _write(render(outcome.report, output_format), output)
-    typer.echo(last_line(outcome), err=True)
-    raise typer.Exit(_exit_code(outcome, fail_on))
+    return codes
+
+
+def _check_paths(paths: list[str]) -> None:
+    missing = []
+    for path in paths:
+        try:
+            Path(path).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            missing.append(path)
+        except OSError:
+            pass  # it is there and cannot be looked at: that belongs into the report
+    if missing:
+        _refuse(f"no such file or directory: {', '.join(missing)}")
 
 
 def _run(order: Order, *, verbose: bool) -> Outcome:
     """Run the team, and show it at work on standard error."""
     bus = Bus()
     crashes = Crashes(verbose=verbose)
-    logging.getLogger("mabeam").addFilter(crashes)
-    view: View = PlainView(order)
-    if sys.stderr.isatty():
-        view = TeamView(order)
+    view: View = TeamView(order) if _is_live() else PlainView(order)
     bus.attach(view.handle)
 
     async def main() -> Outcome:
@@ -98,31 +122,20 @@ def _run(order: Order, *, verbose: bool) -> Outcome:
         await view.end(screen)
         return outcome
 
+    logging.getLogger("mabeam").addFilter(crashes)
     try:
-        return Runtime(bus=bus, max_threads=order.workers + 2).run(main)
+        return Runtime(bus=bus, max_threads=order.workers + SPARE_THREADS).run(main)
     except MabeamError as error:
-        typer.echo(f"mabeam review failed; this is a fault of mabeam, please report it: {error}", err=True)
+        say(
+            f"mabeam review failed and there is no report. This is a fault of mabeam, please report it: {error}"
+        )
         raise typer.Exit(EXIT_FOUND) from None
-    except KeyboardInterrupt:
-        typer.echo("mabeam review: interrupted, there is no report", err=True)
-        raise typer.Exit(130) from None
     finally:
         logging.getLogger("mabeam").removeFilter(crashes)
 
 
-def _write(text: str, output: Path | None) -> None:
-    """Write the report; a file is replaced in one step, so that nobody ever sees half of one."""
-    data = text.encode("utf-8")
-    if output is None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
-    try:
-        with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}.", delete=False) as file:
-            file.write(data)
-        Path(file.name).replace(output)
-    except OSError as error:
-        _refuse(f"cannot write the report to {output}: {error.strerror or error}")
+def _is_live() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}
 
 
 def _exit_code(outcome: Outcome, fail_on: FailOn) -> int:
@@ -134,5 +147,5 @@ def _exit_code(outcome: Outcome, fail_on: FailOn) -> int:
 
 
 def _refuse(problem: str) -> NoReturn:
-    typer.echo(f"mabeam review: {problem}", err=True)
+    say(f"mabeam review: {problem}")
     raise typer.Exit(EXIT_USAGE)

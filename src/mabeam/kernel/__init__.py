@@ -6,7 +6,7 @@ that brings a behaviour of its own, as ``mabeam.otp`` does.
 
 from mabeam.kernel._activation import Activation, activate, activate_trusted, here
 from mabeam.kernel._behaviour import Behaviour, Step
-from mabeam.kernel._calls import Caller, died, wait_for_reply
+from mabeam.kernel._calls import Caller, Turn, died, wait_for_reply
 from mabeam.kernel._current import (
     Addressable,
     Target,
@@ -18,12 +18,12 @@ from mabeam.kernel._current import (
     name_target,
 )
 from mabeam.kernel._dead_letters import DeadLetter, DeadLetters
-from mabeam.kernel._ending import crash_reason, end, stop
+from mabeam.kernel._ending import crash_reason, end, is_decided, stop
 from mabeam.kernel._ending import kill as kill_process
 from mabeam.kernel._in_thread import in_thread, run_blocking
 from mabeam.kernel._kernel import Kernel
-from mabeam.kernel._links import add_link, are_linked, remove_link
-from mabeam.kernel._mailbox import remove_matching, take_matching
+from mabeam.kernel._links import add_link, add_monitor, are_linked, remove_link, remove_monitor
+from mabeam.kernel._mailbox import mailbox_is_full, remove_matching, take_matching
 from mabeam.kernel._messages import Down, ExitSignal, Ignore, MonitorRef, Stop
 from mabeam.kernel._names import Name, Registration, ViaName
 from mabeam.kernel._pid import Pid
@@ -133,9 +133,11 @@ __all__ = (
     "Registration",
     "Start",
     "Step",
+    "Turn",
     "activate",
     "activate_trusted",
     "add_link",
+    "add_monitor",
     "are_linked",
     "check_function",
     "crash_reason",
@@ -146,12 +148,15 @@ __all__ = (
     "find",
     "find_or_raise",
     "here",
+    "is_decided",
     "is_on_loop",
     "kill_process",
     "label_of",
+    "mailbox_is_full",
     "name_target",
     "remove_link",
     "remove_matching",
+    "remove_monitor",
     "run_blocking",
     "start_timer",
     "stop",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import ctypes
+import gc
 import logging
 import types
 from collections.abc import Callable, Coroutine, Generator
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mabeam")
 
-__all__ = ("Activation", "activate", "activate_trusted", "freeze_or_finish", "here", "owned_task_factory")
+__all__ = ("Activation", "activate", "activate_trusted", "freeze_or_finish", "here", "steps")
 
 Done = Callable[["Activation", object, BaseException | None], None]
 """Called once when an activation is over: with its value, or with what it raised."""
@@ -38,6 +39,7 @@ class Activation:
         process: the process it runs for.
         message: the message it works on, if any.
         waits_on: the future that it waits for at the moment.
+        waits_for: the process whose answer it waits for, what it asked of it, and since when in loop time.
         over: it was ended from outside and must never be stepped again.
         frozen: it was left behind because it did not end when it was cancelled.
     """
@@ -53,6 +55,7 @@ class Activation:
         "process",
         "started",
         "task",
+        "waits_for",
         "waits_on",
     )
 
@@ -67,6 +70,7 @@ class Activation:
         self.task: asyncio.Task[Any] | None = None
         self.context: contextvars.Context | None = None
         self.waits_on: Any = None
+        self.waits_for: tuple[Process, str, float] | None = None
         self.started = False
         self.over = False
         self.frozen = False
@@ -99,18 +103,12 @@ class Activation:
         if coroutine is not None and not self.started:
             coroutine.close()
         self.tell(None, asyncio.CancelledError())
-        self.task = None
+        # Each leads back here, in a cycle that only the garbage collector would end.
+        self.task = self.context = None
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, SystemExit | KeyboardInterrupt):
             # The driver lets nothing of the user's out, so this is a fault in what was told of the outcome: ours.
             logger.critical("mabeam: internal error; please report it", exc_info=error)
-
-    def owned_task_ended(self, _task: asyncio.Task[Any]) -> None:
-        """Report the end of a library's task; its outcome is the library's business."""
-        coroutine = self.coroutine
-        if coroutine is not None and not self.started:
-            coroutine.close()
-        self.tell(None, None)
 
     def stack(self) -> tuple[Position, ...]:
         """Where it waits, innermost frame last."""
@@ -118,7 +116,7 @@ class Activation:
 
 
 @types.coroutine
-def _steps(
+def steps(
     activation: Activation, coroutine: Any, waits_on: Any, *, resumed: bool
 ) -> Generator[Any, Any, Any]:
     """Step ``coroutine`` for the task that steps this generator, until it ends or is taken away.
@@ -144,13 +142,14 @@ def _steps(
             error = thrown
         activation.waits_on = None
         if activation.over:
+            error = None  # its traceback leads to this frame
             raise asyncio.CancelledError
 
 
 async def _drive(activation: Activation, coroutine: Any, waits_on: Any, *, resumed: bool) -> None:
     """Run an activation to its end and tell its process. Nothing is raised here but what must stop the loop."""
     try:
-        value = await _steps(activation, coroutine, waits_on, resumed=resumed)
+        value = await steps(activation, coroutine, waits_on, resumed=resumed)
     except BaseException as error:
         activation.tell(None, error)
         if isinstance(error, SystemExit | KeyboardInterrupt):
@@ -246,7 +245,7 @@ def freeze_or_finish(activation: Activation, *, throw: bool = True) -> None:
         if activation.waits_on is not None and hasattr(activation.waits_on, "cancel"):
             activation.waits_on.cancel()
         try:
-            _as_current_task(task, activation.context, coroutine.throw, asyncio.CancelledError())
+            _as_current_task(task, activation.context, coroutine.throw, asyncio.CancelledError)
         except BaseException:  # noqa: BLE001  (StopIteration or what its clean-up raised: it is over either way)
             pass
         else:
@@ -257,8 +256,26 @@ def freeze_or_finish(activation: Activation, *, throw: bool = True) -> None:
 
 
 def _keep_for_ever(coroutine: object) -> None:
-    """Take a reference that is never given back: collecting it would throw GeneratorExit in, which is a step."""
+    """Take a reference that is never given back: collecting it would throw GeneratorExit in, which is a step.
+
+    The asynchronous generators that it is in, or has open, are a part of it: the loop must not close them when it ends.
+    """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(coroutine))
+    pending, seen = [coroutine], {id(coroutine)}
+    while pending:
+        each = pending.pop()
+        if isinstance(each, types.AsyncGeneratorType):
+            asyncgens: Any = getattr(asyncio.get_running_loop(), "_asyncgens", None)
+            if asyncgens is not None:
+                asyncgens.discard(each)
+        for part in gc.get_referents(each):
+            if id(part) not in seen and (isinstance(part, _PARTS) or type(part).__name__ in _AWAITABLE_PARTS):
+                seen.add(id(part))
+                pending.append(part)
+
+
+_PARTS: Final = (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType)
+_AWAITABLE_PARTS: Final = ("async_generator_asend", "async_generator_athrow", "coroutine_wrapper")
 
 
 def _as_current_task(
@@ -276,57 +293,3 @@ def _as_current_task(
         return context.run(function, *args)
     finally:
         asyncio.tasks._leave_task(loop, task)
-
-
-_MAKE_TASK: Final = asyncio.Task
-
-
-def owned_task_factory(previous: Callable[..., Any] | None) -> Callable[..., Any]:
-    """A task factory that gives each task created by code of a process to that process.
-
-    Tasks created outside every process go to ``previous``, or become plain tasks.
-    """
-
-    def make(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> Any:
-        owner = here.get(None)
-        if owner is None or owner.process.parent is None or owner.process.kernel.loop is not loop:
-            return (
-                previous(loop, coro, **options)
-                if previous is not None
-                else _MAKE_TASK(coro, loop=loop, **options)
-            )
-        process = owner.process
-        activation = Activation(process, coro, None, _task_over)
-        context = options.pop("context", None) or contextvars.copy_context()
-        if context.get(here) is not None:
-            context = context.copy()
-            context.run(here.set, activation)
-        activation.context = context
-        driver: Any = _drive_owned(activation, coro)
-        driver.__qualname__ = getattr(coro, "__qualname__", "task")
-        options.pop("eager_start", None)  # the driver must know its task before the first step
-        make_task = previous if previous is not None else _make_plain
-        task = make_task(loop, driver, context=context, **options)
-        activation.task = task
-        if process.tasks is None:
-            process.tasks = {}
-        process.tasks[activation] = None
-        task.add_done_callback(activation.owned_task_ended)
-        return task
-
-    return make
-
-
-def _make_plain(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
-    return _MAKE_TASK(coro, loop=loop, **options)
-
-
-async def _drive_owned(activation: Activation, coroutine: Any) -> Any:
-    """Run a library's coroutine: its result belongs to its task, its end to the process."""
-    return await _steps(activation, coroutine, None, resumed=False)
-
-
-def _task_over(activation: Activation, _value: object, _error: BaseException | None) -> None:
-    tasks = activation.process.tasks
-    if tasks is not None:
-        tasks.pop(activation, None)

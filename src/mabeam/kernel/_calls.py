@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mabeam.errors import CallTimeout, ProcessDied
+from mabeam.kernel._activation import Activation, here
 from mabeam.kernel._reasons import Crashed
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ class Caller(Generic[T]):
         """Answer with an exception, raised by the caller's ``call``."""
         self._forget()
         if not self.future.done():
+            if isinstance(error, StopIteration):
+                # No future carries it: it would end the caller's coroutine as if that had returned (PEP 479).
+                cause, error = error, RuntimeError(f"{self.what} raised StopIteration")
+                error.__cause__ = cause
             self.future.set_exception(error)
 
     def hold(self) -> None:
@@ -103,13 +108,22 @@ async def wait_for_reply(process: Process, future: asyncio.Future[T], what: str,
         # Answered within the caller's own turn. Through the mailbox the others would have had theirs by now: a supervisor
         # that restarts the callee, say. So they have it here, too.
         await Turn()
-    if timeout is None or future.done():
-        return await future
-    timer = process.kernel.loop.call_later(timeout, _expire, process, future, what, timeout)
+    loop = process.kernel.loop
+    owner = here.get(None)
+    if isinstance(owner, Activation):
+        owner.waits_for = (process, what, loop.time())
+    timer = (
+        None
+        if timeout is None or future.done()
+        else loop.call_later(timeout, _expire, process, future, what, timeout)
+    )
     try:
         return await future
     finally:
-        timer.cancel()
+        if timer is not None:
+            timer.cancel()
+        if isinstance(owner, Activation):
+            owner.waits_for = None
 
 
 def _expire(process: Process, future: asyncio.Future[Any], what: str, timeout: float) -> None:

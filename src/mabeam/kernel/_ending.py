@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mabeam.kernel._process import Process
     from mabeam.kernel._reasons import ExitReason
 
-__all__ = ("GRACE", "Ending", "advance", "crash_reason", "end", "finish_kill", "kill", "stop")
+__all__ = ("GRACE", "Ending", "advance", "crash_reason", "end", "finish_kill", "is_decided", "kill", "stop")
 
 GRACE: Final = 1.0
 """Seconds that cancelled handlers have when nobody who stops the process has said otherwise."""
@@ -78,14 +78,34 @@ def end(process: Process, reason: ExitReason) -> None:
     advance(process)
 
 
-def kill(process: Process) -> None:
-    """End at once; cannot be trapped. Code of the process that runs now is over when it next waits or returns."""
+def is_decided(process: Process) -> bool:
+    """Whether its end is settled: nothing that reaches it from now on finds it alive.
+
+    In OTP it would be dead. Here its code may still be winding up, so that those who ask are told when it is; but they are
+    told what OTP tells them. While ``terminate`` is to run or runs, a process is an ordinary one.
+    """
+    ending = process.ending
+    return bool(process.status & DEAD) or (ending is not None and (ending.killed or not ending.terminates))
+
+
+def kill(process: Process, *, is_signal: bool = False) -> None:
+    """End at once; cannot be trapped. Code of the process that runs now is over when it next waits or returns.
+
+    A kill that is a signal of another process hurries an end that is settled, but comes too late for its reason.
+    """
     if process.status & DEAD or (process.ending is not None and process.ending.killed):
         return
+    if process.parent is None and process.kernel.on_root_signal is not None:
+        # The root is whoever runs the Runtime; it cannot be frozen.
+        process.kernel.on_root_signal(process, KILLED)
+        return
+    keeps_reason = is_signal and is_decided(process)
     if process.ending is None:
         process.ending = Ending(KILLED, terminates=False)
     _stop_timer(process.ending)
-    process.ending.reason, process.ending.killed, process.ending.parting = KILLED, True, None
+    if not keeps_reason:
+        process.ending.reason = KILLED
+    process.ending.killed, process.ending.parting = True, None
     process.status |= EXITING
     if process.status & SCHEDULED:
         return
@@ -157,7 +177,7 @@ def _cancel_handlers(process: Process) -> None:
     handlers = tuple(process.activations or ())
     for activation in handlers:
         activation.cancel()
-    if process.ending is not None:
+    if process.ending is not None and not process.status & DEAD:
         _start_timer(process, process.ending, needed=bool(handlers))
 
 
@@ -166,7 +186,9 @@ def _start_timer(process: Process, ending: Ending, *, needed: bool) -> None:
     loop = process.kernel.loop
     until = process.grace_until if process.grace_until is not None else loop.time() + GRACE
     if needed and until < math.inf:
-        ending.timer = loop.call_at(until, _grace_is_over, process)
+        # When the time of whoever stops it has run out it is killed, and says so in its reason.
+        too_late = _grace_is_over if process.grace_until is None else kill
+        ending.timer = loop.call_at(until, too_late, process)
 
 
 def _stop_timer(ending: Ending) -> None:

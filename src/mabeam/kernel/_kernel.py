@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
+import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from mabeam.kernel._activation import here
 from mabeam.kernel._dead_letters import DeadLetters
@@ -13,7 +15,7 @@ from mabeam.kernel._links import add_link, linked, remove_link, verdict
 from mabeam.kernel._messages import Down, ExitSignal
 from mabeam.kernel._names import Names
 from mabeam.kernel._process import BUSY, DEAD, STARTING, Process
-from mabeam.kernel._reasons import NORMAL, AlreadyStarted, Crashed, Exited
+from mabeam.kernel._reasons import NO_PROCESS, NORMAL, AlreadyStarted, Crashed, Exited
 from mabeam.kernel._reports import crash_report, forget_tracebacks
 from mabeam.kernel._scheduler import Scheduler
 from mabeam.kernel._start import Start
@@ -21,7 +23,6 @@ from mabeam.kernel._start import Start
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
-    from contextvars import Context
 
     from mabeam._base import BoundedThreads, Position
     from mabeam.kernel._activation import Activation
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 __all__ = ("Kernel",)
 
 logger = logging.getLogger("mabeam")
+
+_NO_CONTEXT: Final = contextvars.Context()
+"""The context of the dead: empty, and nothing runs in it."""
 
 
 class Kernel:
@@ -66,6 +70,11 @@ class Kernel:
         self.frozen_count = 0
         self.on_root_signal: Callable[[Process, ExitReason], None] | None = None
         """Takes the exit signals that reach the root: there is no program behind it that could."""
+        self.stragglers: dict[Activation, None] = {}
+        """Tasks that were created for processes that had ended; they end with the Runtime at the latest."""
+        self.is_closed = False
+        self.gate = threading.Lock()
+        """Held by other threads while they hand something to the loop, so that nothing comes after ``close``."""
         self.stop_waiters: dict[asyncio.Future[None], Process | None] = {}
         self._stop_requested = False
         self._next_serial = 0
@@ -73,7 +82,9 @@ class Kernel:
 
     # ------------------------------------------------------------------------------------------- starting
 
-    def create(self, behaviour: Behaviour, body: Any, parent: Process | None, context: Context) -> Process:
+    def create(
+        self, behaviour: Behaviour, body: Any, parent: Process | None, context: contextvars.Context
+    ) -> Process:
         """A new process that does not run yet. Its context is a copy of ``context``."""
         serial = self._next_serial
         self._next_serial += 1
@@ -98,7 +109,11 @@ class Kernel:
         process = self.create(behaviour, body, parent, parent.context)
         process.start = start = Start(process)
         if name is not None:
-            holder = self.names.give(name, process)
+            try:
+                holder = self.names.give(name, process)
+            except Exception as error:  # noqa: BLE001  (a via name whose registry is not running, say: a failed start)
+                end(process, Crashed(error))
+                return start
             if holder is not process:
                 end(process, Exited(AlreadyStarted(holder.pid)))
                 return start
@@ -148,11 +163,15 @@ class Kernel:
         if process.status == 0:
             self.scheduler.schedule(process)
 
+    def has_room(self, process: Process) -> bool:
+        """Whether the mailbox takes one more message of users. Signals and requests to stop do not ask."""
+        return process.mailbox is None or len(process.mailbox) < process.behaviour.mailbox_limit
+
     def send(self, process: Process, message: Any) -> None:
         """Put a user's message into a mailbox, or into the dead letters."""
         if process.status & DEAD:
             self.dead_letters.add(process.describe(), message, "dead")
-        elif process.mailbox is not None and len(process.mailbox) >= process.behaviour.mailbox_limit:
+        elif not self.has_room(process):
             self.dead_letters.add(process.describe(), message, "full")
         else:
             self.scheduler.enqueue(process, message)
@@ -164,11 +183,13 @@ class Kernel:
         if receiver.status & DEAD:
             return
         what = verdict(reason, traps=receiver.trap_exit, from_itself=receiver is sender)
-        if what == "deliver" and receiver.parent is None and self.on_root_signal is not None:
+        if what == "ignore":
+            return
+        if receiver.parent is None and self.on_root_signal is not None:
             self.on_root_signal(sender, reason)
         elif what == "deliver":
             self.scheduler.enqueue(receiver, ExitSignal(sender.pid, reason))
-        elif what == "end":
+        else:
             end(receiver, reason)
 
     # ------------------------------------------------------------------------------------------- dying
@@ -190,13 +211,11 @@ class Kernel:
         if process.status & DEAD or ending is None:
             return
         reason = ending.reason
-        failed_start = bool(process.status & STARTING)
+        failed_start = process.start is not None and bool(process.status & STARTING)
         process.status = DEAD
         self.table.pop(process.pid.serial, None)
         name = process.name
-        self.names.take(process)
-        for registration in tuple(process.registrations or ()):
-            registration.process_ended(process.pid)
+        self._forget(process)
         self._report_exit(process, reason)
         self._tell_links(process, reason, failed_start=failed_start)
         process.name = name  # for descriptions only; the name itself is free
@@ -209,14 +228,28 @@ class Kernel:
             if not waiter.done():
                 waiter.set_result(None)
         process.body = process.message = process.extra = process.start = None
+        # Its context leads back to it; without this only the cyclic collector could free a dead process.
+        process.context = _NO_CONTEXT
         process.registrations = process.timers = process.on_death = process.monitors = process.watchers = None
         process.activations = process.tasks = process.receivers = process.callers = None
+
+    def _forget(self, process: Process) -> None:
+        """Give up its name and its registrations, each for itself: a via name may be of somebody else's making."""
+        forgetting = [registration.process_ended for registration in process.registrations or ()]
+        for forget in (lambda _pid: self.names.take(process), *forgetting):
+            try:
+                forget(process.pid)
+            except Exception:
+                # The others must hear of the death all the same.
+                logger.exception("%s has ended, and a registry failed to forget it", process.describe())
 
     def _tell_links(self, process: Process, reason: ExitReason, *, failed_start: bool) -> None:
         for other in linked(process):
             remove_link(process, other)
-            # Whoever waits for the start gets StartFailed; a signal that ended it as well would say it twice.
-            if not (failed_start and other is process.parent and not other.trap_exit):
+            # Whoever waits for the start gets StartFailed; a signal that ended it as well would say it twice. The root
+            # traps, but a signal that reaches it is no message: it ends the program.
+            is_told = other is process.parent and (not other.trap_exit or other.parent is None)
+            if not (failed_start and is_told):
                 self.signal(other, process, reason)
         for ref in tuple(process.monitors or ()):
             if ref.target is not None and ref.target.watchers is not None:
@@ -224,8 +257,11 @@ class Kernel:
         for ref in tuple(process.watchers or ()):
             if ref.watcher.monitors is not None:
                 ref.watcher.monitors.pop(ref, None)
-            if not ref.watcher.status & DEAD:
-                self.scheduler.enqueue(ref.watcher, Down(ref, process.pid, reason))
+            down = Down(ref, process.pid, NO_PROCESS if ref.came_late else reason)
+            if ref.taker is not None:
+                ref.taker(down)
+            elif not ref.watcher.status & DEAD:
+                self.scheduler.enqueue(ref.watcher, down)
 
     def _return_mail(self, process: Process, reason: ExitReason) -> None:
         for caller in tuple(process.callers or ()):
@@ -236,6 +272,11 @@ class Kernel:
                 self.dead_letters.add(process.describe(), message, "ended")
 
     # ------------------------------------------------------------------------------------------- stopping
+
+    def close(self) -> None:
+        """Take nothing more from other threads."""
+        with self.gate:
+            self.is_closed = True
 
     def request_stop(self) -> None:
         """Wake all who wait for a request to stop."""

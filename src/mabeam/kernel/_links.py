@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from mabeam.kernel._messages import MonitorRef
 from mabeam.kernel._reasons import Normal
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from mabeam.kernel._process import Process
     from mabeam.kernel._reasons import ExitReason
 
-__all__ = ("add_link", "are_linked", "linked", "remove_link", "verdict")
+__all__ = ("add_link", "add_monitor", "are_linked", "linked", "remove_link", "remove_monitor", "verdict")
 
 Verdict: TypeAlias = Literal["ignore", "deliver", "end"]
 
@@ -78,3 +79,23 @@ def _remove(process: Process, other: Process) -> None:
         del links[other]
     else:
         process.links = tuple(each for each in links if each is not other)
+
+
+def add_monitor(watcher: Process, target: Process, name: str | None = None) -> MonitorRef:
+    """Have ``watcher`` told of the end of ``target``, which is alive."""
+    ref = MonitorRef(watcher, target, name)
+    if watcher.monitors is None:
+        watcher.monitors = {}
+    watcher.monitors[ref] = None
+    if target.watchers is None:
+        target.watchers = {}
+    target.watchers[ref] = None
+    return ref
+
+
+def remove_monitor(ref: MonitorRef) -> None:
+    """End a monitor, if it has not ended. A ``Down`` that is on its way stays there."""
+    if ref.watcher.monitors is not None:
+        ref.watcher.monitors.pop(ref, None)
+    if ref.target is not None and ref.target.watchers is not None:
+        ref.target.watchers.pop(ref, None)

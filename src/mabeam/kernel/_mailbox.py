@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import TYPE_CHECKING, Any
 
+from mabeam.errors import RejectedError
+from mabeam.kernel._calls import Turn
 from mabeam.kernel._process import RECEIVING
 
 if TYPE_CHECKING:
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
 
     from mabeam.kernel._process import Process
 
-__all__ = ("Receiver", "offer", "remove_matching", "take_matching")
+__all__ = ("Receiver", "mailbox_is_full", "offer", "remove_matching", "take_matching")
 
 Match = "Callable[[Any], bool]"
 
@@ -20,18 +23,30 @@ Match = "Callable[[Any], bool]"
 class Receiver:
     """One wait for a message that ``match`` accepts."""
 
-    __slots__ = ("future", "match")
+    __slots__ = ("context", "future", "match")
 
     def __init__(self, match: Callable[[Any], bool], future: asyncio.Future[Any]) -> None:
         """A wait that is registered with its process."""
         self.match = match
         self.future = future
+        self.context = contextvars.copy_context()
+
+    def accepts(self, message: Any) -> bool:
+        """Ask ``match``. What it raises is raised where the receiver waits, never in the sender, whose turn this is."""
+        try:
+            return bool(self.context.copy().run(self.match, message))
+        except BaseException as error:  # noqa: BLE001  (code of the receiver: it is the receiver's error, whatever it is)
+            if isinstance(error, StopIteration):  # a future refuses it
+                error = RuntimeError(f"{self.match!r} raised {error!r}")
+            if not self.future.done():
+                self.future.set_exception(error)
+            return False
 
 
 def offer(process: Process, message: Any) -> bool:
     """Give a message that has just arrived to the first who waits for it."""
     for receiver in process.receivers or ():
-        if not receiver.future.done() and receiver.match(message):
+        if not receiver.future.done() and receiver.accepts(message) and not receiver.future.done():
             receiver.future.set_result(message)
             return True
     return False
@@ -52,6 +67,15 @@ def remove_matching(process: Process, match: Callable[[Any], bool]) -> list[Any]
     return found
 
 
+def mailbox_is_full(process: Process) -> RejectedError:
+    """The answer to a call that a process has no room for."""
+    limit = process.behaviour.mailbox_limit
+    return RejectedError(
+        f"the mailbox of {process.describe()} is full ({limit} messages): nothing was done. It takes messages more slowly "
+        "than they come; try again later, or raise mailbox_limit of its class."
+    )
+
+
 async def take_matching(process: Process, match: Callable[[Any], bool], timeout: float | None) -> Any:
     """Take the first message in the mailbox that matches, or wait for one.
 
@@ -61,6 +85,8 @@ async def take_matching(process: Process, match: Callable[[Any], bool], timeout:
     Raises:
         TimeoutError: none came within ``timeout`` seconds; 0 looks and does not wait.
     """
+    if process.kernel.scheduler.must_yield():
+        await Turn()
     mailbox = process.mailbox
     if mailbox is not None:
         for index, message in enumerate(mailbox):
@@ -88,7 +114,8 @@ async def take_matching(process: Process, match: Callable[[Any], bool], timeout:
     finally:
         if timer is not None:
             timer.cancel()
-        process.receivers.remove(receiver)
+        if process.receivers is not None:  # a task that outlives the root may still be here
+            process.receivers.remove(receiver)
         if not process.receivers:
             process.receivers = None
             process.status &= ~RECEIVING

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mabeam.kernel._pid import Pid
     from mabeam.kernel._process import Process
     from mabeam.kernel._reasons import ExitReason
@@ -17,13 +19,17 @@ __all__ = ("Down", "ExitSignal", "Ignore", "MonitorRef", "Stop")
 class MonitorRef:
     """One monitor: returned by ``monitor``, found again in its ``Down``, and given to ``demonitor``."""
 
-    __slots__ = ("name", "target", "watcher")
+    __slots__ = ("came_late", "name", "taker", "target", "watcher")
 
     def __init__(self, watcher: Process, target: Process | None, name: str | None) -> None:
         """Made by ``monitor`` only."""
         self.watcher = watcher
         self.target = target
         self.name = name
+        self.came_late = False
+        """The end of the target was settled before this monitor was made: to OTP, there was no such process."""
+        self.taker: Callable[[Down], None] | None = None
+        """Takes the ``Down`` instead of the watcher's mailbox."""
 
     def __repr__(self) -> str:
         """Show who watches whom."""

@@ -52,10 +52,18 @@ class Names:
         self._processes: dict[str, Process] = {}
 
     def find(self, name: Name) -> Process | None:
-        """The living process of that name."""
+        """The living process of that name.
+
+        Raises:
+            UsageError: it is no name.
+        """
         if isinstance(name, str):
             return self._processes.get(name)
-        pid = name.whereis_name()
+        whereis = getattr(name, "whereis_name", None)
+        if whereis is None:
+            msg = f"expected a pid, a name, a via name or a handle such as a Ref, got {name!r}"
+            raise UsageError(msg)
+        pid: Pid | None = whereis()
         return pid._process if pid is not None else None
 
     def give(self, name: Name, process: Process) -> Process:
@@ -90,10 +98,6 @@ class Names:
                 del self._processes[name]
         elif name is not None:
             name.unregister_name(process.pid)
-
-    def __iter__(self) -> object:
-        """All names, in the order they were given."""
-        return iter(tuple(self._processes))
 
     def __len__(self) -> int:
         """How many names there are."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, final
 
 from mabeam.errors import NoSuchProcess, UsageError
@@ -62,15 +63,11 @@ class Portal:
 
     def cast(self, ref: Any, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
         """Cast to a server: ``ref.cast`` from a thread."""
-        self._check()
-        self._kernel.loop.call_soon_threadsafe(lambda: ref.cast(method, *args, **kwargs))
+        self._hand_over(self._parent.context.copy().run, partial(ref.cast, method, *args, **kwargs))
 
     def send(self, target: Target, message: object, /) -> None:
         """Send a message: ``send`` from a thread. One to an unknown name becomes a dead letter."""
-        self._check()
-        self._kernel.loop.call_soon_threadsafe(
-            self._parent.context.copy().run, _send_or_bury, self._kernel, target, message
-        )
+        self._hand_over(self._parent.context.copy().run, _send_or_bury, self._kernel, target, message)
 
     def _submit(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -81,14 +78,20 @@ class Portal:
             msg = "portal.run() was called in the thread of the Runtime's own event loop, which would wait for itself; await the function instead"
             raise UsageError(msg)
         pending = _Pending(self._kernel, self._parent, function, args, kwargs)
-        self._kernel.loop.call_soon_threadsafe(pending.start)
+        self._hand_over(pending.start)
         return pending
+
+    def _hand_over(self, function: Callable[..., object], *args: Any) -> None:
+        """Have the loop run something; once this returns it will, since the Runtime cannot close in between."""
+        with self._kernel.gate:
+            self._check()
+            self._kernel.loop.call_soon_threadsafe(function, *args)
 
     def _check(self) -> None:
         owner = self._owner
         if owner is not None and owner.over:
             raise NoSuchProcess(owner.process.describe(), NO_PROCESS, operation="call")
-        if self._kernel.loop.is_closed() or not self._parent.is_alive:
+        if self._kernel.is_closed or not self._parent.is_alive:
             raise NoSuchProcess(f"Runtime {self._kernel.id}", NO_PROCESS, operation="call")
 
 
@@ -135,7 +138,9 @@ class _Pending:
             return self.outcome.result()
         except BaseException:
             if not self.outcome.done():
-                self.kernel.loop.call_soon_threadsafe(self._give_up)
+                # When the loop is closed nothing is left to be killed.
+                with contextlib.suppress(RuntimeError):
+                    self.kernel.loop.call_soon_threadsafe(self._give_up)
             raise
 
     def _give_up(self) -> None:

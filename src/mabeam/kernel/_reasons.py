@@ -32,6 +32,10 @@ class Shutdown:
 
     detail: object = None
 
+    def __repr__(self) -> str:
+        """Show the detail, also if it cannot be shown."""
+        return f"Shutdown(detail={_show(self.detail)})"
+
 
 @dataclass(frozen=True, slots=True)
 class Killed:
@@ -52,6 +56,10 @@ class Crashed:
 
     exception: BaseException
 
+    def __repr__(self) -> str:
+        """Show the exception, also if it cannot be shown."""
+        return f"Crashed(exception={_show(self.exception)})"
+
     def __eq__(self, other: object) -> bool:
         """Compare by type and arguments of the exception."""
         if not isinstance(other, Crashed):
@@ -70,6 +78,10 @@ class Exited:
 
     value: object
 
+    def __repr__(self) -> str:
+        """Show the value, also if it cannot be shown."""
+        return f"Exited(value={_show(self.value)})"
+
 
 ExitReason: TypeAlias = Normal | Shutdown | Killed | NoProcess | Crashed | Exited
 """Why a process ended."""
@@ -78,6 +90,14 @@ NORMAL = Normal()
 SHUTDOWN = Shutdown()
 KILLED = Killed()
 NO_PROCESS = NoProcess()
+
+
+def _show(value: object) -> str:
+    # It is what a user made, and shown in the middle of a death: a repr that raises must not hold that up.
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001  (any)
+        return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
 
 
 def is_abnormal(reason: ExitReason) -> bool:

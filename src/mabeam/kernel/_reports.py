@@ -20,22 +20,26 @@ def crash_report(
     """Log who crashed, where, on which message, with the traceback."""
     message = f"; message: {_clip(process.message)}" if process.message is not None else ""
     logger.error(
-        "process %s %s %s: %r%s",
+        "process %s %s %s: %s%s",
         process.describe(),
         "goes on after a failure in" if survives else "crashed in",
         where,
-        error,
+        _show(error),
         message,
         exc_info=(type(error), error, error.__traceback__),
         extra={"mabeam_pid": process.pid.serial, "mabeam_label": process.label},
     )
 
 
-def _clip(message: object) -> str:
+def _show(value: object) -> str:
     try:
-        text = repr(message)
+        return repr(value)
     except Exception as error:  # noqa: BLE001  (a user's __repr__ must not spoil the report)
-        text = f"<{type(message).__name__} whose repr raised {type(error).__name__}>"
+        return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
+
+
+def _clip(message: object) -> str:
+    text = _show(message)
     return text if len(text) <= _CLIP else text[: _CLIP - 3] + "..."
 
 

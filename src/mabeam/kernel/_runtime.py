@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import math
 from dataclasses import dataclass
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, final
 
 from mabeam._base import BoundedThreads, now, stopwatch_of, system_random
 from mabeam.errors import UsageError
-from mabeam.kernel._activation import here, owned_task_factory
+from mabeam.kernel._activation import freeze_or_finish, here
 from mabeam.kernel._calls import Turn, died
 from mabeam.kernel._ending import Ending, kill
 from mabeam.kernel._kernel import Kernel
+from mabeam.kernel._owned_tasks import OwnedTaskFactory
 from mabeam.kernel._plain import RootBehaviour
 from mabeam.kernel._process import BUSY, DEAD
 from mabeam.kernel._reasons import NORMAL, SHUTDOWN, ExitReason, Normal, Shutdown
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from types import TracebackType
 
+    from mabeam.kernel._activation import Activation
     from mabeam.kernel._dead_letters import DeadLetters
     from mabeam.kernel._pid import Pid
     from mabeam.kernel._portal import Portal
@@ -95,7 +96,7 @@ class Runtime:
         self._root: Process | None = None
         self._token: contextvars.Token[Any] | None = None
         self._bus_token: contextvars.Token[Any] | None = None
-        self._previous_factory: Any = None
+        self._task_factory: OwnedTaskFactory | None = None
         self._body: Any = None
         self._fatal: tuple[Process, ExitReason] | None = None
         self._started_at = 0.0
@@ -115,10 +116,13 @@ class Runtime:
     ) -> Literal[False]:
         """Stop everything, the latest first."""
         body, self._body = self._body, None
-        if self._fatal is not None and error is None:
-            # The block was left just before the cancellation that goes with it could reach it; take it here.
-            with contextlib.suppress(asyncio.CancelledError):
+        taken: asyncio.CancelledError | None = None
+        if self._fatal is not None:
+            # The block may have been left before the cancellation that goes with it could reach it; take it here.
+            try:
                 await Turn()
+            except asyncio.CancelledError as cancelled:
+                taken = cancelled
         try:
             await self._close()
         finally:
@@ -129,6 +133,8 @@ class Runtime:
         if self._fatal is None:
             return False
         others_cancelled = body is not None and body.uncancel() > 0
+        if others_cancelled and taken is not None and error is None:
+            raise taken
         if others_cancelled or not (error is None or isinstance(error, asyncio.CancelledError)):
             return False
         process, reason = self._fatal
@@ -155,8 +161,7 @@ class Runtime:
         self._root = kernel.create(RootBehaviour("root"), None, None, context)
         self._root.status = BUSY
         self._root.trap_exit = True
-        self._previous_factory = loop.get_task_factory()
-        loop.set_task_factory(owned_task_factory(self._previous_factory))
+        self._task_factory = OwnedTaskFactory.install(loop)
         self._started_at = now(loop)
         describers = getattr(loop, "describe_blocked", None)
         if describers is not None:
@@ -171,10 +176,18 @@ class Runtime:
             await self.stop()
         except asyncio.CancelledError as error:
             cancelled = error  # out of patience: what is left is killed, and that takes no time
+        kernel.close()
+        try:
+            await Turn()  # what other threads have handed in begins, and is killed with the rest
+        except asyncio.CancelledError as error:
+            cancelled = error
         for process in reversed(tuple(kernel.table.values())):
             if process is not root:
                 kill(process)
-        while len(kernel.table) > 1:
+        while len(kernel.table) > 1 or kernel.stragglers:
+            while kernel.stragglers:
+                straggler, _ = kernel.stragglers.popitem()
+                kernel.loop.call_soon(freeze_or_finish, straggler)  # not here, inside of a task
             try:
                 await Turn()
             except asyncio.CancelledError as error:
@@ -182,7 +195,8 @@ class Runtime:
         root.ending = Ending(NORMAL, terminates=False)
         kernel.die(root)
         kernel.threads.close()
-        kernel.loop.set_task_factory(self._previous_factory)
+        if self._task_factory is not None:
+            self._task_factory.remove(kernel.loop)
         describers = getattr(kernel.loop, "describe_blocked", None)
         if describers is not None and self.describe_blocked in describers:
             describers.remove(self.describe_blocked)
@@ -294,15 +308,23 @@ class Runtime:
 
     def describe_blocked(self) -> list[str]:
         """A line for each process that is in the middle of something: what it waits for, and where."""
-        lines = []
-        for process in self.kernel.table.values():
-            for activation in process.running():
-                stack = activation.stack()
-                lines.append(f"{process.describe()} waits at {stack[-1] if stack else 'its start'}")
-        return lines
+        return [
+            f"{process.describe()} waits {_reason_to_wait(activation)}"
+            for process in self.kernel.table.values()
+            for activation in process.running()
+        ]
 
     def __repr__(self) -> str:
         """Show how much it owns."""
         if self._kernel is None:
             return f"<Runtime {self.id}, not started>"
         return f"<Runtime {self.id}, {max(0, len(self._kernel.table) - 1)} processes, {len(self._kernel.scheduler.ready)} ready>"
+
+
+def _reason_to_wait(activation: Activation) -> str:
+    stack = activation.stack()
+    place = f" at {stack[-1]}" if stack else ""
+    if activation.waits_for is None:
+        return place.strip() or "to begin"
+    callee, what, since = activation.waits_for
+    return f"for {callee.describe()} to answer {what} since {since:.3f}{place}"

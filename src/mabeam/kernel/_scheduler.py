@@ -21,6 +21,8 @@ MESSAGES_PER_SLICE: Final = 64
 """Messages that a process may take before the next process has its turn."""
 SECONDS_PER_TURN: Final = 0.002
 """How long processes run before the event loop has its turn."""
+SLICES_PER_TURN: Final = 4_096
+"""The same as a count, for loops whose clock stands still while they run: virtual ones."""
 HANDOFFS_IN_A_ROW: Final = 64
 SECONDS_OF_HANDOFFS: Final = 0.001
 
@@ -46,7 +48,16 @@ class Scheduler:
         ``MESSAGES_PER_SLICE`` messages while others are ready, and the loop has its turn after ``SECONDS_PER_TURN``.
     """
 
-    __slots__ = ("_awake", "_handoff_since", "_handoffs", "_loop", "_stopwatch", "chooser", "ready")
+    __slots__ = (
+        "_awake",
+        "_handoff_since",
+        "_handoffs",
+        "_loop",
+        "_receives",
+        "_stopwatch",
+        "chooser",
+        "ready",
+    )
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, stopwatch: Callable[[], float], chooser: Chooser | None
@@ -57,6 +68,7 @@ class Scheduler:
         self._awake = False
         self._handoffs = 0
         self._handoff_since = 0.0
+        self._receives = 0
         self.chooser = chooser
         self.ready: deque[Process] = deque()
 
@@ -95,7 +107,7 @@ class Scheduler:
 
     def may_hand_off(self) -> bool:
         """Whether a call may run its handler in the caller's turn; says no when the caller has to yield first."""
-        if self.chooser is not None and self.chooser.choose("hand_off", 2):
+        if self.choose("hand_off", 2):
             return False
         if self._handoffs == 0:
             self._handoff_since = self._stopwatch()
@@ -108,6 +120,17 @@ class Scheduler:
         self._handoffs += 1
         return True
 
+    def must_yield(self) -> bool:
+        """Whether a plain process that looks into its mailbox has to let the loop have its turn first.
+
+        It would otherwise never wait as long as it finds something. One count for all is enough: none of them gets past.
+        """
+        self._receives += 1
+        if self._receives < MESSAGES_PER_SLICE:
+            return False
+        self._receives = 0
+        return True
+
     @property
     def is_idle(self) -> bool:
         """Whether no process is ready to run."""
@@ -117,6 +140,7 @@ class Scheduler:
         """Run ready processes for one turn of the event loop."""
         ready, stopwatch = self.ready, self._stopwatch
         until = stopwatch() + SECONDS_PER_TURN
+        slices = SLICES_PER_TURN
         try:
             # Those made ready meanwhile wait behind all of these; time is looked at once for each slice.
             while ready:
@@ -127,7 +151,8 @@ class Scheduler:
                     process = ready[index]
                     del ready[index]
                 self._run(process)
-                if stopwatch() > until:
+                slices -= 1
+                if not slices or stopwatch() > until:
                     break
         finally:
             self._awake = bool(ready)
@@ -152,8 +177,13 @@ class Scheduler:
             if not mailbox:
                 process.mailbox = None
             process.status = BUSY
-            if not take(process, message):
-                return  # it waits for something; settle() is called later
+            try:
+                if not take(process, message):
+                    return  # it waits for something; settle() is called later
+            except BaseException:
+                # Raised to stop the loop (SystemExit, say). The process must still be able to end.
+                self.settle(process)
+                raise
             process.message = None
             process.status &= ~BUSY
             if process.ending is not None:

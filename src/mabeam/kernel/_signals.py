@@ -17,8 +17,9 @@ from mabeam.kernel._current import (
     is_on_loop,
     name_target,
 )
+from mabeam.kernel._ending import is_decided
 from mabeam.kernel._ending import kill as kill_process
-from mabeam.kernel._links import add_link, remove_link
+from mabeam.kernel._links import add_link, add_monitor, remove_link, remove_monitor
 from mabeam.kernel._mailbox import remove_matching, take_matching
 from mabeam.kernel._messages import Down, ExitSignal, MonitorRef
 from mabeam.kernel._pid import Pid
@@ -149,7 +150,7 @@ def send(target: Target, message: object, /) -> None:
     )
     if not is_on_loop(kernel):
         owner = here.get(None)
-        if owner is not None and owner.over:
+        if owner is not None and (owner.over or not owner.process.is_alive):
             raise NoSuchProcess(owner.process.describe(), NO_PROCESS, operation="send")
         kernel.loop.call_soon_threadsafe(_send_or_bury, target, message, kernel)
         return
@@ -185,7 +186,7 @@ def send_after(seconds: float, target: Target, message: object, /) -> TimerRef:
     Returns:
         The timer: ``cancel()`` and ``read()`` tell the seconds left.
     """
-    if seconds < 0:
+    if not (isinstance(seconds, int | float) and seconds >= 0):
         msg = f"send_after expects seconds >= 0, got {seconds!r}"
         raise UsageError(msg)
     kernel = current_process().kernel
@@ -194,7 +195,7 @@ def send_after(seconds: float, target: Target, message: object, /) -> TimerRef:
         address = address.address()
     if isinstance(address, Pid):
         process = address._process
-        if process is not None and process.is_alive:
+        if process is not None:
             return start_timer(kernel, process, seconds, message)
     return start_timer(kernel, address, seconds, message)
 
@@ -213,6 +214,9 @@ async def receive(match: Match | None = None, /, *, timeout: float | None = None
         TimeoutError: nothing came in time.
         UsageError: called elsewhere than in the function of a plain process (a server gets ``handle_info``).
     """
+    if timeout is not None and not (isinstance(timeout, int | float) and timeout == timeout):  # noqa: PLR0124  (NaN)
+        msg = f"receive expects a timeout in seconds, or None to wait without limit, got {timeout!r}"
+        raise UsageError(msg)
     process = current_process()
     owner = here.get()
     if not isinstance(process.behaviour, PlainBehaviour) or not (
@@ -244,19 +248,27 @@ def link(target: Target, /) -> None:
     Linking twice, or with itself, changes nothing.
 
     Raises:
-        NoSuchProcess: the other is dead. A caller that traps exits gets ``ExitSignal(pid, NoProcess())`` instead.
+        NoSuchProcess: the other is dead, or its end is settled. A caller that traps exits gets ``ExitSignal(pid, NoProcess())`` instead.
     """
     process = current_process()
     other = find(process.kernel, target)
-    if other is None or not other.is_alive:
-        if not process.trap_exit or not isinstance(target, Pid):
+    if other is None or (is_decided(other) and other is not process):
+        pid = other.pid if other is not None else target
+        if not process.trap_exit or not isinstance(pid, Pid):
             find_or_raise(process.kernel, target, "link")
-        process.kernel.scheduler.enqueue(process, ExitSignal(target, NO_PROCESS))  # type: ignore[arg-type]  # a Pid, see above
+            raise NoSuchProcess(
+                name_target(target), NO_PROCESS, operation="link", pid=other.pid if other else None
+            )
+        process.kernel.scheduler.enqueue(process, ExitSignal(pid, NO_PROCESS))
         return
-    if other.kernel is not process.kernel:
-        msg = f"{other.describe()} lives in another Runtime; processes of one Runtime can be linked"
-        raise UsageError(msg)
+    _check_same_runtime(process, other, "linked")
     add_link(process, other)
+
+
+def _check_same_runtime(process: Process, other: Process, what: str) -> None:
+    if other.kernel is not process.kernel:
+        msg = f"{other.describe()} lives in another Runtime; only processes of one Runtime can be {what}"
+        raise UsageError(msg)
 
 
 def unlink(target: Target, /) -> None:
@@ -270,21 +282,20 @@ def unlink(target: Target, /) -> None:
 def monitor(target: Target, /) -> MonitorRef:
     """Ask to be told of the end of a process, once, by a ``Down`` message.
 
-    One that is not there gives ``Down`` with ``NoProcess()`` at once. Each call is a monitor of its own.
+    One that is not there gives ``Down`` with ``NoProcess()`` at once, one whose end is settled gives it when it is dead.
+    Each call is a monitor of its own.
     """
     process = current_process()
     other = find(process.kernel, target)
-    ref = MonitorRef(process, other, None if isinstance(target, Pid) else name_target(target))
+    name = None if isinstance(target, Pid) else name_target(target)
     if other is None or not other.is_alive:
+        ref = MonitorRef(process, other, name)
         pid = target if isinstance(target, Pid) else (other.pid if other is not None else None)
         process.kernel.scheduler.enqueue(process, Down(ref, pid, NO_PROCESS))
         return ref
-    if process.monitors is None:
-        process.monitors = {}
-    process.monitors[ref] = None
-    if other.watchers is None:
-        other.watchers = {}
-    other.watchers[ref] = None
+    _check_same_runtime(process, other, "monitored")
+    ref = add_monitor(process, other, name)
+    ref.came_late = is_decided(other)
     return ref
 
 
@@ -294,10 +305,7 @@ def demonitor(ref: MonitorRef, /, *, flush: bool = False) -> None:
     if ref.watcher is not process:
         msg = f"{ref!r} can be ended by its watcher only, and this is {process.describe()}"
         raise UsageError(msg)
-    if process.monitors is not None:
-        process.monitors.pop(ref, None)
-    if ref.target is not None and ref.target.watchers is not None:
-        ref.target.watchers.pop(ref, None)
+    remove_monitor(ref)
     if flush:
         remove_matching(process, lambda message: isinstance(message, Down) and message.ref is ref)
 
@@ -323,10 +331,10 @@ def send_exit(target: Target, reason: ExitReason, /) -> None:
     not trapped, it ends the caller's code right here. ``Killed()`` is an ordinary reason: see :func:`kill`.
     """
     sender = current_process()
-    receiver = find(sender.kernel, target)
+    receiver = _find_in_loop(sender, target)
     if receiver is not None:
         receiver.kernel.signal(receiver, sender, reason)
-        if receiver is sender and sender.status & EXITING:
+        if receiver is sender and sender.status & EXITING and not sender.trap_exit:
             raise asyncio.CancelledError
 
 
@@ -336,11 +344,19 @@ def kill(target: Target, /) -> None:
     A coroutine of it that waits again after its cancellation is frozen: left behind and never stepped again.
     """
     sender = current_process()
-    receiver = find(sender.kernel, target)
+    receiver = _find_in_loop(sender, target)
     if receiver is not None:
-        kill_process(receiver)
+        kill_process(receiver, is_signal=True)
         if receiver is sender:
             raise asyncio.CancelledError
+
+
+def _find_in_loop(sender: Process, target: Target) -> Process | None:
+    receiver = find(sender.kernel, target)
+    if receiver is not None and receiver.kernel.loop is not sender.kernel.loop:
+        msg = f"{receiver.describe()} lives in another event loop, where only messages can be sent: use send, or a portal"
+        raise UsageError(msg)
+    return receiver
 
 
 # ------------------------------------------------------------------------------------------------- names

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mabeam.kernel._process import DEAD, Process
+from mabeam.kernel._current import find
+from mabeam.kernel._pid import Pid
+from mabeam.kernel._process import Process
 
 if TYPE_CHECKING:
     import asyncio
@@ -20,7 +22,7 @@ class TimerRef:
 
     __slots__ = ("_handle", "_kernel", "_message", "_target")
 
-    def __init__(self, kernel: Kernel, target: Process | Name, message: Any) -> None:
+    def __init__(self, kernel: Kernel, target: Process | Pid | Name, message: Any) -> None:
         """Made by ``send_after`` only."""
         self._kernel = kernel
         self._target = target
@@ -51,11 +53,12 @@ class TimerRef:
     def _fire(self) -> None:
         self._forget()
         target = self._target
-        process = target if isinstance(target, Process) else self._kernel.names.find(target)
-        if process is None or process.status & DEAD:
-            self._kernel.dead_letters.add(repr(target), self._message, "no_name")
-        else:
+        process = target if isinstance(target, Process) else find(self._kernel, target)
+        if process is not None:
             self._kernel.send(process, self._message)
+        else:
+            why = "dead" if isinstance(target, Pid) else "no_name"  # a pid without a process was pickled
+            self._kernel.dead_letters.add(repr(target), self._message, why)
 
     def __repr__(self) -> str:
         """Show what is left."""
@@ -63,11 +66,11 @@ class TimerRef:
         return "<timer, over>" if left is None else f"<timer, {left:.3g} s left>"
 
 
-def start_timer(kernel: Kernel, target: Process | Name, seconds: float, message: Any) -> TimerRef:
+def start_timer(kernel: Kernel, target: Process | Pid | Name, seconds: float, message: Any) -> TimerRef:
     """Send ``message`` to ``target`` in ``seconds``; a name is looked up when the time has come."""
     timer = TimerRef(kernel, target, message)
     timer.start(seconds)
-    if isinstance(target, Process):
+    if isinstance(target, Process) and target.is_alive:
         if target.timers is None:
             target.timers = {}
         target.timers[timer] = None

@@ -1,18 +1,28 @@
 """Servers and their supervision: GenServer, handles, supervisors, tasks, the registry."""
 
 from mabeam.otp._asides import continue_with, idle_timeout, reply_later, start_info, stop_self
+from mabeam.otp._async_stream import AsyncStream, OnTimeout
 from mabeam.otp._child_spec import ChildSpec, Restart, ShutdownTime, child_spec
 from mabeam.otp._dynamic_supervisor import DynamicSupervisor
 from mabeam.otp._gen_server import GenServer
 from mabeam.otp._handlers import Raises, handle_call, handle_cast, handle_stream
 from mabeam.otp._ref import Ref, ref
+from mabeam.otp._registry import Registry, RegistryKeys
+from mabeam.otp._registry_ref import RegistryRef, RegistryStatistics
 from mabeam.otp._requests import IdleTimeout
 from mabeam.otp._restart_state import Backoff
+from mabeam.otp._spawn_supervised import spawn_supervised
 from mabeam.otp._supervising import ChildCounts, ChildInfo, FailedToStartChild
 from mabeam.otp._supervisor import Supervisor
 from mabeam.otp._supervisor_state import AutoShutdown, Strategy
+from mabeam.otp._task_options import TaskOptions
+from mabeam.otp._task_outcome import TaskExit, TaskOk, TaskOutcome, TaskResult
+from mabeam.otp._task_ref import TaskRef
+from mabeam.otp._task_supervisor import TaskSupervisor
+from mabeam.otp._via import RegistryName
 
 __all__ = (
+    "AsyncStream",
     "AutoShutdown",
     "Backoff",
     "ChildCounts",
@@ -22,12 +32,25 @@ __all__ = (
     "FailedToStartChild",
     "GenServer",
     "IdleTimeout",
+    "OnTimeout",
     "Raises",
     "Ref",
+    "Registry",
+    "RegistryKeys",
+    "RegistryName",
+    "RegistryRef",
+    "RegistryStatistics",
     "Restart",
     "ShutdownTime",
     "Strategy",
     "Supervisor",
+    "TaskExit",
+    "TaskOk",
+    "TaskOptions",
+    "TaskOutcome",
+    "TaskRef",
+    "TaskResult",
+    "TaskSupervisor",
     "child_spec",
     "continue_with",
     "handle_call",
@@ -36,6 +59,7 @@ __all__ = (
     "idle_timeout",
     "ref",
     "reply_later",
+    "spawn_supervised",
     "start_info",
     "stop_self",
 )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable
 
-    from mabeam.kernel import ExitReason, Process
+    from mabeam.kernel import ExitReason, Pid, Process
 
 __all__ = (
     "LATER",
@@ -25,6 +25,7 @@ __all__ = (
     "reply_later",
     "start_info",
     "stop_self",
+    "take_deferred",
 )
 
 T = TypeVar("T")
@@ -77,12 +78,27 @@ class Asides:
         self.leave: asyncio.Future[None] | None = None
         self.deferred: Caller[Any] | None = None
 
+    def process_ended(self, pid: Pid) -> None:
+        """Forget the wait for silence: its process has ended."""
+        if self.idle_timer is not None:
+            self.idle_timer.cancel()
+            self.idle_timer = None
+
 
 def asides_of(process: Process) -> Asides:
     """The asides of a server, made if need be."""
     if process.extra is None:
         process.extra = Asides()
     return cast("Asides", process.extra)
+
+
+def take_deferred(process: Process) -> Caller[Any] | None:
+    """The caller of a handed-off call, if its handler took it."""
+    asides: Asides | None = process.extra
+    if asides is None or asides.deferred is None:
+        return None
+    caller, asides.deferred = asides.deferred, None
+    return caller
 
 
 def _server_here(what: str) -> Process:

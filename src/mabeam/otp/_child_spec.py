@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import math
 from dataclasses import dataclass, field, replace
 from typing import (
@@ -23,11 +22,13 @@ from typing import (
 from mabeam.errors import UsageError
 from mabeam.kernel import Behaviour, Body, PlainBehaviour, ViaName, current_process, label_of
 from mabeam.otp._ref import Ref
+from mabeam.otp._server import misfit, signature_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mabeam.kernel import Name, Process, Start
+    from mabeam.otp._server import ServerBehaviour
 
 __all__ = ("ChildSpec", "Restart", "ShutdownTime", "child_spec")
 
@@ -68,7 +69,7 @@ class ChildSpec(Generic[S_co]):
     @classmethod
     def of_server(cls, server: type[S], args: tuple[Any, ...], kwargs: dict[str, Any]) -> ChildSpec[S]:
         """The spec of a server class with the arguments of its ``__init__``."""
-        behaviour: Behaviour = server.__mabeam_behaviour__  # type: ignore[attr-defined]  # every GenServer has it
+        behaviour: ServerBehaviour = server.__mabeam_behaviour__  # type: ignore[attr-defined]  # every GenServer has it
         shutdown: ShutdownTime = "infinity" if behaviour.is_supervisor else 5.0
         body = (server, args, kwargs)
         return ChildSpec(
@@ -76,7 +77,7 @@ class ChildSpec(Generic[S_co]):
             body=body,
             default_id=server.__name__,
             shutdown=shutdown,
-            problems=_misfit(server, args, kwargs),
+            problems=behaviour.misfit(args, kwargs),
         )
 
     @property
@@ -181,19 +182,6 @@ def _is_shutdown(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
 
 
-def _misfit(
-    function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[str, ...]:
-    """Say so if the arguments do not fit: at the place where they are written, not when the child starts."""
-    try:
-        inspect.signature(function).bind(*args, **kwargs)
-    except TypeError as error:
-        return (f"{label_of(function)}: {error}",)
-    except ValueError:
-        return ()  # no signature to be had: written in C
-    return ()
-
-
 def child_spec(function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> ChildSpec[None]:
     """The spec of a plain process that runs ``function``: a child without handlers.
 
@@ -214,7 +202,7 @@ def child_spec(function: Callable[P, object], /, *args: P.args, **kwargs: P.kwar
         behaviour=_SuperviseFunction(label_of(function)),
         body=lambda: Body(function, args, kwargs),
         default_id=getattr(function, "__name__", "function"),
-        problems=_misfit(function, args, kwargs),
+        problems=misfit(signature_of(function), label_of(function), args, kwargs),
     )
 
 

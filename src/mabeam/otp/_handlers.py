@@ -185,6 +185,8 @@ def handlers_of(cls: type) -> dict[str, Handler]:
             declaration: _Declaration | None = getattr(value, _MARK, None)
             if declaration is not None:
                 table[name] = _handler(cls, name, value, declaration)
+            elif name in table and table[name].trusted and isinstance(value, staticmethod | classmethod):
+                del table[name]  # a supervisor of ours offers it as an operation of the class instead
             elif name in table:
                 kind = table[name].kind
                 problems.append(

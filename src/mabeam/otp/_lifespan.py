@@ -44,12 +44,17 @@ def hold_lifespan(
             await asides.leave
         except BaseException as error:
             # A task group inside has failed and cancels its host: let the generator deal with it where it yielded.
-            await generator.athrow(error)
+            try:
+                await generator.athrow(error)
+            except StopAsyncIteration:
+                raise _ended_early(process) from None
+            await generator.aclose()
             raise
         try:
             await anext(generator)
         except StopAsyncIteration:
             return
+        await generator.aclose()
         msg = f"{process.label}.lifespan yielded twice; it must yield once, between start-up and clean-up"
         raise UsageError(msg)
 

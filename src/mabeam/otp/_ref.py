@@ -18,7 +18,7 @@ from typing import (
     overload,
 )
 
-from mabeam.errors import CallCycle, CallTimeout, NoSuchProcess, RejectedError, UsageError
+from mabeam.errors import CallCycle, CallTimeout, NoSuchProcess, ProcessDied, UsageError
 from mabeam.kernel import (
     BUSY,
     DEAD,
@@ -32,19 +32,23 @@ from mabeam.kernel import (
     died,
     find,
     here,
+    is_decided,
     is_on_loop,
+    mailbox_is_full,
     name_target,
+    stop,
     wait_for_reply,
 )
-from mabeam.otp._asides import LATER
+from mabeam.otp._asides import take_deferred
 from mabeam.otp._requests import Call, Cast, StopRequest
-from mabeam.otp._server import ServerBehaviour, is_serial
+from mabeam.otp._server import ServerBehaviour, waits_for_itself
 from mabeam.otp._streams import Stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
     from contextlib import AbstractAsyncContextManager
 
+    from mabeam.errors import Operation
     from mabeam.kernel import ExitReason, Kernel, Name, Process
     from mabeam.otp._handlers import Handler
 
@@ -108,7 +112,7 @@ class Ref(Generic[S_co]):
         Args:
             timeout: seconds that a call waits for its reply; ``None`` waits without limit.
         """
-        if timeout is not None and (not isinstance(timeout, int | float) or timeout < 0):
+        if timeout is not None and not (isinstance(timeout, int | float) and timeout >= 0):
             msg = f"options expects timeout in seconds >= 0 or None, got {timeout!r}"
             raise UsageError(msg)
         return type(self)(
@@ -176,16 +180,20 @@ class Ref(Generic[S_co]):
         if process.status == 0 and handler.inline and process.kernel.scheduler.may_hand_off():
             return await self._hand_off(process, handler, args, kwargs)
         owner = here.get(None)
-        if owner is not None and owner.process is process and is_serial(process):
+        if owner is not None and owner.process is process and waits_for_itself(process):
             raise CallCycle((process.describe(), process.describe()))
-        mailbox = process.mailbox
-        if mailbox is not None and len(mailbox) >= process.behaviour.mailbox_limit:
-            raise _full(process)
         kernel = process.kernel
+        if not kernel.has_room(process):
+            raise mailbox_is_full(process)
         caller: Caller[Any] = Caller(process, kernel.loop.create_future(), handler.what)
         kernel.scheduler.enqueue(process, Call(handler, args, kwargs, caller))
         timeout = handler.timeout if self._timeout is _UNSET else self._timeout
-        return await wait_for_reply(process, caller.future, handler.what, timeout)
+        if not is_decided(process):
+            return await wait_for_reply(process, caller.future, handler.what, timeout)
+        try:
+            return await wait_for_reply(process, caller.future, handler.what, timeout)
+        except ProcessDied:
+            raise _was_gone(process, "call") from None
 
     async def _hand_off(
         self, process: Process, handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -205,14 +213,20 @@ class Ref(Generic[S_co]):
         try:
             value = process.context.copy().run(handler.function, process.body, *args, **kwargs)
         except BaseException as error:  # noqa: BLE001  (it is the outcome of the handler, not of the caller)
-            caller = self._caller(process, handler)
+            # A handler that has taken its caller may have answered it before it raised.
+            caller = take_deferred(process) or self._caller(process, handler)
             process.message = message = Call(handler, args, kwargs, caller)
             caller.hold()
-            done = behaviour.failed(process, message, caller, error)
+            try:
+                done = behaviour.failed(process, message, caller, error)
+            except BaseException:
+                # Raised to stop the loop (SystemExit, say). The process must still be able to end.
+                process.kernel.scheduler.settle(process)
+                raise
         else:
+            caller = take_deferred(process)
             asides = process.extra
-            if value is LATER:
-                caller, asides.deferred = asides.deferred, None
+            if caller is not None:
                 done = behaviour.answered(process, caller, value)
             elif handler.trusted and inspect.iscoroutine(value):
                 caller = self._caller(process, handler)
@@ -287,6 +301,9 @@ class Ref(Generic[S_co]):
         if process is None or process.status & DEAD:
             return Stream(None, None, what, (), {}, None)
         handler = self._handler(process, method, "stream")
+        owner = here.get(None)
+        if owner is not None and owner.process is process and waits_for_itself(process):
+            raise CallCycle((process.describe(), process.describe()))
         timeout = handler.timeout if self._timeout is _UNSET else self._timeout
         return Stream(process, handler, what, args, kwargs, timeout)
 
@@ -307,11 +324,15 @@ class Ref(Generic[S_co]):
         """
         process = self._reach("stop")
         owner = here.get(None)
-        if owner is not None and owner.process is process and is_serial(process):
+        if owner is not None and owner.process is process and waits_for_itself(process):
             raise CallCycle((process.describe(), process.describe()))
+        was_decided = is_decided(process)
         ended: asyncio.Future[None] = process.kernel.loop.create_future()
         process.on_death = [*(process.on_death or ()), ended]
-        process.kernel.scheduler.enqueue(process, StopRequest(reason))
+        if isinstance(process.behaviour, ServerBehaviour):
+            process.kernel.scheduler.enqueue(process, StopRequest(reason))
+        else:
+            stop(process, reason)  # a plain process would find the request among its messages
         try:
             async with asyncio.timeout(timeout):
                 await ended
@@ -320,6 +341,8 @@ class Ref(Generic[S_co]):
         finally:
             if process.on_death is not None:
                 process.on_death = [each for each in process.on_death if each is not ended] or None
+        if was_decided:
+            raise _was_gone(process, "stop")
         if process.reason is not None and process.reason != reason:
             failure = died(process, process.reason, "stop")
             raise failure from failure.__cause__
@@ -339,11 +362,9 @@ class Ref(Generic[S_co]):
         return f"<ref {self.address()!r}>"
 
 
-def _full(process: Process) -> RejectedError:
-    return RejectedError(
-        f"the mailbox of {process.describe()} is full ({process.behaviour.mailbox_limit} messages): nothing was done. "
-        "It takes messages more slowly than they come; try again later, or raise mailbox_limit of its class."
-    )
+def _was_gone(process: Process, operation: Operation) -> NoSuchProcess:
+    """The error for whoever came when the end of a process was settled, now that it is dead."""
+    return NoSuchProcess(process.describe(), NoProcess(), operation=operation, pid=process.pid)
 
 
 def _wrong_method(process: Process, method: Any, handler: Handler | None, kind: str) -> UsageError:

@@ -62,10 +62,14 @@ class Backoff:
     def check(self) -> tuple[str, ...]:
         """All that is wrong with it."""
         found = []
-        if not self.first >= 0:
+        if not _is_at_least(0, self.first):
             found.append(f"Backoff.first expects seconds >= 0, got {self.first!r}")
-        if not self.factor >= 1:
+        if not _is_at_least(1, self.factor):
             found.append(f"Backoff.factor expects a number >= 1, got {self.factor!r}")
-        if not self.limit >= 0:
+        if not _is_at_least(0, self.limit):
             found.append(f"Backoff.limit expects seconds >= 0, got {self.limit!r}")
         return tuple(found)
+
+
+def _is_at_least(least: float, value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= least

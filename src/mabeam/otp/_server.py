@@ -21,13 +21,14 @@ from mabeam.kernel import (
     crash_reason,
     end,
     here,
+    mailbox_is_full,
     run_blocking,
     stop,
 )
 from mabeam.otp._asides import LATER, Asides, asides_of
 from mabeam.otp._lifespan import hold_lifespan
 from mabeam.otp._requests import Call, Cast, IdleTimeout, StopRequest
-from mabeam.otp._streams import StreamRequest, pump
+from mabeam.otp._streams import StreamRequest, pump, remember
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from mabeam.kernel import Caller, ExitReason, Process, Step
     from mabeam.otp._handlers import Handler
 
-__all__ = ("ServerBehaviour", "is_serial")
+__all__ = ("ServerBehaviour", "misfit", "signature_of", "waits_for_itself")
 
 
 class ServerBehaviour(Behaviour):
@@ -46,7 +47,7 @@ class ServerBehaviour(Behaviour):
         handlers: what the class answers to.
     """
 
-    __slots__ = ("_activate", "_has", "cls", "handlers")
+    __slots__ = ("_activate", "_has", "_signature", "cls", "handlers")
 
     def __init__(
         self, cls: Any, handlers: dict[str, Handler], overridden: frozenset[str], *, shared: bool
@@ -63,7 +64,16 @@ class ServerBehaviour(Behaviour):
         self.cls = cls
         self.handlers = handlers
         self._has = overridden
+        self._signature: inspect.Signature | None = None
         self._activate = activate_trusted if cls.runs_trusted_code else _activate_serial
+
+    def misfit(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, ...]:
+        """Say so if arguments do not fit ``__init__``: where they are written, not when the server starts."""
+        if self._signature is None:
+            self._signature = signature_of(
+                self.cls
+            )  # kept, since making one takes longer than starting a process
+        return misfit(self._signature, self.label, args, kwargs)
 
     # ------------------------------------------------------------------------------------------- start
 
@@ -155,10 +165,13 @@ class ServerBehaviour(Behaviour):
                 caller,
                 partial(handler.function, process.body, *message.args, **message.kwargs),
             )
+        if kind is _Continue:
+            return self._run(process, message, None, partial(process.body.handle_continue, message.argument))
         if kind is StopRequest:
             stop(process, message.reason)
             return True
         if kind is StreamRequest:
+            remember(process, message.channel)
             activate(process, pump(process.body, message), message, _stream_over)
             return True
         if kind is ExitSignal and process.parent is not None and message.pid is process.parent.pid:
@@ -214,11 +227,12 @@ class ServerBehaviour(Behaviour):
                 caller.fail(error)
                 return self._afterwards(process)
             if isinstance(error, TypeError) and _is_bad_call(error, handler):
-                caller.fail(UsageError(f"{handler.what}: {error}. The call does not fit its parameters."))
+                caller.fail(_bad_call(handler, error))
                 return True
         reason = crash_reason(error)
+        callback = "handle_continue" if type(message) is _Continue else "handle_info"
         process.kernel.report_crash(
-            process, reason, handler.what if handler is not None else f"{self.label}.handle_info"
+            process, reason, handler.what if handler is not None else f"{self.label}.{callback}"
         )
         stop(process, reason)
         if isinstance(error, SystemExit | KeyboardInterrupt):
@@ -235,13 +249,15 @@ class ServerBehaviour(Behaviour):
             stop(process, reason)
             return True
         if asides.continuations:
-            argument = asides.continuations.pop(0)
-            return self._run(
-                process, _Continue(argument), None, partial(process.body.handle_continue, argument)
-            )
+            # In front of the mailbox, not a call from here: a long chain of them must neither nest nor keep others waiting.
+            process.kernel.put_back(process, _Continue(asides.continuations.pop(0)))
+            return True
         asides.pending = False
         seconds, asides.idle_seconds = asides.idle_seconds, None
         if seconds is not None and process.mailbox is None:
+            if process.registrations is None:
+                process.registrations = {}
+            process.registrations[asides] = None  # the timer goes with the process
             asides.idle_timer = process.kernel.loop.call_later(seconds, _idle, process, asides)
         return True
 
@@ -252,17 +268,24 @@ class ServerBehaviour(Behaviour):
         name = handler.what
         running = asides.running.get(name, 0)
         if running >= handler.concurrent:
-            asides.waiting.setdefault(name, deque()).append(message)
+            waiting = asides.waiting.setdefault(name, deque())
+            if len(waiting) >= self.mailbox_limit:
+                self._reject(process, message)
+                return
+            waiting.append(message)
             if type(message) is Call:
                 message.caller.hold()
             return
-        asides.running[name] = running + 1
         if type(message) is Call:
             message.caller.hold()
         try:
             coroutine = handler.function(process.body, *message.args, **message.kwargs)
         except TypeError as error:
-            coroutine = _raise(UsageError(f"{handler.what}: {error}. The call does not fit its parameters."))
+            # Calling an async def runs none of it, so this is about the arguments.
+            if type(message) is Call:
+                message.caller.fail(_bad_call(handler, error))
+            return
+        asides.running[name] = running + 1
         activate(process, coroutine, message, self._concurrent_over)
 
     def _concurrent_over(self, activation: Activation, value: object, error: BaseException | None) -> None:
@@ -273,8 +296,16 @@ class ServerBehaviour(Behaviour):
         asides.running[handler.what] -= 1
         self._answer_concurrent(process, message, value, error)
         waiting = asides.waiting.get(handler.what)
-        if waiting:
-            self._start_concurrent(process, waiting.popleft())
+        while waiting and asides.running[handler.what] < handler.concurrent:
+            following = waiting.popleft()
+            if type(following) is not Call or following.caller.is_waiting:
+                self._start_concurrent(process, following)
+
+    def _reject(self, process: Process, message: Call | Cast) -> None:
+        if type(message) is Call:
+            message.caller.fail(mailbox_is_full(process))
+        else:
+            process.kernel.dead_letters.add(process.describe(), message, "full")
 
     def _answer_concurrent(
         self, process: Process, message: Any, value: object, error: BaseException | None
@@ -285,11 +316,7 @@ class ServerBehaviour(Behaviour):
         elif error is None:
             if caller is not None and value is not LATER:
                 caller.reply(value)
-        elif (
-            caller is not None
-            and isinstance(error, Exception)
-            and isinstance(error, (*handler.raises, UsageError))
-        ):
+        elif caller is not None and isinstance(error, handler.raises):
             caller.fail(error)
         else:
             failure = HandlerFailed(handler.what, error)
@@ -325,7 +352,7 @@ class ServerBehaviour(Behaviour):
             message.caller.callee_died(reason)
         elif kind is StreamRequest:
             message.channel.server_died(reason)
-        return kind in {Call, StreamRequest, StopRequest, ExitSignal, IdleTimeout}
+        return kind in {Call, StreamRequest, StopRequest, ExitSignal, IdleTimeout, _Continue}
 
 
 class _Continue:
@@ -340,10 +367,30 @@ class _Continue:
         return f"continue with {self.argument!r}"
 
 
-def is_serial(process: Process) -> bool:
-    """Whether the running code is the serial handler of ``process``."""
+def signature_of(function: Callable[..., object]) -> inspect.Signature:
+    """The signature of a function or class; one that takes anything if there is none to be had (code written in C)."""
+    try:
+        return inspect.signature(function)
+    except ValueError:
+        return inspect.signature(lambda *_args, **_kwargs: None)
+
+
+def misfit(
+    signature: inspect.Signature, label: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[str, ...]:
+    """What is wrong with arguments."""
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        return (f"{label}: {error}",)
+    return ()
+
+
+def waits_for_itself(process: Process) -> bool:
+    """Whether the running code of ``process`` would keep it from answering: its serial handler, or any code at its end."""
     owner = here.get(None)
-    return owner is process or (owner is not None and owner is process.serial)
+    is_serial = owner is process or (owner is not None and owner is process.serial)
+    return is_serial or process.ending is not None
 
 
 def _activate_serial(process: Process, coroutine: Any, message: Any, done: Any) -> Activation:
@@ -359,7 +406,11 @@ def _idle(process: Process, asides: Asides) -> None:
 def _stream_over(activation: Activation, _value: object, error: BaseException | None) -> None:
     request: StreamRequest = activation.message
     process = activation.process
-    if error is not None and process.ending is None:
+    if isinstance(error, Stop) and process.ending is None:
+        process.kernel.scheduler.enqueue(process, StopRequest(error.reason))
+    if error is not None and (isinstance(error, Stop) or process.ending is not None):
+        return  # the reader hears of the server's end, at that end
+    if error is not None:
         process.kernel.report_failure(process, error, request.handler.what)
     request.channel.ended(error, request.handler.what)
 
@@ -373,8 +424,8 @@ async def _await(awaitable: Any) -> Any:
     return await awaitable
 
 
-async def _raise(error: Exception) -> None:
-    raise error
+def _bad_call(handler: Handler, error: TypeError) -> UsageError:
+    return UsageError(f"{handler.what}: {error}. The call does not fit its parameters.")
 
 
 def _is_bad_call(error: TypeError, handler: Handler) -> bool:

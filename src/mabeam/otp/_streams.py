@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, final
 
 from mabeam.errors import CallTimeout, HandlerFailed, NoSuchProcess, UsageError
-from mabeam.kernel import NoProcess, died, here
+from mabeam.kernel import NoProcess, died, here, mailbox_is_full
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mabeam.kernel import ExitReason, Pid, Process
     from mabeam.otp._handlers import Handler
 
-__all__ = ("CREDIT", "Stream", "StreamRequest", "pump")
+__all__ = ("CREDIT", "Stream", "StreamRequest", "pump", "remember")
 
 T = TypeVar("T")
 
@@ -55,15 +55,24 @@ class Channel:
         self._wake_reader: asyncio.Future[None] | None = None
         self._wake_writer: asyncio.Future[None] | None = None
 
-    async def put(self, item: Any) -> bool:
-        """Hand an item over, waiting for credit; false when nobody reads any more."""
+    async def wait_for_credit(self) -> bool:
+        """Wait until the reader is near enough; false when nobody reads any more."""
         while len(self._buffer) >= CREDIT and not self.closed:
             self._wake_writer = self.server.kernel.loop.create_future()
             await self._wake_writer
+        return not self.closed
+
+    def put(self, item: Any) -> None:
+        """Hand an item over."""
         if not self.closed:
             self._buffer.append(item)
             _wake(self._wake_reader)
-        return not self.closed
+
+    def refuse(self, error: Exception) -> None:
+        """The stream cannot begin."""
+        self._finished = True
+        if not self.opened.done():
+            self.opened.set_exception(error)
 
     async def get(self) -> Any:
         """The next item."""
@@ -138,14 +147,22 @@ async def pump(instance: Any, request: StreamRequest) -> None:
     if channel.closed:
         return
     channel.pump = here.get()
-    _remember(channel.server, channel)
-    generator = request.handler.function(instance, *request.args, **request.kwargs)
+    try:
+        # Calling an async generator function runs none of it, so this is about the arguments.
+        generator = request.handler.function(instance, *request.args, **request.kwargs)
+    except TypeError as error:
+        channel.refuse(UsageError(f"{request.handler.what}: {error}. The call does not fit its parameters."))
+        return
     if not channel.opened.done():
         channel.opened.set_result(None)
     try:
-        async for item in generator:
-            if not await channel.put(item):
+        # Credit first: what is made is ahead of the reader, handed over or not.
+        while await channel.wait_for_credit():
+            try:
+                item = await anext(generator)
+            except StopAsyncIteration:
                 break
+            channel.put(item)
     except asyncio.CancelledError:
         if not channel.closed:
             raise
@@ -157,7 +174,7 @@ async def pump(instance: Any, request: StreamRequest) -> None:
 class Stream(Generic[T]):
     """A stream that is not open yet: ``async with ref.stream(Server.rows, ...) as rows: async for row in rows: ...``."""
 
-    __slots__ = ("_channel", "_request", "_timeout", "_what")
+    __slots__ = ("_channel", "_entered", "_request", "_timeout", "_what")
 
     def __init__(
         self, server: Process | None, handler: Handler | None, what: str, args: Any, kwargs: Any, timeout: Any
@@ -171,16 +188,24 @@ class Stream(Generic[T]):
         )
         self._timeout = timeout
         self._what = what
+        self._entered = False
 
     async def __aenter__(self) -> AsyncIterator[T]:
         """Wait until the server has begun, and return the items."""
         channel, request = self._channel, self._request
         if channel is None or request is None or not channel.server.is_alive:
             raise NoSuchProcess(self._what, NoProcess(), operation="stream")
+        if self._entered:
+            raise UsageError(
+                f"a stream of {self._what} can be entered once; ask for another with ref.stream(...)"
+            )
+        self._entered = True
         kernel = channel.server.kernel
+        if not kernel.has_room(channel.server):
+            raise mailbox_is_full(channel.server)
         owner = here.get(None)
         if owner is not None:
-            _remember(owner.process, channel)
+            remember(owner.process, channel)
         timer = (
             None
             if self._timeout is None
@@ -239,7 +264,7 @@ class _Items(AsyncIterator[T]):
         return await self._channel.get()  # type: ignore[no-any-return]  # items of the generator's own type
 
 
-def _remember(process: Process, channel: Channel) -> None:
+def remember(process: Process, channel: Channel) -> None:
     if process.registrations is None:
         process.registrations = {}
     process.registrations[channel] = None

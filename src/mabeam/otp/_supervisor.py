@@ -207,7 +207,7 @@ class Supervisor(GenServer):
             return self._child_ended(child, message.reason) if child is not None else None
         if isinstance(message, _Retry):
             child = message.child
-            if child.restarting and self._children.by_id.get(child.spec.id) is child:
+            if child.retry is message and self._children.by_id.get(child.spec.id) is child:
                 return self._restart(child, counted=message.counted)
             return None
         return super().handle_info(message)
@@ -227,13 +227,15 @@ class Supervisor(GenServer):
             StartFailed: it did not start; its spec is not kept.
             StartIgnored: it chose not to run; its spec is kept, unless it is temporary.
         """
-        problems = list(child_problems(spec))
+        problems = [*self._problems_here(spec), *child_problems(spec)]
         if problems:
             raise UsageError("; ".join(problems), problems=problems)
         present = self._children.by_id.get(spec.id)
         if present is not None:
-            if present.process is not None:
-                raise ChildError("already_started", spec.id, pid=present.process.pid)
+            if present.is_there:
+                # One that is being restarted counts as started, as in OTP; it has no pid then.
+                pid = present.process.pid if present.process is not None else None
+                raise ChildError("already_started", spec.id, pid=pid)
             raise ChildError("already_present", spec.id)
         return cast("Ref[S]", self._start_new(Child(spec)))
 
@@ -278,7 +280,7 @@ class Supervisor(GenServer):
         supervisors = sum(child.spec.is_supervisor for child in children)
         return ChildCounts(
             specs=len(children),
-            active=sum(child.process is not None for child in children),
+            active=sum(child.process is not None and child.process.is_alive for child in children),
             supervisors=supervisors,
             workers=len(children) - supervisors,
         )
@@ -300,9 +302,10 @@ class Supervisor(GenServer):
                 f"children expects a list of specs, or a function that returns one, got {specs!r}",
                 *(child_problems(specs) if not isinstance(specs, str | int | float | None) else ()),
             ]
-        problems = [problem for spec in specs for problem in child_problems(spec)]
+        problems: list[str] = []
         seen: set[object] = set()
         for spec in specs:
+            problems += [*self._problems_here(spec), *child_problems(spec)]
             if not isinstance(spec, ChildSpec):
                 continue
             if spec.id in seen:
@@ -310,11 +313,19 @@ class Supervisor(GenServer):
                     f"child {spec.id!r}: the id is used twice; give each a name with .named(...), or an id with .options(id=...)"
                 )
             seen.add(spec.id)
-            if spec.significant and self._children.auto_shutdown == "never":
-                problems.append(
-                    f"child {spec.id!r} is significant, but auto_shutdown is 'never', so its end would mean nothing"
-                )
         return problems
+
+    def _problems_here(self, spec: object) -> list[str]:
+        """What is wrong with a child of this supervisor, though not with its spec as such."""
+        if (
+            isinstance(spec, ChildSpec)
+            and spec.significant is True
+            and self._children.auto_shutdown == "never"
+        ):
+            return [
+                f"child {spec.id!r} is significant, but auto_shutdown is 'never', so its end would mean nothing"
+            ]
+        return []
 
     def _child(self, child_id: str) -> Child:
         child = self._children.by_id.get(child_id)
@@ -407,7 +418,8 @@ class Supervisor(GenServer):
             failing, reason = failed
             failing.restarting = True
             report_failed_restart(me, failing.spec, reason)
-            me.kernel.scheduler.enqueue(me, _Retry(failing, counted=False))
+            failing.retry = retry = _Retry(failing, counted=False)
+            me.kernel.scheduler.enqueue(me, retry)
 
     def _restart_later(self, child: Child, now: float, backoff: Backoff) -> None:
         self._children.halted(child)
@@ -416,7 +428,8 @@ class Supervisor(GenServer):
         delay = backoff.delay(child.attempts)
         child.restarted_at = now + delay
         me = current_process()
-        start_timer(me.kernel, me, delay, _Retry(child, counted=True))
+        child.retry = retry = _Retry(child, counted=True)
+        start_timer(me.kernel, me, delay, retry)
 
     def _give_up(self, child: Child) -> NoReturn:
         report_giving_up(current_process(), child.spec, self._window.count, self._window.max_seconds)

@@ -30,9 +30,10 @@ class Child:
         restarting: its restart has failed and will be tried again.
         attempts: restarts in a row, for the backoff.
         restarted_at: when the last restart was asked for.
+        retry: the message that the supervisor has sent itself to try again; older ones mean nothing any more.
     """
 
-    __slots__ = ("attempts", "process", "restarted_at", "restarting", "spec")
+    __slots__ = ("attempts", "process", "restarted_at", "restarting", "retry", "spec")
 
     def __init__(self, spec: ChildSpec[Any], process: Process | None = None) -> None:
         """A child that does not run yet, unless a process is given."""
@@ -41,6 +42,7 @@ class Child:
         self.restarting = False
         self.attempts = 0
         self.restarted_at = 0.0
+        self.retry: object = None
 
     @property
     def is_there(self) -> bool:
@@ -74,7 +76,7 @@ class Children:
 
     def runs(self, child: Child, process: Process) -> None:
         """The child runs."""
-        child.process, child.restarting = process, False
+        child.process, child.restarting, child.retry = process, False, None
         self.by_process[process] = child
 
     def stopped(self, child: Child) -> None:
@@ -87,7 +89,7 @@ class Children:
         """The child has no process now."""
         if child.process is not None:
             self.by_process.pop(child.process, None)
-        child.process, child.restarting = None, False
+        child.process, child.restarting, child.retry = None, False, None
 
     def group_of(self, child: Child) -> list[Child]:
         """Who is stopped, last first, and then started, first first, when ``child`` is restarted."""

@@ -9,9 +9,11 @@ from mabeam.review._analyse import analyse_file, analyse_source
 from mabeam.review._codes import known_codes, select_codes
 from mabeam.review._finding import ErrorKind, FileError, Finding, Severity
 from mabeam.review._listing import ListedFile, Listing, list_files
+from mabeam.review._order import CRASHES_PER_FILE, InjectedCrash, Order, Outcome
+from mabeam.review._printable import printable
 from mabeam.review._report import Report, ReportFormat, make_report, render
 from mabeam.review._report_text import summary_line
-from mabeam.review._team import CRASHES_PER_FILE, InjectedCrash, Order, Outcome, review
+from mabeam.review._team import review
 
 __all__ = (
     "CRASHES_PER_FILE",
@@ -31,6 +33,7 @@ __all__ = (
     "known_codes",
     "list_files",
     "make_report",
+    "printable",
     "render",
     "review",
     "select_codes",

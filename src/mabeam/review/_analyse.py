@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING
 
 from mabeam.review._finding import FileError, Finding
@@ -10,6 +11,7 @@ from mabeam.review._module import Module
 from mabeam.review._rules import NO_REASON, RULES, UNKNOWN_CODE, UNUSED, Draft, Rule
 from mabeam.review._source import Source, parse_source, read_source
 from mabeam.review._suppression import find_suppressions
+from mabeam.review._test_code import is_test_code
 
 if TYPE_CHECKING:
     import os
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from mabeam.review._suppression import Suppression
 
 __all__ = ("analyse_file", "analyse_source")
+
+# Comments for other linters, those of pylint with names instead of codes.
+_OTHERS = re.compile(r"#[^\n]*?(?:noqa:|pylint:\s*disable=)([^#\n]*)")
+_CODES = re.compile(r"[A-Za-z][\w-]*")
 
 
 def analyse_file(
@@ -51,7 +57,7 @@ def analyse_source(
 
 def _review(source: Source, shown_as: str, codes: frozenset[str]) -> tuple[Finding, ...]:
     lines = source.text.split("\n")
-    drafts = _drafts(source, codes)
+    drafts = _drafts(source, shown_as, codes)
     comments = find_suppressions(source.text)
     silenced: set[int] = set()
     findings: list[Finding] = []
@@ -65,23 +71,40 @@ def _review(source: Source, shown_as: str, codes: frozenset[str]) -> tuple[Findi
     return tuple(sorted(findings, key=lambda finding: finding.sort_key))
 
 
-def _drafts(source: Source, codes: frozenset[str]) -> list[tuple[Rule, Draft, int]]:
+def _drafts(source: Source, shown_as: str, codes: frozenset[str]) -> list[tuple[Rule, Draft, int]]:
     """Run the rules that can find anything here; each draft comes with the last line of its statement."""
     rules = [
         rule
         for rule in RULES.values()
         if rule.code in codes and rule.checks and any(hint in source.text for hint in rule.hints)
     ]
+    if rules and is_test_code(source.tree, shown_as):
+        rules = [rule for rule in rules if rule.in_tests]
     if not rules:
         return []
     module = Module(source.tree, {kind for rule in rules for kind in rule.checks})
-    return [
+    drafts = [
         (rule, draft, _last_line(draft.node, module))
         for rule in rules
         for kind, check in rule.checks.items()
         for node, scope in module.nodes(kind)
         for draft in check(node, scope, module)
     ]
+    if _OTHERS.search(source.text) is None:
+        return drafts
+    lines = source.text.split("\n")
+    return [entry for entry in drafts if not _is_known(entry[0], lines, _line(entry[1].node), entry[2])]
+
+
+def _is_known(rule: Rule, lines: list[str], *places: int) -> bool:
+    """Whether a comment for another linter accepts this very flaw on one of the lines."""
+    for place in places:
+        found = _OTHERS.search(lines[place - 1]) if place <= len(lines) else None
+        if found is not None and any(
+            code.startswith(known) for code in _CODES.findall(found[1]) for known in rule.known_as
+        ):
+            return True
+    return False
 
 
 def _last_line(node: ast.AST, module: Module) -> int:

@@ -130,7 +130,7 @@ _REVIEW = (
         "review.reviewer_crashed",
         description="A reviewer crashed, by chaos or by itself; its supervisor restarts it and the file is tried again.",
         measurements={"attempt": "count"},
-        metadata=("file", "reviewer"),
+        metadata=("file", "reviewer", "reason"),
     ),
     EventSpec(
         "review.file_started",

@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     from mabeam.review._module import Module
     from mabeam.review._scope import Scope
 
-__all__ = ("BlockingCall", "blocking_call", "is_open_file")
+__all__ = ("DISK_IMPACT", "BlockingCall", "blocking_call", "is_open_file")
+
+DISK_IMPACT = (
+    "The event loop runs nothing else until the disk has answered: milliseconds for little on a local disk, much longer for "
+    "much, for a busy disk or a network share."
+)
+_TERMINAL_IMPACT = (
+    "The event loop runs nothing else until somebody has answered: no timeout fires and no connection is served. It does no "
+    "harm only where nothing else has to run."
+)
+_DISK = frozenset({Kind.FILE, Kind.REMOVAL})
 
 _OPENERS = frozenset({"builtins.open", "io.open", "codecs.open"})
 # Methods of a path that give a path: what is known about the one is known about the other.
@@ -49,8 +59,17 @@ class BlockingCall:
 
     @property
     def severity(self) -> Severity:
-        """Files and local databases answer in milliseconds as a rule; the rest has no limit at all."""
-        return Severity.MAJOR if self.why.kind in (Kind.FILE, Kind.DATABASE) else Severity.CRITICAL
+        """A file is read in milliseconds as a rule; copies of trees and databases take longer; the rest has no limit."""
+        if self.why.kind in _DISK or self.why.kind is Kind.TERMINAL:
+            return Severity.MINOR
+        return Severity.MAJOR if self.why.kind in (Kind.TREE, Kind.DATABASE) else Severity.CRITICAL
+
+    @property
+    def impact(self) -> str | None:
+        """What can come of it, where that is less than what the rule says."""
+        if self.why.kind is Kind.TERMINAL:
+            return _TERMINAL_IMPACT
+        return DISK_IMPACT if self.why.kind in _DISK else None
 
 
 def blocking_call(call: ast.Call, scope: Scope, module: Module) -> BlockingCall | None:
@@ -92,9 +111,20 @@ _ALL_METHODS = frozenset(name for names, _ in METHODS.values() for name in names
 
 def is_open_file(expression: ast.expr, scope: Scope, module: Module) -> bool:
     """Whether the expression is a file that ``open`` gave: written in place, or a name of this function."""
+    call = _value(expression, scope)
+    if (
+        isinstance(call, ast.Call)
+        and call.args
+        and any(
+            isinstance(part, ast.Constant)
+            and isinstance(part.value, str)
+            and part.value.startswith(("/proc/", "/sys/"))
+            for part in ast.walk(call.args[0])
+        )
+    ):
+        return False  # the kernel answers at once
     if module.made_by(expression, scope) in _OPENERS:
         return True
-    call = _value(expression, scope)
     return (
         isinstance(call, ast.Call)
         and isinstance(call.func, ast.Attribute)

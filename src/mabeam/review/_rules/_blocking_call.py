@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING
 
 from mabeam.review._finding import Severity
 from mabeam.review._module import own_nodes
-from mabeam.review._rules._blocking import BlockingCall, blocking_call, is_open_file
-from mabeam.review._rules._blocking_table import WHOLE_FILE_READS
-from mabeam.review._rules._rule import Draft, Rule, place, shown
+from mabeam.review._rules._blocking import DISK_IMPACT, BlockingCall, blocking_call, is_open_file
+from mabeam.review._rules._blocking_table import WHOLE_FILE_READS, Kind
+from mabeam.review._rules._rule import Draft, Rule, last_name, place, shown
 from mabeam.review._scope import BindingKind, FunctionNode, ScopeKind
 
 if TYPE_CHECKING:
@@ -22,6 +23,13 @@ __all__ = ("RULE",)
 
 # What a decorator of another kind makes of a function is unknown: it may well move it to a thread.
 _HARMLESS_DECORATORS = frozenset({"builtins.staticmethod", "builtins.classmethod", "typing.override"})
+# What takes milliseconds, or waits for the one who started the program, does no harm where nothing else runs.
+_HARMLESS_ALONE = frozenset({Kind.FILE, Kind.REMOVAL, Kind.TERMINAL})
+_COMMANDS = frozenset({"command", "callback"})
+_BEGINNINGS = re.compile(
+    r"^_?(?:async_|a)?(?:main|cli|run_cli|start|startup|on_startup|on_start|setup|set_up|init|initiali[sz]e|lifespan|bootstrap)$|"
+    r"^__aenter__$|^_?(?:async_)?load_(?:config|settings)|^_?(?:setup|init)_|^(?:async_)?setup",
+)
 # A function that asks whether a loop is running is written for both worlds; what it does in which cannot be seen.
 _LOOP_QUESTIONS = frozenset(
     {
@@ -40,15 +48,20 @@ def _check(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]:
         # What is awaited is a coroutine of the same name, or fails at once.
         return
     if (blocking := blocking_call(call, scope, module)) is not None:
+        if blocking.why.kind in _HARMLESS_ALONE and _runs_alone(scope):
+            return
         yield Draft(
             node=call,
             observation=f"`{blocking.shown}` {_coroutine(scope)} {blocking.why.kind.value} without awaiting.",
             severity=blocking.severity,
+            impact=blocking.impact,
             recommendation=f"{blocking.why.instead} {_RECOMMENDATION}",
         )
         return
     helper = _called_function(call, scope, module)
     if helper is None or (inner := _first_blocking(helper, module)) is None:
+        return
+    if inner.why.kind in _HARMLESS_ALONE and _runs_alone(scope):
         return
     yield Draft(
         node=call,
@@ -57,6 +70,7 @@ def _check(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]:
             f"`{inner.shown}` (line {inner.line}) {inner.why.kind.value}."
         ),
         severity=inner.severity,
+        impact=inner.impact,
         recommendation=(
             f"Call it as `await asyncio.to_thread({shown(call.func)}, ...)`, or make `{helper.name}` a coroutine: "
             f"{_uncapitalised(inner.why.instead)}"
@@ -66,16 +80,29 @@ def _check(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]:
 
 def _check_for(loop: ast.For, scope: Scope, module: Module) -> Iterator[Draft]:
     """Find ``for line in file``, which reads all of it as ``read()`` does."""
-    if module.is_coroutine(scope) and is_open_file(loop.iter, scope, module):
+    if module.is_coroutine(scope) and not _runs_alone(scope) and is_open_file(loop.iter, scope, module):
         why = WHOLE_FILE_READS[1]
         yield Draft(
             node=loop.iter,
             observation=(
                 f"The loop over the lines of `{shown(loop.iter)}` {_coroutine(scope)} {why.kind.value} without awaiting."
             ),
-            severity=Severity.MAJOR,
+            severity=Severity.MINOR,
+            impact=DISK_IMPACT,
             recommendation=f"{why.instead} {_RECOMMENDATION}",
         )
+
+
+def _runs_alone(scope: Scope) -> bool:
+    """Whether the coroutine is a program or a command of its own, or a start: then hardly anything else runs yet."""
+    function = scope.function
+    node = function.node if function is not None else None
+    if not isinstance(node, FunctionNode):
+        return False
+    if _BEGINNINGS.search(node.name) is not None:
+        return True
+    decorators = (part.func if isinstance(part, ast.Call) else part for part in node.decorator_list)
+    return any(last_name(part) in _COMMANDS for part in decorators)
 
 
 def _coroutine(scope: Scope) -> str:
@@ -173,5 +200,6 @@ RULE = Rule(
     ),
     recommendation=_RECOMMENDATION,
     hints=("async def",),
+    known_as=("ASYNC1", "ASYNC2"),
     checks={ast.Call: _check, ast.For: _check_for},
 )

@@ -17,6 +17,8 @@ class Kind(Enum):
     RESOLVER = "waits for the name resolver"
     DATABASE = "waits for the database"
     FILE = "waits for the disk"
+    TREE = "works through a tree of files"
+    REMOVAL = "removes a tree of files"
     TERMINAL = "waits for somebody to type"
 
 
@@ -50,6 +52,8 @@ _DATABASE = Blocking(
     "Give the database a thread of its own and await it (`asyncio.to_thread`, aiosqlite), or use an async driver.",
 )
 _FILE = Blocking(Kind.FILE, "Move the whole operation to a thread: `await asyncio.to_thread(...)`.")
+_TREE = Blocking(Kind.TREE, _FILE.instead)
+_REMOVAL = Blocking(Kind.REMOVAL, _FILE.instead)
 _TERMINAL = Blocking(Kind.TERMINAL, "Write `await asyncio.to_thread(input, ...)`.")
 
 _HTTP_VERBS = ("get", "post", "put", "patch", "delete", "head", "options", "request")
@@ -87,11 +91,9 @@ CALLS: dict[str, Blocking] = {
         ),
         _DATABASE,
     ),
-    **_all(
-        "shutil",
-        ("copy", "copy2", "copyfile", "copyfileobj", "copytree", "rmtree", "make_archive", "unpack_archive"),
-        _FILE,
-    ),
+    **_all("shutil", ("copy", "copy2", "copyfile", "copyfileobj"), _FILE),
+    **_all("shutil", ("copytree", "make_archive", "unpack_archive"), _TREE),
+    "shutil.rmtree": _REMOVAL,
     "builtins.input": _TERMINAL,
     "getpass.getpass": _TERMINAL,
 }

@@ -15,7 +15,19 @@ if TYPE_CHECKING:
 
     from mabeam.review._module import Module
 
-__all__ = ("definition", "is_about_itself", "is_bounded", "is_cleanup", "mentions_limit", "runs_elsewhere")
+__all__ = (
+    "definition",
+    "holds_data",
+    "is_about_itself",
+    "is_bounded",
+    "is_cheap",
+    "is_cleanup",
+    "is_cleanup_name",
+    "is_lasting_name",
+    "mentions_limit",
+    "reaches_out",
+    "runs_elsewhere",
+)
 
 _LIMIT = re.compile(
     r"semaphore|(?:^|_)sem(?:$|_)|limit|throttl|bounded|(?:^|_)slots?(?:$|_)|concurren|max_?(?:workers|tasks|parallel|jobs)|"
@@ -27,7 +39,31 @@ _SMALL = re.compile(
     r"batch|chunk|page$|worker|shard|replica|window|(?:^|_)(?:few|pair|both|sides)(?:$|_)|_types?$|methods|signals|"
     r"handlers|plugins|listeners|callbacks|hooks|services|servers|mounts|components|modules|extensions|providers|backends|"
     r"middlewares?|observers|subscribers|processors|stages|checks|storages?|(?:^|_)storage_|interfaces|platforms|"
+    r"_hooks?$|members$|agent_|checkers|matchers|validators|params|templates|dependencies$|nodes?$|brokers?|agents|models|tools|bots|fields|"
     r"integrations|routers|adapters|loops$|platform|config|guardrails|(?:^|_)entries$|domains|sections",
+    re.IGNORECASE,
+)
+# Collections that hold the data of a program: nobody chose how many there are. Others are not reported.
+_DATA = re.compile(
+    r"(?:^|_)(?:urls?|uris?|links|ids|uuids|users|user_list|items?|rows?|records?|messages|msgs|events|files|filenames|paths|"
+    r"docs|documents|jobs|images|pictures|photos|videos|tracks|songs|symbols|tickers|addresses|addrs|hosts|hostnames|ips|"
+    r"ip_list|emails|mails|recipients|orders|products|customers|clients|accounts|repos|repositories|issues|posts|comments|"
+    r"articles|entit(?:y|ies)|objects|objs|payloads|inputs|prompts|texts|samples|queries|"
+    r"chats|dialogs|peers|guilds|channels|rooms|sessions|connections|conns|websockets|sockets|devices|sensors|"
+    r"deployments|flow_runs|work|todo|numbers|nums|values|elements|things|names|words|lines|targets|packages|books|"
+    r"invoices|payments|transactions|tokens|assets|subreddits|tweets|stocks|cities|countries|locations|keys|resources|"
+    r"stream|queue|feed|data|dataset|matches|players|cards|tickets|downloads|notifications|contacts)$|^requests$",
+    re.IGNORECASE,
+)
+# What looks into a cache or checks an argument costs next to nothing, however many there are.
+_CHEAP = re.compile(
+    r"cache|prepare|register|subscri|invalidate|evict|inflight|authori[sz]e|validate|allowed|permission|(?:^|_)check(?:$|_)|hook|callback|listener|"
+    r"(?:handle|emit|dispatch|notify)_?event|render|format|parse|convert|transform|serialize",
+    re.IGNORECASE,
+)
+_OUTWARD = re.compile(
+    r"fetch|download|upload|request|crawl|scrape|http|(?:^|_)(?:send|post|put|call|query|embed|ping|probe|publish|push|sync|"
+    r"process|handle|work|import|translate|generate|complete|completion)(?:$|_)|embedding",
     re.IGNORECASE,
 )
 # Here the work has begun already, or belongs to the caller: nothing is started by waiting for it.
@@ -41,7 +77,7 @@ _CLEANUP = re.compile(
 )
 # What is started once for each part of a program and runs until its end: a limit would leave parts out.
 _LASTING = re.compile(
-    r"^_?(?:run|serve|listen|watch|main|run_forever|serve_forever|start|setup|connect|heartbeat|init|initiali[sz]e|startup)$|"
+    r"^_?a?(?:run|serve|listen|watch|main|run_forever|serve_forever|start|setup|connect|heartbeat|init|initiali[sz]e|startup)$|"
     r"(?:^|_)(?:loop|worker|consumer|producer|monitor|pump|reader|writer|poller|forever)$",
     re.IGNORECASE,
 )
@@ -71,6 +107,26 @@ def is_bounded(iterable: ast.expr, scope: Scope) -> bool:
     if _SMALL.search(name) is not None or _AWAITABLES.search(name) is not None:
         return True
     return isinstance(iterable, ast.Name) and _is_bounded_name(iterable, scope)
+
+
+def holds_data(iterable: ast.expr) -> bool:
+    """Whether the collection is one of a program's data by its name, a stretch of it or a look into it left aside."""
+    while True:
+        if isinstance(iterable, ast.Await | ast.Subscript):
+            iterable = iterable.value
+        elif isinstance(iterable, ast.Call):
+            if (
+                isinstance(iterable.func, ast.Name)
+                and iterable.func.id in (*_WRAPPERS, "range", "len")
+                and iterable.args
+            ):
+                iterable = iterable.args[0]
+            elif isinstance(iterable.func, ast.Attribute) and iterable.func.attr in (*_VIEWS, "copy"):
+                return False  # grouped by something: the groups are fewer than the data
+            else:
+                iterable = iterable.func
+        else:
+            return _DATA.search(last_name(iterable)) is not None
 
 
 def _is_bounded_call(call: ast.Call, scope: Scope) -> bool:
@@ -120,15 +176,30 @@ def _grows(name: str, scope: Scope) -> bool:
     )
 
 
+def is_cheap(function: ast.expr) -> bool:
+    """Whether what is started hardly costs anything, by its name."""
+    return _CHEAP.search(last_name(function)) is not None
+
+
+def reaches_out(function: ast.expr) -> bool:
+    """Whether what is started loads something outside of the program, by its name."""
+    return _OUTWARD.search(last_name(function)) is not None
+
+
 def is_cleanup(function: ast.expr) -> bool:
     """Whether what is started ends something that lives already, or is one of the lasting parts of a program."""
     name = last_name(function)
-    return is_cleanup_name(name) or _LASTING.search(name) is not None
+    return is_cleanup_name(name) or is_lasting_name(name)
 
 
 def is_cleanup_name(name: str) -> bool:
     """Whether a function of this name ends something that lives already."""
     return _CLEANUP.search(name) is not None
+
+
+def is_lasting_name(name: str) -> bool:
+    """Whether a function of this name is one of the lasting parts of a program, or the program itself."""
+    return _LASTING.search(name) is not None
 
 
 def runs_elsewhere(function: ast.expr, scope: Scope, module: Module) -> bool:
@@ -167,6 +238,7 @@ def mentions_limit(scope: Scope) -> bool:
 
 
 def _names(node: FunctionNode) -> Iterator[str]:
+    yield node.name
     for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
         yield argument.arg
     for inner in own_nodes(*node.decorator_list, *node.body):

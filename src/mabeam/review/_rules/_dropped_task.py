@@ -6,6 +6,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from mabeam.review._finding import Severity
+from mabeam.review._module import own_nodes
 from mabeam.review._rules._rule import Draft, Rule, place, shown
 from mabeam.review._scope import BindingKind, ScopeKind
 
@@ -77,10 +78,22 @@ def _check(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]:
         if name == "_":
             yield Draft(node=call, observation=f"{started} starts a task whose handle goes to `_`.")
         elif _is_local(name, scope) and not module.uses(name, scope):
+            lasting = _waits_later(call, scope)
             yield Draft(
                 node=call,
                 observation=f"{started} starts a task whose handle `{name}` is never used again.",
+                severity=Severity.MINOR if lasting else None,
+                impact=_IMPACT_WHILE_KEPT if lasting else None,
             )
+
+
+def _waits_later(call: ast.Call, scope: Scope) -> bool:
+    """Whether the function waits for something afterwards, and keeps its variables as long."""
+    function = scope.function
+    return function is not None and any(
+        isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith) and node.lineno > call.lineno
+        for node in own_nodes(*getattr(function.node, "body", ()))
+    )
 
 
 def _shown_start(call: ast.Call) -> str:
@@ -116,6 +129,11 @@ def _is_local(name: str, scope: Scope) -> bool:
     return all(binding.kind is BindingKind.VALUE for binding in scope.bindings[name])
 
 
+_IMPACT_WHILE_KEPT = (
+    "The variable keeps the task only until the function ends; from then on the event loop has nothing but a weak reference "
+    "to it. Nothing can cancel it or wait for it, and an exception in it is reported late, if at all."
+)
+
 RULE = Rule(
     code="MB101",
     title="Task started without an owner",
@@ -131,5 +149,6 @@ RULE = Rule(
         "with a TaskSupervisor."
     ),
     hints=("create_task", "ensure_future"),
+    known_as=("RUF006", "F841"),
     checks={ast.Call: _check},
 )

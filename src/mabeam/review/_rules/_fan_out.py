@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from mabeam.review._finding import Severity
 from mabeam.review._rules._bounds import (
     definition,
+    holds_data,
     is_about_itself,
     is_bounded,
+    is_cheap,
     is_cleanup,
     is_cleanup_name,
     mentions_limit,
+    reaches_out,
     runs_elsewhere,
 )
 from mabeam.review._rules._dropped_task import starts_task
@@ -42,6 +46,16 @@ _WRAPPERS = frozenset(
 _COPIES = frozenset({"enumerate", "list", "tuple", "set", "sorted", "reversed", "fromkeys"})
 _GROUP_STARTS = frozenset({"create_task", "start_soon"})
 
+
+@dataclass(frozen=True, slots=True)
+class _Fan:
+    """What is started, for each item of what, and how much it matters."""
+
+    started: str
+    items: str
+    severity: Severity
+
+
 _Comprehension: TypeAlias = ast.ListComp | ast.SetComp | ast.GeneratorExp
 
 
@@ -68,8 +82,9 @@ def _check_gather(call: ast.Call, name: str, scope: Scope, module: Module) -> It
             yield Draft(
                 node=call,
                 observation=(
-                    f"`{shown(call.func)}` {place(scope)} starts `{fan[0]}` for every item of `{fan[1]}` at once."
+                    f"`{shown(call.func)}` {place(scope)} starts `{fan.started}` for every item of `{fan.items}` at once."
                 ),
+                severity=fan.severity,
             )
 
 
@@ -82,7 +97,7 @@ def _collections(call: ast.Call, name: str) -> Iterator[ast.expr]:
             yield argument.value
 
 
-def _fan(collection: ast.expr, call: ast.Call, scope: Scope, module: Module) -> tuple[str, str] | None:
+def _fan(collection: ast.expr, call: ast.Call, scope: Scope, module: Module) -> _Fan | None:
     """Say what is started for each item of what, if the collection starts anything and its size is open."""
     if isinstance(collection, ast.Name):
         if _was_gathered_before(collection, call, scope, module):
@@ -98,7 +113,7 @@ def _fan(collection: ast.expr, call: ast.Call, scope: Scope, module: Module) -> 
     return None
 
 
-def _from_appends(name: ast.Name, scope: Scope, module: Module) -> tuple[str, str] | None:
+def _from_appends(name: ast.Name, scope: Scope, module: Module) -> _Fan | None:
     """Look for ``name.append(work(item))`` in a loop of this function; tasks are judged where they are created."""
     for call in scope.calls:
         function = call.func
@@ -114,13 +129,14 @@ def _from_appends(name: ast.Name, scope: Scope, module: Module) -> tuple[str, st
         loop = _open_loop(call, scope, module)
         if (
             loop is None
+            or not _is_open(loop.iter, loop)
             or starts_task(started, scope, module)
             or module.qualified(started.func, scope) in _WRAPPERS
         ):
             continue
         if not _is_local_coroutine(started.func, scope) or _needs_no_limit(started.func, scope, module):
             continue
-        return shown(started), _shown_items(loop.iter)
+        return _Fan(shown(started), _shown_items(loop.iter), _severity(started.func, loop))
     return None
 
 
@@ -155,18 +171,18 @@ def _through_name(expression: ast.expr, scope: Scope) -> ast.expr:
     return expression
 
 
-def _from_map(call: ast.Call, scope: Scope, module: Module) -> tuple[str, str] | None:
+def _from_map(call: ast.Call, scope: Scope, module: Module) -> _Fan | None:
     if module.qualified(call.func, scope) != "builtins.map" or len(call.args) != 2:
         return None
     function, items = call.args
-    if is_bounded(items, scope) or module.qualified(function, scope) in _WRAPPERS:
+    if is_bounded(items, scope) or not holds_data(items) or module.qualified(function, scope) in _WRAPPERS:
         return None
     if _needs_no_limit(function, scope, module):
         return None
-    return shown(function), _shown_items(items)
+    return _Fan(shown(function), _shown_items(items), _severity(function))
 
 
-def _from_comprehension(node: _Comprehension, scope: Scope, module: Module) -> tuple[str, str] | None:
+def _from_comprehension(node: _Comprehension, scope: Scope, module: Module) -> _Fan | None:
     inner = module.scope_of(node)
     started = node.elt
     if inner is None or not isinstance(started, ast.Call):
@@ -182,8 +198,11 @@ def _from_comprehension(node: _Comprehension, scope: Scope, module: Module) -> t
         return None
     if _needs_no_limit(started.func, inner, module):
         return None
-    items = next(part.iter for part in node.generators if not is_bounded(part.iter, scope))
-    return shown(started), _shown_items(items)
+    part = next(part for part in node.generators if not is_bounded(part.iter, scope))
+    items = part.iter
+    if not part.is_async and not holds_data(items):
+        return None
+    return _Fan(shown(started), _shown_items(items), _severity(started.func, part))
 
 
 # ---------------------------------------------------------------- for ...: create_task(...)
@@ -193,7 +212,7 @@ def _check_loop(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]
     if scope.kind is not ScopeKind.COROUTINE:
         return  # a comprehension is judged where it is gathered
     loop = _open_loop(call, scope, module)
-    if loop is None:
+    if loop is None or not _is_open(loop.iter, loop):
         return
     started = call.args[0] if call.args else call
     function = started.func if isinstance(started, ast.Call) else started
@@ -213,6 +232,7 @@ def _check_loop(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]
             f"The loop over `{_shown_items(loop.iter)}` {place(scope)} starts a task `{shown(started)}` for every item, without "
             "waiting for any to end."
         ),
+        severity=_severity(function, loop),
     )
 
 
@@ -222,7 +242,18 @@ def _open_loop(call: ast.Call, scope: Scope, module: Module) -> ast.For | ast.As
     loop = next((above for above in module.ancestors_within(call, scope) if isinstance(above, loops)), None)
     if not isinstance(loop, ast.For | ast.AsyncFor) or is_bounded(loop.iter, scope) or _is_left_early(loop):
         return None
-    return None if isinstance(loop, ast.For) and _waits_each_turn(loop) else loop
+    return None if _waits_each_turn(loop) else loop
+
+
+def _is_open(items: ast.expr, loop: ast.For | ast.AsyncFor) -> bool:
+    """Whether nobody chose how many there are: a stream, or a collection of data."""
+    return isinstance(loop, ast.AsyncFor) or holds_data(items)
+
+
+def _severity(function: ast.expr, loop: ast.AST | None = None) -> Severity:
+    """Grave where others feel it, or where a stream never ends; else it only grows with the input."""
+    endless = isinstance(loop, ast.AsyncFor) or (isinstance(loop, ast.comprehension) and bool(loop.is_async))
+    return Severity.MAJOR if endless or reaches_out(function) else Severity.MINOR
 
 
 def _shown_items(items: ast.expr) -> str:
@@ -233,7 +264,12 @@ def _shown_items(items: ast.expr) -> str:
 
 
 def _needs_no_limit(function: ast.expr, scope: Scope, module: Module) -> bool:
-    return is_cleanup(function) or is_about_itself(function, scope) or runs_elsewhere(function, scope, module)
+    return (
+        is_cleanup(function)
+        or is_cheap(function)
+        or is_about_itself(function, scope)
+        or runs_elsewhere(function, scope, module)
+    )
 
 
 def _starts_in_group(call: ast.Call, scope: Scope, module: Module) -> bool:
@@ -251,7 +287,7 @@ def _is_left_early(loop: ast.For | ast.AsyncFor) -> bool:
     )
 
 
-def _waits_each_turn(loop: ast.For) -> bool:
+def _waits_each_turn(loop: ast.For | ast.AsyncFor) -> bool:
     """Whether the loop waits in each turn: for a free place, for the task itself, for the next batch."""
     return any(
         isinstance(node, ast.Await | ast.AsyncWith) for statement in loop.body for node in ast.walk(statement)

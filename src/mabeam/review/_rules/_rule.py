@@ -50,6 +50,8 @@ class Rule:
         impact: what can come of it.
         recommendation: what to write instead.
         hints: words of which a module must hold at least one for the rule to find anything in it.
+        known_as: what other linters call the flaw: a comment that silences them there speaks for this rule as well.
+        in_tests: whether it also looks at test code, which drops, blocks and swallows on purpose.
         checks: what to run, by kind of node.
     """
 
@@ -59,6 +61,8 @@ class Rule:
     impact: str
     recommendation: str
     hints: tuple[str, ...] = ()
+    in_tests: bool = False
+    known_as: tuple[str, ...] = ()
     checks: Mapping[type[ast.AST], Check] = field(default_factory=dict)
 
 
@@ -80,6 +84,8 @@ def shown(expression: ast.expr) -> str:
         return f"{shown(expression.value)}[...]"
     if isinstance(expression, ast.BoolOp):
         return shown(expression.values[0])
+    if isinstance(expression, ast.BinOp):
+        return "(...)"
     return dotted(expression) or "..."
 
 

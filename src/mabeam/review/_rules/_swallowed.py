@@ -8,16 +8,23 @@ from typing import TYPE_CHECKING
 
 from mabeam.review._finding import Severity
 from mabeam.review._module import own_nodes
+from mabeam.review._rules._bounds import is_cleanup_name, is_lasting_name
 from mabeam.review._rules._handling import (
     awaits_handle,
     awaits_something,
     cannot_be_interrupted,
+    goes_on_with_work,
+    guards_against_anything,
+    is_only_cleanup,
+    is_started_as_task,
     is_thread_main,
     passes_on,
+    passes_on_text,
     reads_outcome,
     stops_others_first,
+    waits_for_ever,
 )
-from mabeam.review._rules._rule import Draft, Rule, place, shown
+from mabeam.review._rules._rule import Draft, Rule, last_name, place, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +37,7 @@ __all__ = ("RULE",)
 _CANCELLED = "asyncio.CancelledError"
 _BASE = "builtins.BaseException"
 _EXITS = frozenset({"builtins.KeyboardInterrupt", "builtins.SystemExit"})
+_MAINS = frozenset({"main", "_main"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +85,12 @@ def _judge(
     if _raises_after(node, scope, module):
         return
     if catch.cancellation and module.is_coroutine(scope) and awaits_something(body):
-        waits_for_handle, stopped = awaits_handle(body), stops_others_first(node, body, scope)
-        if waits_for_handle or stopped:
-            if not catch.exits or (waits_for_handle and stopped):
-                return
-        else:
-            yield _cancellation(node, catch, scope, module)
-            return
-    if not catch.exits or scope.name == "__del__" or cannot_be_interrupted(body):
+        if not awaits_handle(body) and not waits_for_ever(body) and not stops_others_first(node, body, scope):
+            yield from _cancellation(node, catch, scope, module)
         return
-    if not reads_outcome(body) and not is_thread_main(scope, module):
+    if not catch.cancellation and module.is_coroutine(scope) and awaits_something(body):
+        return  # the cancellation was dealt with before, and it is how Ctrl-C arrives in a coroutine
+    if catch.exits and not _may_catch_exits(node, body, scope, module):
         yield Draft(
             node=node,
             observation=(
@@ -104,10 +108,24 @@ def _judge(
         )
 
 
-def _cancellation(node: ast.AST, catch: _Catch, scope: Scope, module: Module) -> Draft:
+def _may_catch_exits(node: ast.AST, body: Sequence[ast.stmt], scope: Scope, module: Module) -> bool:
+    """Whether losing an exit here is no loss: it cannot arrive, or to lose it is the purpose."""
+    if scope.name == "__del__" or cannot_be_interrupted(body) or is_only_cleanup(body):
+        return True
+    if isinstance(node, ast.ExceptHandler):
+        if passes_on_text(node, module):
+            return True
+        if scope.name in _MAINS and isinstance(node.body[-1], ast.Return):
+            return True  # the value becomes the status of the program
+    elif stops_others_first(node, (), scope):
+        return True
+    return reads_outcome(body) or guards_against_anything(body, scope) or is_thread_main(scope, module)
+
+
+def _cancellation(node: ast.AST, catch: _Catch, scope: Scope, module: Module) -> Iterator[Draft]:
     name = scope.qualified_name
     if _goes_on(node, scope, module):
-        return Draft(
+        yield Draft(
             node=node,
             observation=(
                 f"`{catch.shown}` inside a loop of `{name}` catches the cancellation of its own task, and the loop goes on."
@@ -118,8 +136,10 @@ def _cancellation(node: ast.AST, catch: _Catch, scope: Scope, module: Module) ->
                 "timeout, a task group, the shutdown of the program, waits for ever."
             ),
         )
-    if _ends_coroutine(node, scope, module):
-        return Draft(
+    elif _ends_coroutine(node, scope, module):
+        if _may_end_quietly(scope, module):
+            return
+        yield Draft(
             node=node,
             observation=f"`{catch.shown}` in `{name}` turns the cancellation of its own task into a normal end.",
             severity=Severity.MINOR,
@@ -128,14 +148,37 @@ def _cancellation(node: ast.AST, catch: _Catch, scope: Scope, module: Module) ->
                 "a timeout or task group around it does not learn that its cancellation arrived."
             ),
         )
-    return Draft(
-        node=node,
-        observation=f"`{catch.shown}` in `{name}` catches the cancellation of its own task and does not raise it again.",
+    elif not is_cleanup_name((scope.name or "").lstrip("_")) and (
+        _is_in_loop(node, scope, module) or not is_started_as_task(scope, module)
+    ):
+        yield Draft(
+            node=node,
+            observation=(
+                f"`{catch.shown}` in `{name}` catches the cancellation of its own task and does not raise it again."
+            ),
+        )
+
+
+def _is_in_loop(node: ast.AST, scope: Scope, module: Module) -> bool:
+    return any(
+        isinstance(above, ast.For | ast.AsyncFor | ast.While)
+        for above in module.ancestors_within(node, scope)
     )
 
 
+def _may_end_quietly(scope: Scope, module: Module) -> bool:
+    """Whether nobody misses the cancellation of a coroutine that ends: it is a task of its own, or clean-up."""
+    name = (scope.name or "").lstrip("_")
+    if isinstance(scope.node, ast.AsyncFunctionDef) and any(
+        isinstance(decorator, ast.Call) and last_name(decorator.func) != "wraps"
+        for decorator in scope.node.decorator_list
+    ):
+        return True  # registered with somebody who runs each call as a task of its own
+    return is_cleanup_name(name) or is_lasting_name(name) or is_started_as_task(scope, module)
+
+
 def _ends_coroutine(node: ast.AST, scope: Scope, module: Module) -> bool:
-    """Whether nothing of the coroutine runs after the handler: it returns, or stands at the very end."""
+    """Whether the coroutine is over after the handler: it returns, or only tidies up."""
     if isinstance(node, ast.ExceptHandler) and node.body and isinstance(node.body[-1], ast.Return):
         return True
     leaves_loop = (
@@ -148,22 +191,34 @@ def _ends_coroutine(node: ast.AST, scope: Scope, module: Module) -> bool:
             if not leaves_loop:
                 return False
             leaves_loop = False
+            below = above
+            continue
         if isinstance(above, ast.Try | ast.TryStar):
             if above.orelse and below in above.body:
                 return False
         else:
             block = above.orelse if isinstance(above, ast.If) and below in above.orelse else body
-            if isinstance(block, list) and below in block and block[-1] is not below:
+            after = _after(below, block) if isinstance(block, list) else []
+            if not leaves_loop and goes_on_with_work(after):
                 return False
         below = above
     return True
 
 
+def _after(statement: ast.AST, block: list[ast.stmt]) -> list[ast.stmt]:
+    place = next((index for index, other in enumerate(block) if other is statement), len(block))
+    return block[place + 1 :]
+
+
 def _raises_after(node: ast.AST, scope: Scope, module: Module) -> bool:
     """Whether this happens while another exception is handled that is raised again afterwards, or kept."""
+    below: ast.AST = module.statement(node)
     for above in module.ancestors(node):
         if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
             return False
+        if isinstance(above, ast.Try | ast.TryStar) and below in above.finalbody:
+            return True  # whatever ended the block goes on after its `finally`
+        below = above
         if isinstance(above, ast.ExceptHandler):
             return isinstance(above.body[-1], ast.Raise) or passes_on(above, scope, module)
     return False
@@ -238,6 +293,16 @@ RULE = Rule(
     recommendation=(
         "Do the clean-up in `finally`, or end the clause with `raise`. To wait for a task that you cancelled yourself, keep the "
         "`try` around that one `await`, or use `await asyncio.gather(task, return_exceptions=True)`."
+    ),
+    known_as=(
+        "E722",
+        "BLE001",
+        "B036",
+        "ASYNC103",
+        "ASYNC104",
+        "bare-except",
+        "broad-except",
+        "broad-exception-caught",
     ),
     hints=("except:", "except :", "except\t", "except\\", "BaseException", "CancelledError"),
     checks={

@@ -1,0 +1,56 @@
+"""O4: what a user can meet has its place in the documentation."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from mabeam import errors, kernel
+from mabeam.cli._main import app
+from mabeam.review import known_codes
+from tests.meta import _project
+
+DOCS = _project.ROOT / "docs"
+
+
+def _text(page: str) -> str:
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+def test_every_error_has_a_row() -> None:
+    page = _text("reference/errors.md")
+    names = [
+        name
+        for name in errors.__all__
+        if isinstance(getattr(errors, name), type) and issubclass(getattr(errors, name), BaseException)
+    ]
+    missing = [name for name in names if f"`{name}`" not in page]
+    assert not missing, f"errors without a row in docs/reference/errors.md: {missing}"
+
+
+@pytest.mark.parametrize("reason", ["Normal", "Shutdown", "Killed", "Crashed", "NoProcess", "Exited"])
+def test_every_exit_reason_has_a_row(reason: str) -> None:
+    assert hasattr(kernel, reason)
+    assert re.search(rf"^\| `{reason}\(", _text("reference/processes.md"), flags=re.MULTILINE)
+
+
+def test_every_option_of_the_command_line_is_described() -> None:
+    group = typer.main.get_command(app)
+    commands = vars(group)["commands"]
+    assert sorted(commands) == ["review"]
+    page = _text("how-to/review-asyncio-code.md")
+    options = [
+        name
+        for parameter in commands["review"].params
+        for name in parameter.opts
+        if name.startswith("--") and name != "--help"
+    ]
+    assert "--chaos" in options
+    missing = [name for name in options if not re.search(rf"`{name}[` ]", page)]
+    assert not missing, f"options that docs/how-to/review-asyncio-code.md does not name: {missing}"
+
+
+@pytest.mark.parametrize("code", known_codes())
+def test_every_rule_has_a_page(code: str) -> None:
+    assert Path(DOCS / "reference" / "rules" / f"{code}.md").is_file()

@@ -1,0 +1,139 @@
+"""Whole programs, each run in an interpreter of its own by ``test_run``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from typing import NoReturn
+
+import mabeam
+from mabeam.kernel import (
+    Exited,
+    receive,
+    run,
+    self_pid,
+    send_exit,
+    spawn,
+    spawn_link,
+    trap_exit,
+    wait_stopped,
+)
+from mabeam.otp import GenServer, Supervisor, handle_call, handle_cast, ref
+
+
+def say(word: str) -> None:
+    """Tell the test, at once."""
+    print(word, flush=True)  # noqa: T201  (it is how a program talks to its test)
+
+
+async def wait_for_ever(name: str) -> None:
+    try:
+        await receive()
+    finally:
+        say(f"{name} ended")
+
+
+async def stubborn() -> None:
+    while True:
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            say("swallowed")
+
+
+async def start_two() -> None:
+    spawn(wait_for_ever, "first")
+    spawn(wait_for_ever, "second")
+    await asyncio.sleep(0)  # noqa: TID251  (a turn, not a wait)
+
+
+async def waits() -> None:
+    await start_two()
+    say("ready")
+    await wait_for_ever("main")
+
+
+async def waits_stopped() -> str:
+    await start_two()
+    say("ready")
+    await wait_stopped()
+    say("asked to stop")
+    return "value"
+
+
+async def hangs() -> None:
+    spawn(stubborn)
+    await start_two()
+    say("ready")
+    await stubborn()
+
+
+async def traps() -> str:
+    trap_exit()
+    say("ready")
+    signalled = await receive()
+    return f"trapped {signalled.reason}"
+
+
+class Server(GenServer):
+    """Raises what it is told to."""
+
+    @handle_call
+    def leave_at_once(self, error: type[BaseException]) -> NoReturn:
+        raise error(7)
+
+    @handle_cast
+    def leave(self, error: type[BaseException]) -> NoReturn:
+        raise error(7)
+
+    @handle_cast
+    async def leave_later(self, error: type[BaseException]) -> NoReturn:
+        await asyncio.sleep(0)  # noqa: TID251  (a turn, not a wait)
+        raise error(7)
+
+
+async def exits(how: str) -> None:
+    await start_two()
+    await Supervisor.start_link([Server.child_spec().named("server")], strategy="one_for_one")
+    server = ref("server", Server)
+    error = KeyboardInterrupt if how.startswith("interrupt") else SystemExit
+    if how.endswith("call"):
+        await server.call(Server.leave_at_once, error)
+    server.cast(Server.leave_later if how.endswith("later") else Server.leave, error)
+    await wait_for_ever("main")
+
+
+async def ended_by_link() -> None:
+    await start_two()
+    parent = self_pid()
+
+    async def end() -> None:
+        send_exit(parent, Exited("by a link"))
+
+    spawn_link(end)
+    await receive()
+
+
+async def crashes() -> None:
+    await start_two()
+    raise KeyError("main crashed")
+
+
+def main(program: str, *args: str) -> None:
+    """Run one and print what came of it."""
+    say(f"pid {os.getpid()}")
+    try:
+        say(f"returned {run(globals()[program], *args)!r}")
+    except mabeam.errors.ProcessDied as error:
+        say(f"ProcessDied {error.reason!r}")
+    except KeyError as error:
+        say(f"KeyError {error}")
+    finally:
+        handlers = {signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        say(f"handlers restored {handlers == {signal.default_int_handler, signal.SIG_DFL}}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,144 @@
+"""Contexts: each activation has a fresh copy of its process's, never the caller's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from typing import TYPE_CHECKING
+
+from mabeam.kernel import receive, send, spawn, spawn_monitor
+from mabeam.otp import GenServer, handle_call, handle_cast
+from mabeam.testing import Probe, wait_until_idle
+from tests.kernel._scenes import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
+
+
+class Server(GenServer):
+    """Says what it sees."""
+
+    @handle_call
+    def look(self) -> str:
+        return variable.get()
+
+    @handle_call
+    async def look_async(self) -> str:
+        await Turn()
+        return variable.get()
+
+    @handle_call(concurrent=2)
+    async def look_concurrent(self) -> str:
+        return variable.get()
+
+    @handle_call(thread=True)
+    def look_in_thread(self) -> str:
+        return variable.get()
+
+    @handle_cast
+    def spoil(self) -> None:
+        variable.set("spoilt")
+
+    @handle_cast
+    async def spoil_async(self) -> None:
+        await Turn()
+        variable.set("spoilt")
+
+
+async def _looks(server_class: type[Server]) -> set[str]:
+    server = await server_class.start_link()
+    variable.set("caller's")
+    return {
+        await server.call(Server.look),
+        await server.call(Server.look_async),
+        await server.call(Server.look_concurrent),
+        await server.call(Server.look_in_thread),
+    }
+
+
+async def test_a_handler_never_sees_the_variables_of_its_caller() -> None:
+    """Run at once in the caller's turn, or later; in a task or in a thread."""
+    assert await _looks(Server) == {"unset"}
+
+
+async def test_what_the_start_sets_is_seen_by_every_handler() -> None:
+    """In ``__init__`` as in ``init``."""
+
+    class ByInit(Server):
+        def init(self) -> None:
+            variable.set("init")
+
+    class ByAsyncInit(Server):
+        async def init(self) -> None:
+            await Turn()
+            variable.set("async init")
+
+    class ByConstructor(Server):
+        def __init__(self) -> None:
+            variable.set("__init__")
+
+    assert await _looks(ByConstructor) == {"__init__"}
+    assert await _looks(ByAsyncInit) == {"async init"}
+    server = await ByInit.start_link()
+    assert await server.call(Server.look_async) in {"init", "unset"}
+
+
+async def test_what_a_handler_sets_is_gone_with_it() -> None:
+    """The next has a fresh copy."""
+    server = await Server.start_link()
+    server.cast(Server.spoil)
+    server.cast(Server.spoil_async)
+    assert await server.call(Server.look) == "unset"
+    assert await server.call(Server.look_async) == "unset"
+
+
+async def test_a_spawned_process_starts_from_the_context_of_its_parent_process() -> None:
+    """Not from that of the code that spawned it."""
+    probe = Probe.start()
+
+    async def child() -> None:
+        send(probe.pid, variable.get())
+
+    async def parent() -> None:
+        variable.set("parent's")
+        spawn(child)
+        asyncio.get_running_loop().call_soon(lambda: send(probe.pid, variable.get()))
+        await asyncio.create_task(child())
+
+    spawn(parent)
+    await wait_until_idle()
+    assert sorted(probe.messages) == ["parent's", "parent's", "unset"]
+
+
+async def test_a_process_does_not_see_the_variables_of_who_woke_it() -> None:
+    """Neither does the one who woke it see what it set."""
+    seen: list[str] = []
+
+    async def body() -> None:
+        await receive()
+        seen.append(variable.get())
+        variable.set("woken")
+
+    pid, _ = spawn_monitor(body)
+    variable.set("waker's")
+    send(pid, "wake up")
+    await receive()
+    assert seen == ["unset"]
+    assert variable.get() == "waker's"
+
+
+async def test_the_clean_up_of_a_lifespan_sees_what_its_start_has_set() -> None:
+    """It is one activation from beginning to end."""
+    seen: list[str] = []
+
+    class Holder(GenServer):
+        async def lifespan(self) -> AsyncGenerator[None]:
+            variable.set("lifespan")
+            yield
+            seen.append(variable.get())
+
+    server = await Holder.start_link()
+    await server.stop()
+    assert seen == ["lifespan"]

@@ -1,0 +1,179 @@
+"""Crash reports: one for each crash, with the traceback, and nothing of it stays alive afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mabeam.errors import ProcessDied
+from mabeam.kernel import Crashed, Down, Exited, Stop, kill, receive, send_exit, spawn, spawn_monitor, unlink
+from mabeam.otp import GenServer, handle_call
+from mabeam.testing import wait_until_idle
+from tests.kernel._scenes import Turn, wait_for_ever
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Records(logging.Filter):
+    """Keeps what is logged as text and lets nothing through: handlers of pytest keep records, and so tracebacks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.tracebacks: list[str] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.texts.append(record.getMessage())
+        self.tracebacks.append(
+            logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
+        )
+        return False
+
+
+@pytest.fixture
+def records() -> Iterator[Records]:
+    """The log of mabeam."""
+    logger, records = logging.getLogger("mabeam"), Records()
+    logger.addFilter(records)
+    yield records
+    logger.removeFilter(records)
+
+
+class Local:
+    """Something that only a frame holds."""
+
+
+def _crash(found: list[weakref.ref[Local]]) -> None:
+    local = Local()
+    found.append(weakref.ref(local))
+    raise ValueError("the crash")
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["def", "async def"])
+async def test_a_crash_is_reported_once_with_its_traceback(records: Records, *, is_async: bool) -> None:
+    """Those it takes along by links are not crashes of their own."""
+    found: list[weakref.ref[Local]] = []
+
+    async def asynchronous() -> None:
+        await Turn()
+        _crash(found)
+
+    async def linked() -> None:
+        from mabeam.kernel import spawn_link
+
+        spawn_link(asynchronous) if is_async else spawn_link(_crash, found)
+        await receive()
+
+    pid, ref = spawn_monitor(linked)
+    assert await receive() == Down(ref, pid, Crashed(ValueError("the crash")))
+    assert len(records.texts) == 1
+    assert "crashed in" in records.texts[0]
+    assert "ValueError('the crash')" in records.texts[0]
+    assert "in _crash" in records.tracebacks[0]
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["def", "async def"])
+async def test_no_frame_outlives_the_report(records: Records, *, is_async: bool) -> None:
+    """Though the exception itself is kept by the reason, with its cause and context."""
+    found: list[weakref.ref[Local]] = []
+
+    def chained() -> None:
+        try:
+            _crash(found)
+        except ValueError as error:
+            raise KeyError("outer") from error
+
+    async def asynchronous() -> None:
+        await Turn()
+        chained()
+
+    spawn_monitor(asynchronous if is_async else chained)
+    down = await receive()
+    assert "the crash" in records.tracebacks[0]
+    gc.collect()
+    assert found[0]() is None
+    error = down.reason.exception
+    assert error.__traceback__ is None
+    assert error.__cause__.__traceback__ is None
+
+
+async def test_a_server_crash_names_the_handler_and_keeps_no_frame(records: Records) -> None:
+    """The caller has the cause, without its frames."""
+    found: list[weakref.ref[Local]] = []
+
+    class Server(GenServer):
+        @handle_call
+        def work(self) -> None:
+            _crash(found)
+
+    server = await Server.start_link()
+    pid = server.address()
+    assert not isinstance(pid, str)
+    unlink(pid)
+    with pytest.raises(ProcessDied) as caught:
+        await server.call(Server.work)
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert len(records.texts) == 1
+    assert "Server.work" in records.texts[0]
+    del caught
+    gc.collect()
+    assert found[0]() is None
+
+
+@pytest.mark.parametrize("how", ["kill", "exit", "stop", "exit with a crash"])
+async def test_an_end_that_is_no_crash_is_not_reported(records: Records, how: str) -> None:
+    """Kills, signals, and ``Stop`` with a reason of its own."""
+
+    async def stop() -> None:
+        raise Stop(Exited("x"))
+
+    pid = spawn(stop if how == "stop" else wait_for_ever)
+    await wait_until_idle()
+    if how == "kill":
+        kill(pid)
+    elif how != "stop":
+        send_exit(pid, Exited("x") if how == "exit" else Crashed(ValueError("elsewhere")))
+    await wait_until_idle()
+    assert not pid.is_alive
+    assert records.texts == []
+
+
+async def test_what_cannot_be_shown_does_not_spoil_the_report(records: Records) -> None:
+    """A message whose repr raises is named by its type."""
+
+    class Shy:
+        def __repr__(self) -> str:
+            raise ValueError("no repr")
+
+    class Server(GenServer):
+        def handle_info(self, message: object, /) -> None:
+            raise KeyError("crash")
+
+    from mabeam.kernel import send
+
+    server = await Server.start_link()
+    pid = server.address()
+    assert not isinstance(pid, str)
+    unlink(pid)
+    send(pid, Shy())
+    await wait_until_idle()
+    assert "Shy whose repr raised ValueError" in records.texts[0]
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError("own"), GeneratorExit("own"), BaseException("own")])
+async def test_even_strange_exceptions_are_crashes(records: Records, error: Any) -> None:
+    """A ``CancelledError`` that code raises by itself is its crash."""
+
+    async def body() -> None:
+        await Turn()
+        raise error
+
+    pid, ref = spawn_monitor(body)
+    assert await receive() == Down(ref, pid, Crashed(error))
+    assert len(records.texts) == 1

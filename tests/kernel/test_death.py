@@ -1,0 +1,187 @@
+"""Death is one step with a fixed order, and leaves no loose ends; orphans live on until the Runtime stops."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mabeam.kernel import (
+    ExitSignal,
+    Killed,
+    Registration,
+    Runtime,
+    kill,
+    receive,
+    register,
+    self_pid,
+    send,
+    send_exit,
+    spawn,
+    spawn_link,
+    whereis,
+)
+from mabeam.otp import GenServer, Supervisor
+from mabeam.testing import Probe, wait_until_idle
+from tests.kernel._scenes import acting_as, process_of, reason_of, spawn_idle, wait_for_ever
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mabeam.kernel import Pid
+
+
+async def test_at_death_names_go_then_registrations_then_the_event_then_links_and_monitors(
+    runtime: Runtime,
+) -> None:
+    """Each of them finds the ones before it done."""
+    log: list[object] = []
+
+    class Entry(Registration):
+        def process_ended(self, pid: Pid) -> None:
+            log.append(("entry", whereis("victim"), pid.is_alive))
+
+    def heard(event: str, _measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+        if metadata["pid"] == victim.serial:
+            log.append(event)
+
+    def told(message: object) -> None:
+        log.append(type(message).__name__)
+
+    victim, linked, watcher = spawn_idle(), spawn_idle(take=told), spawn_idle(take=told)
+    await wait_until_idle()
+    from mabeam.kernel import link, monitor, trap_exit
+
+    register("victim", victim)
+    process_of(victim).registrations = {Entry(): None}
+    acting_as(watcher, monitor, victim)
+    acting_as(linked, trap_exit)
+    acting_as(linked, link, victim)
+    with runtime.bus.attach(heard, events=["process.exited"]):
+        kill(victim)
+        assert log == [("entry", None, False), "process.exited"]
+        await wait_until_idle()
+    assert log[2:] == ["ExitSignal", "Down"]
+
+
+async def test_a_restart_finds_the_name_of_the_dead_one_free() -> None:
+    """Its supervisor is told after the name has gone."""
+
+    class Server(GenServer):
+        pass
+
+    await Supervisor.start_link([Server.child_spec().named("server")], strategy="one_for_one")
+    first = whereis("server")
+    assert first is not None
+    kill(first)
+    await wait_until_idle()
+    second = whereis("server")
+    assert second is not None
+    assert second != first
+
+
+async def test_deaths_that_cause_each_other_follow_one_after_the_other() -> None:
+    """The first is told to all before the second begins."""
+    log: list[object] = []
+
+    def told(message: object) -> None:
+        assert isinstance(message, ExitSignal)
+        log.append(message.pid)
+
+    hub, spoke, rim = spawn_idle(), spawn_idle(), spawn_idle(take=told)
+    await wait_until_idle()
+    from mabeam.kernel import link, trap_exit
+
+    acting_as(rim, trap_exit)
+    acting_as(hub, link, spoke)
+    acting_as(spoke, link, rim)
+    acting_as(hub, link, rim)
+    kill(hub)
+    await wait_until_idle()
+    assert log == [hub, spoke]
+
+
+async def test_what_outlives_its_parent_is_an_orphan(runtime: Runtime) -> None:
+    """Listed as long as it lives."""
+    probe = Probe.start()
+
+    async def parent() -> None:
+        send(probe.pid, spawn(wait_for_ever))
+
+    spawn(parent)
+    child = await probe.next()
+    await wait_until_idle()
+    assert runtime.orphans() == (child,)
+    kill(child)
+    await wait_until_idle()
+    assert runtime.orphans() == ()
+
+
+async def test_orphans_are_stopped_with_the_runtime() -> None:
+    """In their place in the order: the latest first."""
+    ended: list[str] = []
+
+    async def child(name: str) -> None:
+        try:
+            await wait_for_ever()
+        finally:
+            ended.append(name)
+
+    async def parent() -> None:
+        spawn(child, "orphan")
+
+    async with Runtime() as runtime:
+        spawn(child, "first")
+        spawn(parent)
+        await wait_until_idle()
+        spawn(child, "last")
+        await wait_until_idle()
+        assert len(runtime.orphans()) == 1
+    assert ended == ["last", "orphan", "first"]
+
+
+async def test_nothing_can_be_done_in_the_name_of_the_dead() -> None:
+    """A callback that outlives its process finds no process to act for."""
+    import asyncio
+
+    import pytest
+
+    from mabeam.errors import NoSuchProcess
+
+    outcomes: list[type] = []
+
+    def late() -> None:
+        for act in (self_pid, lambda: register("late"), lambda: spawn(wait_for_ever)):
+            with pytest.raises(NoSuchProcess) as caught:
+                act()
+            outcomes.append(caught.type)
+
+    async def body() -> None:
+        asyncio.get_running_loop().call_later(1, late)
+
+    spawn(body)
+    passed = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_later(2, passed.set_result, None)
+    await passed
+    assert outcomes == [NoSuchProcess] * 3
+
+
+async def test_a_linked_orphan_ends_with_what_it_is_linked_to() -> None:
+    """Having lost its parent it still has its links."""
+    probe = Probe.start()
+
+    async def parent() -> None:
+        send(probe.pid, spawn_link(wait_for_ever))
+        await receive()
+
+    first = spawn(parent)
+    child = await probe.next()
+    other = spawn(wait_for_ever)
+    from mabeam.kernel import Exited, link
+
+    acting_as(child, link, other)
+    send(first, "end")
+    await wait_until_idle()
+    assert child.is_alive
+    send_exit(other, Exited("x"))
+    await wait_until_idle()
+    assert reason_of(child) == Exited("x")
+    assert Killed() != reason_of(child)

@@ -1,0 +1,191 @@
+"""Threads of processes: owned, bounded, and fenced once their process no longer waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mabeam.errors import NoSuchProcess, UsageError
+from mabeam.kernel import (
+    Down,
+    Normal,
+    Runtime,
+    in_thread,
+    kill,
+    portal,
+    receive,
+    self_pid,
+    send,
+    spawn,
+    spawn_monitor,
+)
+from mabeam.testing import Probe, VirtualLoop, wait_until_idle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+async def test_a_function_that_blocks_runs_in_another_thread() -> None:
+    """Its result, its exception and its arguments go through."""
+
+    def work(number: int, *, factor: int) -> tuple[int, int]:
+        return number * factor, threading.get_ident()
+
+    def fail() -> None:
+        raise KeyError("in thread")
+
+    result, thread = await in_thread(work, 6, factor=7)
+    assert result == 42
+    assert thread != threading.get_ident()
+    with pytest.raises(KeyError, match="in thread"):
+        await in_thread(fail)
+
+
+async def test_a_thread_may_send_and_use_the_portal() -> None:
+    """Both lead back into the loop; everything else is refused."""
+    probe = Probe.start()
+
+    def work() -> str:
+        send(probe.pid, "from the thread")
+        portal().send(probe.pid, "through the portal")
+        with pytest.raises(UsageError, match=r"portal\(\)"):
+            self_pid()
+        with pytest.raises(UsageError, match=r"portal\(\)"):
+            spawn(work)
+        return portal().run(answer)
+
+    async def answer() -> str:
+        return "answer"
+
+    assert await in_thread(work) == "answer"
+    assert [await probe.next(), await probe.next()] == ["from the thread", "through the portal"]
+
+
+def _use_kernel_when_released(
+    probe: Probe, release: threading.Event, results: list[object]
+) -> Callable[[], None]:
+    def attempt(act: Callable[[], Any]) -> None:
+        try:
+            act()
+        except NoSuchProcess as error:
+            results.append(type(error))
+        else:
+            results.append("went through")
+
+    async def answer() -> None:
+        return None
+
+    def work() -> None:
+        back = portal()
+        send(probe.pid, "begun")
+        release.wait()
+        attempt(lambda: send(probe.pid, "late"))
+        attempt(lambda: back.send(probe.pid, "late"))
+        attempt(lambda: back.run(answer))
+        attempt(self_pid)
+        done.set()
+
+    done = threading.Event()
+    work.done = done  # type: ignore[attr-defined]  # so that the test can wait for it
+    return work
+
+
+@pytest.mark.parametrize("how", ["kill", "cancel"])
+async def test_a_thread_that_is_left_behind_is_fenced(how: str, virtual_loop: VirtualLoop) -> None:
+    """Whatever it asks of the kernel raises; its messages reach nobody."""
+    probe, release, results = Probe.start(), threading.Event(), list[object]()
+    work = _use_kernel_when_released(probe, release, results)
+
+    async def body() -> None:
+        try:
+            async with asyncio.timeout(1):
+                await in_thread(work)
+        except TimeoutError:
+            await receive()
+
+    pid = spawn(body)
+    with virtual_loop.outside():
+        assert await probe.next() == "begun"
+    if how == "kill":
+        kill(pid)
+    else:
+        await virtual_loop.advance(2)
+    await wait_until_idle()
+    release.set()
+    work.done.wait()  # type: ignore[attr-defined]  # see above
+    await wait_until_idle()
+    assert results == [NoSuchProcess] * 4
+    assert probe.messages == ("begun",)
+
+
+async def test_a_thread_of_asyncio_is_fenced_by_the_death_of_its_process(virtual_loop: VirtualLoop) -> None:
+    """``asyncio.to_thread`` works in processes, and takes its owner along."""
+    probe, release, results = Probe.start(), threading.Event(), list[object]()
+    work = _use_kernel_when_released(probe, release, results)
+    pid = spawn(asyncio.to_thread, work)
+    with virtual_loop.outside():
+        assert await probe.next() == "begun"
+    kill(pid)
+    await wait_until_idle()
+    release.set()
+    work.done.wait()  # type: ignore[attr-defined]  # see above
+    await wait_until_idle()
+    assert results == [NoSuchProcess] * 4
+    assert probe.messages == ("begun",)
+
+
+def test_no_more_threads_run_at_once_than_the_runtime_allows() -> None:
+    """Further functions wait for one; all are answered."""
+    running, most = 0, 0
+    lock = threading.Lock()
+    both = threading.Barrier(2)
+
+    def work() -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        both.wait()
+        with lock:
+            running -= 1
+
+    async def main() -> None:
+        async with Runtime(max_threads=2) as runtime:
+            refs = [spawn_monitor(in_thread, work) for _ in range(6)]
+            downs = [await receive() for _ in refs]
+            assert all(isinstance(down, Down) and down.reason == Normal() for down in downs)
+            assert runtime.statistics().threads == 2
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(main())
+    assert most == 2
+
+
+def test_a_thread_that_hangs_does_not_hold_up_the_end_of_the_runtime() -> None:
+    """It is left behind, and counted."""
+    release = threading.Event()
+
+    async def main() -> int:
+        async with Runtime() as runtime:
+            begun = threading.Event()
+
+            def hang() -> None:
+                begun.set()
+                release.wait()
+
+            pid = spawn(in_thread, hang)
+            with asyncio.get_running_loop().outside():  # type: ignore[attr-defined]  # a VirtualLoop
+                await asyncio.to_thread(begun.wait)
+            kill(pid)
+            await wait_until_idle()
+        return runtime.statistics().threads_busy
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        assert runner.run(main()) == 1
+    release.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("mabeam-"):
+            thread.join()

@@ -1,0 +1,291 @@
+"""Portals: the way into a Runtime for threads and for programs without an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mabeam.errors import NoSuchProcess, ProcessDied, UsageError
+from mabeam.kernel import (
+    Exited,
+    Killed,
+    Pid,
+    Portal,
+    Runtime,
+    kill,
+    open_portal,
+    portal,
+    register,
+    self_pid,
+    send_exit,
+    spawn,
+)
+from mabeam.otp import GenServer, handle_call, handle_cast, ref
+from mabeam.testing import Probe, VirtualLoop, wait_until_idle
+from tests.kernel._scenes import never, wait_for_ever
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Counter(GenServer):
+    """Adds."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    @handle_call
+    def add(self, amount: int) -> int:
+        self.value += amount
+        return self.value
+
+    @handle_cast
+    def reset(self) -> None:
+        self.value = 0
+
+
+async def _double(number: int) -> int:
+    return 2 * number
+
+
+async def _start_counter() -> object:
+    return await Counter.child_spec().named("counter").start()
+
+
+def test_a_program_without_a_loop_can_use_processes() -> None:
+    """Results, exceptions, servers; and when the block is left no thread is."""
+
+    async def fail() -> None:
+        raise KeyError("inside")
+
+    before = set(threading.enumerate())
+    with open_portal() as gate:
+        assert gate.run(_double, 21) == 42
+        with pytest.raises(KeyError, match="inside"):
+            gate.run(fail)
+        server = gate.run(_start_counter)
+        assert gate.call(server, Counter.add, 5) == 5
+        gate.cast(server, Counter.reset)
+        assert gate.call(server, Counter.add, 1) == 1
+        pid = gate.run(_find_counter)
+        assert pid.is_alive
+    assert not pid.is_alive
+    assert set(threading.enumerate()) == before
+    with pytest.raises(NoSuchProcess, match="Runtime"):
+        gate.run(_double, 1)
+    with pytest.raises(NoSuchProcess, match="Runtime"):
+        gate.send(pid, 1)
+
+
+async def _find_counter() -> Pid:
+    from mabeam.kernel import whereis
+
+    pid = whereis("counter")
+    assert pid is not None
+    return pid
+
+
+def test_an_exception_in_the_block_stops_the_runtime_and_is_raised() -> None:
+    """As from any block."""
+    before = set(threading.enumerate())
+    with pytest.raises(KeyError, match="mine"), open_portal() as gate:
+        gate.run(_double, 1)
+        raise KeyError("mine")
+    assert set(threading.enumerate()) == before
+
+
+def test_bad_options_start_nothing() -> None:
+    """Neither thread nor loop."""
+    before = set(threading.enumerate())
+    with pytest.raises(TypeError), open_portal(no_such_option=1):
+        pass
+    assert set(threading.enumerate()) == before
+
+
+async def test_the_loops_own_thread_is_refused() -> None:
+    """It would wait for itself; so is a coroutine, which was called already."""
+    gate = Portal(_runtime().kernel, _runtime().root)
+    with pytest.raises(UsageError, match="wait for itself"):
+        gate.run(_double, 1)
+    with pytest.raises(UsageError, match="right:"):
+        gate.run(_double(1))  # type: ignore[arg-type]  # what is refused
+
+
+def _runtime() -> Runtime:
+    from mabeam.kernel import current_kernel, find
+
+    class Stand:
+        kernel = current_kernel()
+        root = find(kernel, self_pid())
+
+    return Stand  # type: ignore[return-value]  # what a Portal needs of it
+
+
+def _in_thread(function: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
+    outcome: list[object] = []
+
+    def work() -> None:
+        try:
+            outcome.append(function())
+        except BaseException as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread, outcome
+
+
+async def test_many_threads_can_use_one_portal(runtime: Runtime, virtual_loop: VirtualLoop) -> None:
+    """Each gets its own answer."""
+    gate = runtime.portal()
+    threads = [_in_thread(lambda number=number: gate.run(_double, number)) for number in range(10)]  # type: ignore[misc]  # a default binds it
+    with virtual_loop.outside():
+        await asyncio.to_thread(lambda: [*map(threading.Thread.join, (thread for thread, _ in threads))])
+    assert [outcome for _, outcome in threads] == [[2 * number] for number in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [(kill, Killed()), (lambda pid: send_exit(pid, Exited("enough")), Exited("enough"))],
+    ids=["kill", "exit"],
+)
+async def test_the_waiting_thread_hears_of_the_end_of_its_process(
+    end: Callable[[Pid], None], reason: object, runtime: Runtime, virtual_loop: VirtualLoop
+) -> None:
+    """Killed, or ended by a signal."""
+    probe = Probe.start()
+
+    async def body() -> None:
+        from mabeam.kernel import send
+
+        send(probe.pid, self_pid())
+        await never()
+
+    thread, outcome = _in_thread(lambda: runtime.portal().run(body))
+    with virtual_loop.outside():
+        pid = await probe.next()
+        end(pid)
+        await asyncio.to_thread(thread.join)
+    (error,) = outcome
+    assert isinstance(error, ProcessDied)
+    assert error.reason == reason
+
+
+def test_a_thread_that_waits_when_the_runtime_stops_is_told() -> None:
+    """It does not wait for ever."""
+    begun = threading.Event()
+    results: list[tuple[threading.Thread, list[object]]] = []
+
+    async def body() -> None:
+        begun.set()
+        await never()
+
+    with open_portal() as gate:
+        results.append(_in_thread(lambda: gate.run(body)))
+        begun.wait()
+    ((thread, outcome),) = results
+    thread.join()
+    (error,) = outcome
+    assert isinstance(error, ProcessDied)
+
+
+def test_what_is_handed_in_while_the_runtime_closes_is_answered() -> None:
+    """However close it is: it runs, or is refused."""
+    for _ in range(20):
+        ready = threading.Barrier(3)
+        results = []
+
+        def ask(gate: Portal, ready: threading.Barrier = ready) -> int:
+            ready.wait()
+            return gate.run(_double, 1)
+
+        with open_portal() as gate:
+            results = [_in_thread(lambda gate=gate, ask=ask: ask(gate)) for _ in range(2)]  # type: ignore[misc]  # defaults bind them
+            ready.wait()
+        for thread, outcome in results:
+            thread.join()
+            assert outcome == [2] or isinstance(outcome[0], ProcessDied), outcome
+
+
+async def test_an_interrupted_wait_kills_the_process(
+    runtime: Runtime, virtual_loop: VirtualLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the waiting thread, say: nobody needs the answer any more."""
+    import concurrent.futures
+
+    probe = Probe.start()
+    begun = threading.Event()
+
+    class Interrupted(concurrent.futures.Future[object]):
+        def result(self, timeout: float | None = None) -> object:
+            begun.wait()
+            raise KeyboardInterrupt
+
+    async def body() -> None:
+        from mabeam.kernel import send
+
+        send(probe.pid, self_pid())
+        await never()
+
+    interrupting = SimpleNamespace(futures=SimpleNamespace(Future=Interrupted))
+    monkeypatch.setattr("mabeam.kernel._portal.concurrent", interrupting)
+    thread, outcome = _in_thread(lambda: runtime.portal().run(body))
+    with virtual_loop.outside():
+        pid = await probe.next()
+        down = probe.watch(pid)
+        begun.set()
+        assert (await probe.next()).reason == Killed()
+        await asyncio.to_thread(thread.join)
+    assert isinstance(outcome[0], KeyboardInterrupt)
+    assert down is not None
+
+
+async def test_messages_and_casts_from_threads_go_by_name_too(
+    runtime: Runtime, virtual_loop: VirtualLoop
+) -> None:
+    """One to nobody is a dead letter: the thread has gone on long ago."""
+    probe = Probe.start()
+    register("probe", probe.pid)
+    await Counter.child_spec().named("counter").start()
+    gate = runtime.portal()
+
+    def work() -> None:
+        gate.send("probe", "by name")
+        gate.send("nobody", "lost")
+        gate.cast(ref("counter", Counter), Counter.reset)
+        gate.cast(ref("no counter", Counter), Counter.reset)
+
+    with virtual_loop.outside():
+        await asyncio.to_thread(_in_thread(work)[0].join)
+    await wait_until_idle()
+    assert probe.messages == ("by name",)
+    assert runtime.dead_letters.counts == {"no_name": 2}
+
+
+async def test_there_is_no_way_back_for_a_thread_of_nobody() -> None:
+    """``portal()`` belongs in threads of processes."""
+    import contextvars
+
+    with pytest.raises(UsageError, match="thread of a process"):
+        contextvars.Context().run(portal)
+
+
+async def test_what_a_portal_starts_belongs_to_its_process(
+    runtime: Runtime, virtual_loop: VirtualLoop
+) -> None:
+    """What is only spawned is an orphan when that has ended."""
+
+    async def body() -> Pid:
+        return spawn(wait_for_ever)
+
+    thread, outcome = _in_thread(lambda: runtime.portal().run(body))
+    with virtual_loop.outside():
+        await asyncio.to_thread(thread.join)
+    (pid,) = outcome
+    assert isinstance(pid, Pid)
+    await wait_until_idle()
+    assert runtime.orphans() == (pid,)

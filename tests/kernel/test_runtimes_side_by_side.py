@@ -1,0 +1,140 @@
+"""Everything is an instance: two Runtimes in one loop, one inside the other, and in two threads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from mabeam.errors import UsageError
+from mabeam.kernel import Runtime, kill, open_portal, receive, register, self_pid, send, spawn, whereis
+from mabeam.testing import VirtualLoop, wait_until_idle
+from tests.kernel._scenes import never, process_of, wait_for_ever
+
+
+async def _count_tasks() -> None:
+    keep = asyncio.create_task(never())
+    await asyncio.wait((keep,))
+
+
+async def test_two_runtimes_of_one_loop_end_in_any_order() -> None:
+    """Tasks of the one that is left still belong to its processes, and the last takes the task factory away."""
+    loop = asyncio.get_running_loop()
+    outer_factory = loop.get_task_factory()
+    leave_first, leave_second = asyncio.Event(), asyncio.Event()
+    pids = []
+
+    async def live(leave: asyncio.Event) -> None:
+        async with Runtime():
+            await leave.wait()
+            pids.append(pid := spawn(_count_tasks))
+            await wait_until_idle()
+            assert len(process_of(pid).tasks or ()) == 1
+
+    first, second = asyncio.create_task(live(leave_first)), asyncio.create_task(live(leave_second))
+    await wait_until_idle()
+    leave_first.set()
+    await first
+    leave_second.set()
+    await second
+    assert loop.get_task_factory() is outer_factory
+    assert not any(pid.is_alive for pid in pids)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def test_the_task_factory_is_gone_after_interleaved_runtimes() -> None:
+    """Whoever came first need not go last."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        one, other = Runtime(), Runtime()
+        opened, closed = asyncio.Event(), asyncio.Event()
+
+        async def live() -> None:
+            async with other:
+                opened.set()
+                await closed.wait()
+
+        async with one:
+            task = loop.create_task(live())
+            await opened.wait()
+        assert loop.get_task_factory() is not None
+        closed.set()
+        await task
+        assert loop.get_task_factory() is None
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(main())
+
+
+def test_a_factory_built_upon_ours_is_left_alone() -> None:
+    """What is left of ours only passes on."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with Runtime():
+            ours = loop.get_task_factory()
+            assert ours is not None
+
+            def upon(loop: asyncio.AbstractEventLoop, coro: object, **options: object) -> object:
+                return ours(loop, coro, **options)  # type: ignore[arg-type]  # a factory, whatever it takes
+
+            loop.set_task_factory(upon)  # type: ignore[arg-type]  # see above
+        assert loop.get_task_factory() is upon
+        await asyncio.create_task(asyncio.wait((asyncio.create_task(asyncio.Event().wait()),), timeout=1))
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(main())
+
+
+async def test_a_runtime_in_a_process_of_another_lives_with_it() -> None:
+    """Its processes end when its block is left by a cancellation."""
+    inner_pids = []
+
+    async def body() -> None:
+        async with Runtime():
+            inner_pids.append(spawn(wait_for_ever))
+            register("inner", inner_pids[0])
+            await receive()
+
+    pid = spawn(body)
+    await wait_until_idle()
+    assert whereis("inner") is None
+    assert inner_pids[0].is_alive
+    assert inner_pids[0].runtime_id != self_pid().runtime_id
+    send(inner_pids[0], "across")
+    from mabeam.kernel import Exited, send_exit
+
+    send_exit(pid, Exited("end"))
+    await wait_until_idle()
+    assert not inner_pids[0].is_alive
+    assert not pid.is_alive
+
+
+def test_two_runtimes_in_two_threads_only_send() -> None:
+    """Messages may cross; what would reach into the other loop is refused."""
+    got: list[object] = []
+    heard = threading.Event()
+
+    async def listen() -> None:
+        got.append(await receive())
+        heard.set()
+        await receive()
+
+    async def start() -> object:
+        return spawn(listen)
+
+    async def reach(pid: object) -> None:
+        send(pid, "across")  # type: ignore[arg-type]  # a Pid
+        with pytest.raises(UsageError, match="another event loop"):
+            kill(pid)  # type: ignore[arg-type]  # a Pid
+
+    with open_portal() as listener_parent, open_portal() as other:
+        # The listener is spawned by a process that ends: it is an orphan then, and lives on.
+        pid = listener_parent.run(start)
+        other.run(reach, pid)
+        heard.wait()
+    assert got == ["across"]

@@ -1,0 +1,206 @@
+"""Streams that go wrong: generators that raise, wrong use, time limits, and what is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from mabeam import (
+    CallTimeout,
+    GenServer,
+    HandlerFailed,
+    NoSuchProcess,
+    ProcessDied,
+    Ref,
+    Runtime,
+    UsageError,
+    handle_call,
+    ref,
+    send,
+    spawn,
+)
+from mabeam.kernel import Exited, kill, send_exit
+from mabeam.testing import Probe, wait_until_idle
+from tests.otp._feed import Feed
+from tests.otp._servers import begun, clock, for_ever, pid_of, state_of
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), asyncio.CancelledError(), UsageError("x")])
+async def test_a_generator_that_raises_reaches_the_reader_as_handler_failed(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After what it has yielded; it is reported once, and the server lives."""
+    feed = await Feed.start_link()
+    async with feed.stream(Feed.broken, error) as items:
+        assert [await anext(items), await anext(items)] == [1, 2]
+        with pytest.raises(HandlerFailed) as caught:
+            await anext(items)
+    assert caught.value.__cause__ is error
+    assert caught.value.handler == "Feed.broken"
+    assert len([record for record in caplog.records if record.name == "mabeam"]) == 1
+    assert await feed.call(Feed.ping) == "pong"
+    async with feed.stream(Feed.broken_at_once) as items:
+        with pytest.raises(HandlerFailed, match="at once"):
+            await anext(items)
+
+
+async def test_arguments_that_do_not_fit_are_the_readers_mistake(caplog: pytest.LogCaptureFixture) -> None:
+    """It is told when it enters the block; nothing is reported, and the server lives."""
+    feed = await Feed.start_link()
+    with pytest.raises(UsageError, match="does not fit"):
+        async with feed.stream(Feed.count):  # type: ignore[call-arg]
+            pass
+    assert clock().time() == 0.0
+    assert [record for record in caplog.records if record.name == "mabeam"] == []
+    assert await feed.call(Feed.ping) == "pong"
+
+
+async def test_iterating_without_the_block_is_a_usage_error() -> None:
+    """It says how to write it."""
+    feed = await Feed.start_link()
+    with pytest.raises(UsageError, match="async with"):
+        async for _ in feed.stream(Feed.count, 1):  # type: ignore[attr-defined]
+            pass
+
+
+async def test_a_stream_can_be_entered_once() -> None:
+    """A second block would find it closed."""
+    feed = await Feed.start_link()
+    stream = feed.stream(Feed.count, 1)
+    async with stream as numbers:
+        assert [number async for number in numbers] == [0]
+    with pytest.raises(UsageError, match="once"):
+        async with stream:
+            pass
+
+
+async def test_many_readers_read_independently() -> None:
+    """Each has a generator and credit of its own, and the server answers meanwhile."""
+    feed = await Feed.start_link()
+    probe = Probe.start()
+
+    async def read(limit: int, *, slow: bool) -> None:
+        async with feed.stream(Feed.count, limit) as numbers:
+            if slow:
+                await for_ever()
+            send(probe.pid, [number async for number in numbers])
+
+    hung = spawn(read, 1000, slow=True)
+    for limit in (10, 20, 30):
+        spawn(read, limit, slow=False)
+    got = [await probe.next() for _ in range(3)]
+    assert sorted(map(len, got)) == [10, 20, 30]
+    assert await feed.call(Feed.ping) == "pong"
+    kill(hung)
+
+
+async def test_entering_waits_no_longer_than_the_timeout() -> None:
+    """What the server takes later is closed at once."""
+    feed = await Feed.start_link()
+    blocked = await begun(feed.options(timeout=None).call(Feed.block))
+    with pytest.raises(CallTimeout):
+        async with feed.options(timeout=2.0).stream(Feed.count, 3):
+            pass
+    assert clock().time() == 2.0
+    state_of(feed).gate.set()
+    await blocked
+    await wait_until_idle()
+    assert state_of(feed).made == []
+
+
+async def test_one_that_is_cancelled_on_entering_leaves_nothing() -> None:
+    """Neither on the server nor in its own process."""
+    feed = await Feed.start_link()
+    blocked = await begun(feed.options(timeout=None).call(Feed.block))
+
+    async def read() -> None:
+        async with feed.stream(Feed.count, 3):
+            pass
+
+    reading = await begun(read())
+    reading.cancel()
+    await asyncio.wait([reading])
+    state_of(feed).gate.set()
+    await blocked
+    await wait_until_idle()
+    assert state_of(feed).made == []
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+async def test_a_server_that_ends_before_it_begins_is_told_at_once(how: str) -> None:
+    """Not after a timeout."""
+    feed = await Feed.child_spec().start()
+    blocked = await begun(feed.options(timeout=None).call(Feed.block))
+
+    async def read() -> list[int]:
+        async with feed.stream(Feed.count, 3) as numbers:
+            return [number async for number in numbers]
+
+    reading = await begun(read())
+    send_exit(feed, Exited("x")) if how == "stop" else kill(feed)
+    for task in (reading, blocked):
+        with pytest.raises(ProcessDied):
+            await task
+    assert clock().time() == 0.0
+
+
+async def test_a_server_that_ends_just_as_it_begins_is_told_at_once() -> None:
+    """Between taking the request and the first step of the generator."""
+    feed = await Feed.child_spec().start()
+    process = pid_of(feed)._process
+    assert process is not None
+
+    class Ending(GenServer):
+        @handle_call
+        def end(self) -> None:
+            send_exit(feed, Exited("just now"))
+
+    ending = await Ending.start_link()
+
+    async def read() -> list[int]:
+        async with feed.stream(Feed.count, 3) as numbers:
+            return [number async for number in numbers]
+
+    reading = asyncio.create_task(read())
+    process.kernel.loop.call_soon(lambda: asyncio.ensure_future(ending.call(Ending.end)))
+    with pytest.raises(ProcessDied) as caught:
+        await reading
+    assert caught.value.reason == Exited("just now")
+    assert clock().time() < 5.0
+
+
+async def test_streams_of_what_is_not_there_fail_on_entering() -> None:
+    """By handle and by name."""
+    feed = await Feed.start_link()
+    await feed.stop()
+    gone: list[Ref[Feed]] = [feed, ref("nobody", Feed)]
+    for handle in gone:
+        with pytest.raises(NoSuchProcess):
+            async with handle.stream(Feed.count, 1):
+                pass
+
+
+async def test_a_generator_that_swallows_its_cancellation_is_closed_at_its_next_yield() -> None:
+    """It is nobody's any more."""
+    feed = await Feed.start_link()
+    async with feed.stream(Feed.stubborn) as numbers:
+        assert await anext(numbers) == 1
+        await wait_until_idle()
+    await wait_until_idle()
+    assert state_of(feed).log == ["swallowed"]
+    assert await feed.call(Feed.ping) == "pong"
+
+
+async def test_after_many_streams_nothing_is_left_of_them(runtime: Runtime) -> None:
+    """Neither at the server nor at the reader."""
+    feed = await Feed.start_link()
+    for _ in range(100):
+        async with feed.stream(Feed.count, 100) as numbers:
+            await anext(numbers)
+    await wait_until_idle()
+    process: Any = pid_of(feed)._process
+    assert not process.registrations
+    assert not process.activations
+    assert not runtime.root.registrations
