@@ -235,7 +235,7 @@ class ChildError(MabeamError):
     Attributes:
         code: ``not_found``, ``running``, ``restarting``, ``already_present`` or ``already_started``.
         child: the id of the child.
-        pid: the running child, for ``already_started``; ``None`` while it is being restarted.
+        pid: the running child, for ``already_started``.
     """
 
     Code = Literal["not_found", "running", "restarting", "already_present", "already_started"]
@@ -244,8 +244,8 @@ class ChildError(MabeamError):
         "not_found": "there is no child with this id; which_children lists those there are",
         "running": "it runs; terminate_child it first",
         "restarting": "it is being restarted; terminate_child ends that",
-        "already_present": "its spec is there, stopped; use restart_child or delete_child",
-        "already_started": "it is there, and runs or is being restarted",
+        "already_present": "its spec is there, and it is stopped or being restarted; use restart_child, or terminate_child and delete_child",
+        "already_started": "it is there and runs",
     }
 
     def __init__(self, code: Code, child: str, *, pid: Pid | None = None) -> None:

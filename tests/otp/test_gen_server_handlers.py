@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mabeam import (
     GenServer,
@@ -12,9 +12,11 @@ from mabeam import (
     handle_cast,
     send,
 )
-from mabeam.kernel import Runtime
 from mabeam.testing import wait_until_idle
 from tests.otp._servers import begun, pid_of, state_of
+
+if TYPE_CHECKING:
+    from mabeam.kernel import Runtime
 
 
 class Recorder(GenServer):

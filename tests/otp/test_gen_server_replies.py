@@ -82,6 +82,11 @@ class Desk(GenServer):
         stop_self(reason)
         return "bye"
 
+    @handle_call(raises=(LookupError,))
+    def stop_with_error(self, reason: ExitReason) -> str:
+        stop_self(reason)
+        raise LookupError("declared")
+
     @handle_call
     async def stop_with_answer_slowly(self, reason: ExitReason) -> str:
         stop_self(reason)
@@ -232,6 +237,16 @@ async def test_stop_self_answers_the_caller_when_terminate_has_run(method: Any) 
     assert clock().time() == 3.0
     await wait_until_idle()
     assert pid_of(server).is_alive is False
+
+
+async def test_stop_self_holds_for_a_handler_that_answers_with_a_declared_error() -> None:
+    """The caller has its error, and the server ends all the same."""
+    probe = Probe.start()
+    server = await Desk.child_spec().start()
+    probe.watch(server)
+    with pytest.raises(LookupError, match="declared"):
+        await server.call(Desk.stop_with_error, Shutdown("done"))
+    assert (await probe.next()).reason == Shutdown("done")
 
 
 async def test_stop_self_with_an_answer_to_come_leaves_the_caller_without_one() -> None:

@@ -106,7 +106,7 @@ async def test_what_a_childs_state_does_not_allow_is_a_child_error(
 
 @pytest.mark.parametrize(
     ("state", "code"),
-    [("running", "already_started"), ("stopped", "already_present"), ("restarting", "already_started")],
+    [("running", "already_started"), ("stopped", "already_present"), ("restarting", "already_present")],
 )
 async def test_an_id_that_is_there_cannot_be_started_again(state: str, code: str) -> None:
     """A running one comes with its pid."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from typing import (
     TYPE_CHECKING,
@@ -18,7 +17,7 @@ from typing import (
     overload,
 )
 
-from mabeam.errors import CallCycle, CallTimeout, NoSuchProcess, ProcessDied, UsageError
+from mabeam.errors import CallCycle, NoSuchProcess, ProcessDied, UsageError
 from mabeam.kernel import (
     BUSY,
     DEAD,
@@ -45,6 +44,7 @@ from mabeam.otp._server import ServerBehaviour, waits_for_itself
 from mabeam.otp._streams import Stream
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator, Callable, Coroutine
     from contextlib import AbstractAsyncContextManager
 
@@ -334,10 +334,7 @@ class Ref(Generic[S_co]):
         else:
             stop(process, reason)  # a plain process would find the request among its messages
         try:
-            async with asyncio.timeout(timeout):
-                await ended
-        except TimeoutError:
-            raise CallTimeout(process.describe(), "stop", timeout or 0.0) from None
+            await wait_for_reply(process, ended, "stop", timeout)
         finally:
             if process.on_death is not None:
                 process.on_death = [each for each in process.on_death if each is not ended] or None

@@ -232,10 +232,8 @@ class Supervisor(GenServer):
             raise UsageError("; ".join(problems), problems=problems)
         present = self._children.by_id.get(spec.id)
         if present is not None:
-            if present.is_there:
-                # One that is being restarted counts as started, as in OTP; it has no pid then.
-                pid = present.process.pid if present.process is not None else None
-                raise ChildError("already_started", spec.id, pid=pid)
+            if present.process is not None:
+                raise ChildError("already_started", spec.id, pid=present.process.pid)
             raise ChildError("already_present", spec.id)
         return cast("Ref[S]", self._start_new(Child(spec)))
 
