@@ -107,18 +107,19 @@ async def test_those_that_wait_are_bounded_by_the_mailbox_limit() -> None:
         await tasks[number]
 
 
-async def test_one_that_has_given_up_waiting_is_not_begun() -> None:
-    """Its place goes to the next."""
+async def test_one_whose_caller_has_given_up_runs_in_its_turn() -> None:
+    """As a serial one does: whoever stops waiting does not take the request back."""
     server = await Beside.start_link()
     tasks = [await begun(server.call(Beside.work, number)) for number in range(4)]
     tasks[2].cancel()
     state_of(server).gates[0].set()
     assert await tasks[0] == 0
     await wait_until_idle()
-    assert state_of(server).log[-1] == ("begin", 3)
-    for number in (1, 3):
+    assert state_of(server).log[-1] == ("begin", 2)
+    for number in (1, 2, 3):
+        await wait_until_idle()
         state_of(server).gates[number].set()
-        await tasks[number]
+    assert [await tasks[1], await tasks[3]] == [1, 3]
 
 
 async def test_one_whose_arguments_do_not_fit_does_not_hold_up_those_behind_it() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mabeam import (
+    CallTimeout,
     ExitReason,
     GenServer,
     ProcessDied,
@@ -51,6 +52,10 @@ class Small(GenServer):
     @handle_call
     def watch(self, pid: Any) -> None:
         monitor(pid)
+
+    @handle_call
+    def note(self, item: object) -> None:
+        self.got.append(item)
 
     @handle_call
     def ping(self) -> str:
@@ -150,3 +155,27 @@ async def test_what_waits_in_the_mailbox_of_a_server_that_ends_has_a_known_fate(
         with pytest.raises(ProcessDied):
             await task
     assert [letter.why for letter in runtime.dead_letters.latest] == ["ended", "ended"]
+
+
+async def test_a_call_that_was_given_up_in_the_mailbox_still_runs() -> None:
+    """As in OTP: the request was made; only its answer reaches nobody."""
+    server = await Small.start_link()
+    blocked = await begun(server.options(timeout=None).call(Small.block))
+    with pytest.raises(CallTimeout):
+        await server.options(timeout=0.5).call(Small.note, "late")
+    state_of(server).gate.set()
+    await blocked
+    await wait_until_idle()
+    assert "late" in state_of(server).got
+
+
+async def test_a_cast_that_does_not_fit_is_a_dead_letter_and_the_server_lives(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is the sender's mistake, and no code of the handler has run."""
+    server: Any = await Small.start_link()
+    server.cast(Small.put, 1, 2, 3)
+    await wait_until_idle()
+    assert pid_of(server).is_alive
+    assert runtime.dead_letters.counts == {"not_understood": 1}
+    assert "does not fit" in caplog.text

@@ -151,8 +151,6 @@ class ServerBehaviour(Behaviour):
                 return True
             caller = message.caller if kind is Call else None
             if caller is not None:
-                if not caller.is_waiting:
-                    return True  # it has given up: in time, so there is nothing to do for it
                 caller.hold()
             if handler.thread:
                 function = partial(handler.function, process.body, *message.args, **message.kwargs)
@@ -222,12 +220,13 @@ class ServerBehaviour(Behaviour):
         if process.ending is not None:
             return True  # it ended itself by a signal, and this is its own cancellation
         handler: Handler | None = getattr(message, "handler", None)
-        if handler is not None and caller is not None:
-            if isinstance(error, handler.raises):
+        if handler is not None:
+            if caller is not None and isinstance(error, handler.raises):
                 caller.fail(error)
                 return self._afterwards(process)
             if isinstance(error, TypeError) and _is_bad_call(error, handler):
-                caller.fail(_bad_call(handler, error))
+                # The sender's mistake: no code of the handler has run, so the server has no reason to end.
+                self._refuse(process, message, caller, _bad_call(handler, error))
                 return True
         reason = crash_reason(error)
         callback = "handle_continue" if type(message) is _Continue else "handle_info"
@@ -238,6 +237,13 @@ class ServerBehaviour(Behaviour):
         if isinstance(error, SystemExit | KeyboardInterrupt):
             raise error
         return True
+
+    def _refuse(self, process: Process, message: Any, caller: Caller[Any] | None, error: UsageError) -> None:
+        if caller is not None:
+            caller.fail(error)
+        else:
+            process.kernel.dead_letters.add(process.describe(), message, "not_understood")
+            process.kernel.report_failure(process, error, message.handler.what)
 
     def _afterwards(self, process: Process) -> bool:
         """Do what the handler asked for besides; false when that goes on in an activation."""
@@ -297,9 +303,7 @@ class ServerBehaviour(Behaviour):
         self._answer_concurrent(process, message, value, error)
         waiting = asides.waiting.get(handler.what)
         while waiting and asides.running[handler.what] < handler.concurrent:
-            following = waiting.popleft()
-            if type(following) is not Call or following.caller.is_waiting:
-                self._start_concurrent(process, following)
+            self._start_concurrent(process, waiting.popleft())
 
     def _reject(self, process: Process, message: Call | Cast) -> None:
         if type(message) is Call:
