@@ -29,6 +29,7 @@ from mabeam.kernel import (
     trap_exit,
     wait_stopped,
 )
+from mabeam.otp import GenServer, Supervisor, handle_call, ref
 from mabeam.testing import VirtualLoop, wait_until_idle
 from tests.kernel._scenes import (
     Turn,
@@ -422,3 +423,73 @@ def test_link_of_the_body_to_a_process_is_a_link_of_the_program() -> None:
                 await never()
 
     run(main)
+
+
+class Fragile(GenServer):
+    """Crashes when asked to."""
+
+    @handle_call
+    def crash(self) -> None:
+        msg = "asked to"
+        raise ValueError(msg)
+
+
+def test_a_supervisor_that_gives_up_ends_the_block() -> None:
+    """What it held is gone, and a block that went on without it would not be told."""
+
+    async def main() -> None:
+        async with Runtime():
+            await Supervisor.start_link(
+                [Fragile.child_spec().named("fragile")], strategy="one_for_one", max_restarts=0
+            )
+            with pytest.raises(ProcessDied):
+                await ref("fragile", Fragile).call(Fragile.crash)
+            await receive()
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner, pytest.raises(ProcessDied) as died:
+        runner.run(main())
+    assert died.value.reason == Shutdown()
+
+
+def test_run_inside_a_running_loop_says_what_to_write() -> None:
+    """The first mistake in a notebook."""
+
+    async def nothing() -> None: ...
+
+    async def main() -> None:
+        with pytest.raises(UsageError, match=r"async with mabeam\.Runtime"):
+            Runtime().run(nothing)
+
+    asyncio.run(main())
+
+
+async def test_a_foreign_thread_cannot_touch_processes_by_its_inherited_context() -> None:
+    """asyncio.to_thread copies the context; the processes are another thread's all the same."""
+    server = await Fragile.start_link()
+
+    def work() -> list[type[BaseException]]:
+        found: list[type[BaseException]] = []
+        for attempt in (self_pid, lambda: asyncio.run(server.call(Fragile.crash))):
+            try:
+                attempt()
+            except UsageError as error:
+                found.append(type(error))
+        return found
+
+    loop: Any = asyncio.get_running_loop()
+    with loop.outside():
+        assert await asyncio.to_thread(work) == [UsageError, UsageError]
+
+
+@pytest.mark.parametrize("reason", ["why", Shutdown, None, 3])
+async def test_what_is_no_exit_reason_is_refused(reason: Any) -> None:
+    """And nothing has ended."""
+    server = await Fragile.start_link()
+    with pytest.raises(UsageError, match="exit reason"):
+        await server.stop(reason)
+    with pytest.raises(UsageError, match="exit reason"):
+        send_exit(server, reason)
+    with pytest.raises(UsageError, match="exit reason"):
+        Stop(reason)
+    assert server.pid is not None
+    assert server.pid.is_alive

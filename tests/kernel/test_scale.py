@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mabeam.kernel import Exited, Runtime, kill, link, receive, send, send_exit, spawn, whereis
-from mabeam.otp import GenServer, Supervisor, handle_cast, ref
+from mabeam.otp import DynamicSupervisor, GenServer, Supervisor, handle_call, handle_cast, ref
 from mabeam.testing import VirtualLoop, wait_until_idle
 from tests.kernel._scenes import acting_as, process_of, reason_of, spawn_idle, wait_for_ever
 
@@ -175,3 +175,26 @@ async def test_a_dead_process_is_freed_without_the_garbage_collector() -> None:
         assert [reference() for reference in found] == [None] * 10
     finally:
         gc.enable()
+
+
+class Cell(GenServer):
+    """One of very many."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    @handle_call
+    def read(self) -> int:
+        return self.number
+
+
+@pytest.mark.timeout(120)
+async def test_a_hundred_thousand_servers_are_started_called_and_stopped() -> None:
+    """Under one supervisor, which stops them all."""
+    cells = await DynamicSupervisor.start_link()
+    refs = [
+        await cells.call(DynamicSupervisor.start_child, Cell.child_spec(number)) for number in range(MANY)
+    ]
+    assert [await each.call(Cell.read) for each in refs] == list(range(MANY))
+    await cells.stop()
+    assert not any(each.pid is not None and each.pid.is_alive for each in refs)

@@ -10,6 +10,7 @@ from mabeam.errors import NoSuchProcess, UsageError
 from mabeam.kernel import (
     DeadLetter,
     DeadLetters,
+    Exited,
     Runtime,
     kill,
     receive,
@@ -40,14 +41,14 @@ async def test_messages_between_two_processes_arrive_in_the_order_sent() -> None
     async def sender() -> None:
         for number in range(100):
             if number % 10 == 9:
-                send_exit(probe.pid, f"signal {number}")  # type: ignore[arg-type]  # any value stands for a reason
+                send_exit(probe.pid, Exited(f"signal {number}"))
             else:
                 send(probe.pid, number)
 
     spawn(sender)
     await wait_until_idle()
     found = [getattr(message, "reason", message) for message in probe.messages]
-    assert found == [f"signal {n}" if n % 10 == 9 else n for n in range(100)]
+    assert found == [Exited(f"signal {n}") if n % 10 == 9 else n for n in range(100)]
 
 
 async def test_a_process_can_send_to_itself() -> None:
@@ -89,7 +90,7 @@ async def test_what_is_in_the_mailbox_at_death_becomes_dead_letters(runtime: Run
     await wait_until_idle()
     send(pid, 1)
     send(pid, 2)
-    send_exit(pid, "end")  # type: ignore[arg-type]  # any value stands for a reason
+    send_exit(pid, Exited("end"))
     send(pid, 3)
     assert runtime.dead_letters.counts == {}
     kill(pid)
@@ -107,9 +108,9 @@ async def test_a_full_mailbox_makes_dead_letters_and_keeps_what_it_has(runtime: 
     acting_as(process.pid, trap_exit)
     for number in range(4):
         send(process.pid, number)
-    send_exit(process.pid, "signal")  # type: ignore[arg-type]  # any value stands for a reason
+    send_exit(process.pid, Exited("signal"))
     await wait_until_idle()
-    assert [getattr(message, "reason", message) for message in got] == [0, 1, "signal"]
+    assert [getattr(message, "reason", message) for message in got] == [0, 1, Exited("signal")]
     assert [letter.message for letter in runtime.dead_letters.latest] == [2, 3]
     assert runtime.dead_letters.counts == {"full": 2}
 

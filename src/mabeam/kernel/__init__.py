@@ -39,6 +39,7 @@ from mabeam.kernel._reasons import (
     NoProcess,
     Normal,
     Shutdown,
+    check_reason,
     is_abnormal,
 )
 from mabeam.kernel._run import run, wait_stopped
@@ -140,6 +141,7 @@ __all__ = (
     "add_monitor",
     "are_linked",
     "check_function",
+    "check_reason",
     "crash_reason",
     "current_kernel",
     "current_process",

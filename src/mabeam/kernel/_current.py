@@ -56,7 +56,7 @@ def current_process() -> Process:
             "spawn, inside 'async with Runtime():', or start the program with mabeam.run(main)."
         )
         raise UsageError(msg)
-    if owner.in_thread:
+    if owner.in_thread or asyncio._get_running_loop() is not owner.process.kernel.loop:
         if owner.over:
             raise NoSuchProcess(owner.process.describe(), NO_PROCESS, operation="call")
         msg = (

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
+from mabeam.kernel._reasons import check_reason
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -76,6 +78,7 @@ class Stop(BaseException):
 
     def __init__(self, reason: ExitReason) -> None:
         """Keep the reason."""
+        check_reason(reason)
         super().__init__(reason)
         self.reason = reason
 

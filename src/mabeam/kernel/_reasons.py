@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from mabeam.errors import UsageError
+
 if TYPE_CHECKING:
     from mabeam.kernel._pid import Pid
 
@@ -17,6 +19,7 @@ __all__ = (
     "NoProcess",
     "Normal",
     "Shutdown",
+    "check_reason",
     "is_abnormal",
 )
 
@@ -98,6 +101,20 @@ def _show(value: object) -> str:
         return repr(value)
     except Exception as error:  # noqa: BLE001  (any)
         return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
+
+
+def check_reason(reason: object) -> None:
+    """Refuse what is no exit reason.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not isinstance(reason, Normal | Shutdown | Killed | NoProcess | Crashed | Exited):
+        msg = (
+            f"an exit reason is a value such as Normal(), Shutdown() or Shutdown(detail), got {reason!r}; a reason of your "
+            "own is Exited(value)"
+        )
+        raise UsageError(msg)
 
 
 def is_abnormal(reason: ExitReason) -> bool:

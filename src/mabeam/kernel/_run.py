@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from mabeam._base import start_thread
-from mabeam.errors import InternalError
+from mabeam.errors import InternalError, UsageError
 from mabeam.kernel._activation import here
 from mabeam.kernel._calls import died
 from mabeam.kernel._current import current_kernel
@@ -72,6 +72,12 @@ def run_program(
 ) -> R:
     """Run a program in a Runtime that was made for it."""
     check_function(main, "mabeam.run")
+    if asyncio._get_running_loop() is not None:
+        msg = (
+            "mabeam.run(main) makes an event loop of its own, and one is running here already (Jupyter, FastAPI, a test). "
+            "Write this instead:\n    async with mabeam.Runtime():\n        await main()"
+        )
+        raise UsageError(msg)
     program = _Program(runtime, Body(main, args, kwargs))
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         loop = runner.get_loop()

@@ -70,7 +70,8 @@ class Runtime:
             ...
 
     The code of the block acts as the root process: it traps exits, may spawn, link, monitor and ``receive``. A process
-    linked to it that ends abnormally cancels the block, which then raises ``ProcessDied``. A whole program is started
+    linked to it that ends abnormally cancels the block, which then raises ``ProcessDied``; so does a supervisor that gives
+    up. A whole program is started
     with :func:`mabeam.run`, or with ``Runtime(...).run(main)`` to give options.
 
     Guarantees:
@@ -232,7 +233,7 @@ class Runtime:
 
     def _root_got_signal(self, sender: Process, reason: ExitReason) -> None:
         """Something that is linked to the root has ended."""
-        if self._body is not None and self._fatal is None and not isinstance(reason, Normal | Shutdown):
+        if self._body is not None and self._fatal is None and _is_failure(sender, reason):
             self._fatal = (sender, reason)
             self._body.cancel()
 
@@ -319,6 +320,14 @@ class Runtime:
         if self._kernel is None:
             return f"<Runtime {self.id}, not started>"
         return f"<Runtime {self.id}, {max(0, len(self._kernel.table) - 1)} processes, {len(self._kernel.scheduler.ready)} ready>"
+
+
+def _is_failure(process: Process, reason: ExitReason) -> bool:
+    """Whether the end of something linked to the block is one that the block cannot go on after.
+
+    A supervisor that has given up ends with ``Shutdown()``, but what it held is gone.
+    """
+    return getattr(process.extra, "gave_up", False) or not isinstance(reason, Normal | Shutdown)
 
 
 def _reason_to_wait(activation: Activation) -> str:

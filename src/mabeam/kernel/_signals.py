@@ -25,7 +25,7 @@ from mabeam.kernel._messages import Down, ExitSignal, MonitorRef
 from mabeam.kernel._pid import Pid
 from mabeam.kernel._plain import Body, PlainBehaviour, label_of
 from mabeam.kernel._process import EXITING
-from mabeam.kernel._reasons import NO_PROCESS
+from mabeam.kernel._reasons import NO_PROCESS, check_reason
 from mabeam.kernel._timers import start_timer
 
 if TYPE_CHECKING:
@@ -329,7 +329,11 @@ def send_exit(target: Target, reason: ExitReason, /) -> None:
 
     ``Normal()`` does nothing to one that does not trap, except to the caller itself, whom it ends. Sent to itself and
     not trapped, it ends the caller's code right here. ``Killed()`` is an ordinary reason: see :func:`kill`.
+
+    Raises:
+        UsageError: the reason is none.
     """
+    check_reason(reason)
     sender = current_process()
     receiver = _find_in_loop(sender, target)
     if receiver is not None:

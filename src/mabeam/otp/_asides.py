@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from mabeam.errors import UsageError
-from mabeam.kernel import STARTING, Caller, current_process, here
+from mabeam.kernel import STARTING, Caller, check_reason, current_process, here
 from mabeam.otp._handlers import Handler
 from mabeam.otp._requests import Call, StopRequest
 
@@ -52,12 +52,14 @@ class Asides:
         running: concurrent handlers in progress, by name.
         waiting: messages for concurrent handlers of which enough run, by name.
         leave: resolved to begin the clean-up of ``lifespan``.
+        gave_up: this supervisor has had more restarts than it allows.
         deferred: the caller of a handed-off call, if the handler took it.
     """
 
     __slots__ = (
         "continuations",
         "deferred",
+        "gave_up",
         "idle_seconds",
         "idle_timer",
         "leave",
@@ -77,6 +79,7 @@ class Asides:
         self.waiting: dict[str, deque[Any]] = {}
         self.leave: asyncio.Future[None] | None = None
         self.deferred: Caller[Any] | None = None
+        self.gave_up = False
 
     def process_ended(self, pid: Pid) -> None:
         """Forget the wait for silence: its process has ended."""
@@ -163,6 +166,7 @@ def stop_self(reason: ExitReason, /) -> None:
     To end without a reply, ``raise Stop(reason)``. From a concurrent handler it takes its place in the mailbox.
     """
     process = _server_here("stop_self")
+    check_reason(reason)
     owner = here.get()
     if owner is process or owner is process.serial:
         asides = asides_of(process)

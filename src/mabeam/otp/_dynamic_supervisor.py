@@ -17,6 +17,7 @@ from mabeam.kernel import (
     start_timer,
     trap_exit,
 )
+from mabeam.otp._asides import asides_of
 from mabeam.otp._child_spec import ChildSpec
 from mabeam.otp._gen_server import GenServer
 from mabeam.otp._handlers import system_call
@@ -290,6 +291,7 @@ class DynamicSupervisor(GenServer):
             note_started(me, child.spec)
 
     def _give_up(self, process: Process, child: Child) -> NoReturn:
+        asides_of(current_process()).gave_up = True
         report_giving_up(current_process(), child.spec, self._window.count, self._window.max_seconds)
         del self._children[process]
         raise Stop(Shutdown())

@@ -27,6 +27,7 @@ from mabeam.kernel import (
     Normal,
     Pid,
     activate_trusted,
+    check_reason,
     current_kernel,
     died,
     find,
@@ -176,6 +177,8 @@ class Ref(Generic[S_co]):
             Exception: one that the handler declared with ``raises``.
         """
         process = self._reach("call")
+        if not is_on_loop(process.kernel):
+            raise _wrong_thread(process)
         handler = self._handler(process, method, "call")
         if process.status == 0 and handler.inline and process.kernel.scheduler.may_hand_off():
             return await self._hand_off(process, handler, args, kwargs)
@@ -322,6 +325,7 @@ class Ref(Generic[S_co]):
             ProcessDied: it ended with another reason.
             CallTimeout: it did not end in time.
         """
+        check_reason(reason)
         process = self._reach("stop")
         owner = here.get(None)
         if owner is not None and owner.process is process and waits_for_itself(process):
@@ -357,6 +361,13 @@ class Ref(Generic[S_co]):
     def __repr__(self) -> str:
         """Show whom it leads to."""
         return f"<ref {self.address()!r}>"
+
+
+def _wrong_thread(process: Process) -> UsageError:
+    return UsageError(
+        f"{process.describe()} was called from another thread or event loop than its own. Take a portal along "
+        "(runtime.portal(), or mabeam.portal() in a thread of a process) and write portal.call(ref, Server.method, ...)"
+    )
 
 
 def _was_gone(process: Process, operation: Operation) -> NoSuchProcess:

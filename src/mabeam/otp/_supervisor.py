@@ -17,6 +17,7 @@ from mabeam.kernel import (
     start_timer,
     trap_exit,
 )
+from mabeam.otp._asides import asides_of
 from mabeam.otp._child_spec import ChildSpec
 from mabeam.otp._gen_server import GenServer
 from mabeam.otp._handlers import system_call
@@ -430,6 +431,7 @@ class Supervisor(GenServer):
         start_timer(me.kernel, me, delay, retry)
 
     def _give_up(self, child: Child) -> NoReturn:
+        asides_of(current_process()).gave_up = True
         report_giving_up(current_process(), child.spec, self._window.count, self._window.max_seconds)
         self._children.stopped(child)
         raise Stop(Shutdown())
