@@ -70,6 +70,31 @@ async def hangs() -> None:
     await stubborn()
 
 
+def blocking(first: signal.Signals, second: signal.Signals) -> None:
+    """Block the loop, and be told twice to end: the second time when the loop should have taken the first long since."""
+    os.kill(os.getpid(), first)
+    os.kill(os.getpid(), second)  # too soon: the loop may not be blocked at all
+    say("blocks")
+    signal.sigtimedwait([], 0.2)  # the blocked loop of the test: in seconds, more than the loop is given
+    os.kill(os.getpid(), second)
+    say("was not interrupted")
+
+
+async def blocks(first: str, second: str) -> None:
+    spawn(stubborn)
+    await start_two()
+    spawn(blocking, signal.Signals[first], signal.Signals[second])
+    await wait_for_ever("main")
+
+
+async def hangs_at_the_end() -> str:
+    spawn(stubborn)
+    await asyncio.sleep(0)  # noqa: TID251  (a turn, not a wait)
+    say("ready")
+    await wait_stopped()
+    return "value"
+
+
 async def traps() -> str:
     trap_exit()
     say("ready")

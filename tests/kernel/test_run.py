@@ -98,6 +98,28 @@ def test_a_second_signal_kills_everything() -> None:
         assert running.returncode == -signal.SIGINT
 
 
+def test_a_second_signal_ends_a_handler_that_blocks_the_loop() -> None:
+    """It is raised in the very code that blocks, and everything is killed, what swallows its cancellation included."""
+    with program("blocks", "SIGTERM", "SIGINT") as running:
+        lines, errors = _rest(running)
+        assert lines[1:] == ["blocks", "second ended", "first ended", "swallowed", "main ended", RESTORED], (
+            errors
+        )
+        assert running.returncode == 128 + signal.SIGTERM
+
+
+def test_what_main_returned_does_not_hide_that_the_rest_was_cut_off() -> None:
+    """A program that was killed while it stopped has not ended well."""
+    with program("hangs_at_the_end") as running:
+        _lines_until(running, "ready")
+        running.send_signal(signal.SIGTERM)
+        _lines_until(running, "swallowed")
+        running.send_signal(signal.SIGTERM)
+        lines, _ = _rest(running)
+        assert lines[-1] == RESTORED
+        assert running.returncode == 128 + signal.SIGTERM
+
+
 @pytest.mark.parametrize("later", ["", "_later", "_call"], ids=["def", "async def", "at once"])
 @pytest.mark.parametrize(("how", "code"), [("exit", 7), ("interrupt", -signal.SIGINT)])
 def test_a_handler_can_end_the_program(how: str, code: int, later: str) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-import sys
 import threading
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -19,6 +17,7 @@ from mabeam.kernel._plain import Body, PlainBehaviour, label_of
 from mabeam.kernel._reasons import NO_PROCESS, SHUTDOWN
 from mabeam.kernel._runtime import Runtime
 from mabeam.kernel._signals import check_function
+from mabeam.kernel._stop_signals import StopSignals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -38,8 +37,8 @@ def run(main: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P
     installed.
 
     SIGINT and SIGTERM stop the program in order: ``wait_stopped()`` returns, and if ``main`` waits there it decides what
-    comes next; else it is ended with ``Shutdown()``. The second signal kills everything. Deadlines are kept: 5 s for
-    ``main`` itself.
+    comes next; else it is ended with ``Shutdown()``. Deadlines are kept: 5 s for ``main`` itself. The second signal kills
+    everything; if a handler blocks the loop, it is raised in that handler.
 
     Returns:
         What ``main`` returned.
@@ -47,8 +46,8 @@ def run(main: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P
     Raises:
         BaseException: what ``main`` raised.
         ProcessDied: ``main`` was ended by a link or a signal of another process.
-        KeyboardInterrupt: SIGINT ended ``main``.
-        SystemExit: SIGTERM ended ``main``; the code is 143, as the shell has it.
+        KeyboardInterrupt: SIGINT ended ``main``, or a second signal everything.
+        SystemExit: the same for SIGTERM; the code is 143, as the shell has it.
 
     Example:
         async def main() -> str:
@@ -85,8 +84,8 @@ def run_program(
         try:
             loop.run_until_complete(task)
         except (SystemExit, KeyboardInterrupt) as error:
-            # Raised by a handler: it stops the Runtime, in order, and then the program.
-            program.end_main()
+            # Raised by a handler, or by a signal in a handler that blocked the loop: the Runtime is stopped all the same.
+            program.end()
             loop.run_until_complete(task)
             program.error = error
     return program.result()  # type: ignore[no-any-return]  # the outcome of main, whose type is R
@@ -110,13 +109,13 @@ class _Program:
         self.value: Any = None
         self.error: BaseException | None = None
         self.done = False
-        self.signals: list[signal.Signals] = []
+        self.signals = StopSignals(self._got_signal)
         self.process: Process | None = None
 
     async def run(self) -> None:
         async with self.runtime as runtime:
             loop = asyncio.get_running_loop()
-            with self._signal_handlers(loop):
+            with self.signals.handled_in(loop):
                 kernel = runtime.kernel
                 behaviour = PlainBehaviour(label_of(self.body.function))
                 self.process = kernel.create(behaviour, self.body, runtime.root, runtime.root.context)
@@ -130,18 +129,25 @@ class _Program:
         """What ``main`` came to, once the loop has ended."""
         if self.error is not None:
             raise self.error
+        if self.signals.insisted:
+            self.signals.raise_first()  # what main returned is not the whole truth: others were cut off
         if self.done:
             return self.value
-        if self.signals:
-            if self.signals[0] is signal.SIGINT:
-                raise KeyboardInterrupt
-            raise SystemExit(128 + self.signals[0])
+        if self.signals.first is not None:
+            self.signals.raise_first()
         if self.process is None:
             raise InternalError("the program ended before its main process began")
         failure = died(self.process, self.process.reason or NO_PROCESS, "main")
         raise failure from failure.__cause__
 
-    def end_main(self) -> None:
+    def end(self) -> None:
+        """End the program: in order, or at once if somebody insists."""
+        if self.signals.insisted:
+            self._kill_all()
+        else:
+            self._end_main()
+
+    def _end_main(self) -> None:
         """Ask the main process to end, and give it its time."""
         process = self.process
         if process is not None:
@@ -150,37 +156,19 @@ class _Program:
             kernel.signal(process, self.runtime.root, SHUTDOWN)
             kernel.loop.call_at(until, kill, process)
 
+    def _kill_all(self) -> None:
+        for process in reversed(tuple(self.runtime.kernel.table.values())):
+            if process is not self.runtime.root:
+                kill(process)
+
     def _finished(self, value: object, error: BaseException | None) -> None:
         self.value, self.error, self.done = value, error, True
 
-    @contextlib.contextmanager
-    def _signal_handlers(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
-            yield
-            return
-        handled = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.getsignal(number) for number in handled}
-        for number in handled:
-            loop.add_signal_handler(number, self._got_signal, number)
-        try:
-            yield
-        finally:
-            for number in handled:
-                loop.remove_signal_handler(number)
-                signal.signal(number, before[number])
-
-    def _got_signal(self, number: signal.Signals) -> None:
-        self.signals.append(number)
-        kernel = self.runtime.kernel
-        if len(self.signals) > 1:
-            for process in reversed(tuple(kernel.table.values())):
-                if process is not self.runtime.root:
-                    kill(process)
-            return
-        main_waits = self.process in kernel.stop_waiters.values()
+    def _got_signal(self) -> None:
+        main_waits = self.process in self.runtime.kernel.stop_waiters.values()
         self.runtime.request_stop()
-        if not main_waits:
-            self.end_main()
+        if self.signals.insisted or not main_waits:
+            self.end()
 
 
 @contextlib.contextmanager
