@@ -48,7 +48,7 @@ def _python(*arguments: str) -> "subprocess.CompletedProcess[str]":
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=300,
     )
 
 

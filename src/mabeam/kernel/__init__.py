@@ -5,8 +5,8 @@ that brings a behaviour of its own, as ``mabeam.otp`` does.
 """
 
 from mabeam.kernel._activation import Activation, activate, activate_trusted, here
-from mabeam.kernel._behaviour import Behaviour, Step
-from mabeam.kernel._calls import Caller, Turn, died, wait_for_reply
+from mabeam.kernel._behaviour import Behaviour, Observer, OnFull, Step
+from mabeam.kernel._calls import Caller, Turn, died, wait_for_reply, waiting_for
 from mabeam.kernel._current import (
     Addressable,
     Target,
@@ -20,10 +20,11 @@ from mabeam.kernel._current import (
 from mabeam.kernel._dead_letters import DeadLetter, DeadLetters
 from mabeam.kernel._ending import crash_reason, end, is_decided, stop
 from mabeam.kernel._ending import kill as kill_process
+from mabeam.kernel._full_mailbox import check_mailbox, enter_full, mailbox_is_full
 from mabeam.kernel._in_thread import in_thread, run_blocking
 from mabeam.kernel._kernel import Kernel
 from mabeam.kernel._links import add_link, add_monitor, are_linked, remove_link, remove_monitor
-from mabeam.kernel._mailbox import mailbox_is_full, remove_matching, take_matching
+from mabeam.kernel._mailbox import remove_matching, take_matching
 from mabeam.kernel._messages import Down, ExitSignal, Ignore, MonitorRef, Stop
 from mabeam.kernel._names import Name, Registration, ViaName
 from mabeam.kernel._pid import Pid
@@ -50,6 +51,7 @@ from mabeam.kernel._signals import (
     check_function,
     demonitor,
     kill,
+    limit_mailbox,
     link,
     monitor,
     receive,
@@ -67,7 +69,9 @@ from mabeam.kernel._signals import (
     whereis,
 )
 from mabeam.kernel._start import Start
+from mabeam.kernel._system import SystemRequest
 from mabeam.kernel._timers import TimerRef, start_timer
+from mabeam.kernel._waits import Wait, find_cycle
 
 __all__ = (
     "AlreadyStarted",
@@ -87,6 +91,7 @@ __all__ = (
     "Name",
     "NoProcess",
     "Normal",
+    "OnFull",
     "Pid",
     "Portal",
     "Runtime",
@@ -100,6 +105,7 @@ __all__ = (
     "in_thread",
     "is_abnormal",
     "kill",
+    "limit_mailbox",
     "link",
     "monitor",
     "open_portal",
@@ -129,25 +135,31 @@ __all__ = (
     "Behaviour",
     "Body",
     "Kernel",
+    "Observer",
     "PlainBehaviour",
     "Process",
     "Registration",
     "Start",
     "Step",
+    "SystemRequest",
     "Turn",
+    "Wait",
     "activate",
     "activate_trusted",
     "add_link",
     "add_monitor",
     "are_linked",
     "check_function",
+    "check_mailbox",
     "check_reason",
     "crash_reason",
     "current_kernel",
     "current_process",
     "died",
     "end",
+    "enter_full",
     "find",
+    "find_cycle",
     "find_or_raise",
     "here",
     "is_decided",
@@ -164,4 +176,5 @@ __all__ = (
     "stop",
     "take_matching",
     "wait_for_reply",
+    "waiting_for",
 )

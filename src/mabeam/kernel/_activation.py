@@ -20,6 +20,7 @@ from mabeam._base import Position, await_chain
 
 if TYPE_CHECKING:
     from mabeam.kernel._process import Process
+    from mabeam.kernel._waits import Wait
 
 logger = logging.getLogger("mabeam")
 
@@ -39,7 +40,8 @@ class Activation:
         process: the process it runs for.
         message: the message it works on, if any.
         waits_on: the future that it waits for at the moment.
-        waits_for: the process whose answer it waits for, what it asked of it, and since when in loop time.
+        waits_for: what it waits for of another process.
+        deadline: when the caller of the message stops waiting, in loop time.
         over: it was ended from outside and must never be stepped again.
         frozen: it was left behind because it did not end when it was cancelled.
     """
@@ -47,6 +49,7 @@ class Activation:
     __slots__ = (
         "context",
         "coroutine",
+        "deadline",
         "done",
         "frozen",
         "in_thread",
@@ -70,7 +73,8 @@ class Activation:
         self.task: asyncio.Task[Any] | None = None
         self.context: contextvars.Context | None = None
         self.waits_on: Any = None
-        self.waits_for: tuple[Process, str, float] | None = None
+        self.waits_for: Wait | None = None
+        self.deadline: float | None = None
         self.started = False
         self.over = False
         self.frozen = False

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+from mabeam.kernel._messages import Down, ExitSignal
+from mabeam.kernel._system import SystemRequest
 
 if TYPE_CHECKING:
+    from mabeam.errors import RejectedError
     from mabeam.kernel._process import Process
     from mabeam.kernel._reasons import ExitReason
 
-__all__ = ("Behaviour", "Step")
+__all__ = ("Behaviour", "Observer", "OnFull", "Step")
 
 Step: TypeAlias = Coroutine[Any, Any, object] | None
 """``None`` when everything is done already, else what is left to be awaited."""
+
+
+OnFull: TypeAlias = Literal["reject", "block", "drop_oldest", "drop_newest"]
+"""What happens to a message that a full mailbox has no room for."""
+
+
+class Observer(Protocol):
+    """Told what one process does, as it does it; for ``trace`` and ``statistics``."""
+
+    def took(self, process: Process, message: Any) -> None:
+        """A message has been taken."""
+
+    def finished(self, process: Process, message: Any, value: object, error: BaseException | None) -> None:
+        """The handler of a message has ended."""
 
 
 class Behaviour:
@@ -22,13 +40,17 @@ class Behaviour:
     are called by the scheduler, never two at a time for one process.
     """
 
-    __slots__ = ("is_supervisor", "label", "mailbox_limit", "shared", "shutdown")
+    __slots__ = ("is_supervisor", "label", "mailbox_limit", "on_full", "shared", "shutdown")
+
+    observers: tuple[Observer, ...] = ()
+    """Who is told what a process of this kind takes and answers; only behaviours made for one process have any."""
 
     def __init__(
         self,
         label: str,
         *,
         mailbox_limit: int = 100_000,
+        on_full: OnFull = "reject",
         shutdown: float = 5.0,
         is_supervisor: bool = False,
         shared: bool = False,
@@ -38,12 +60,14 @@ class Behaviour:
         Args:
             label: what they are called in reports.
             mailbox_limit: messages that may wait in a mailbox.
+            on_full: what happens to one more than that.
             shutdown: seconds that one has to end when the Runtime stops and no supervisor has said otherwise.
             is_supervisor: whether they are supervisors.
             shared: whether they serve many others and must not wait for any of them.
         """
         self.label = label
         self.mailbox_limit = mailbox_limit
+        self.on_full: OnFull = on_full
         self.shutdown = shutdown
         self.is_supervisor = is_supervisor
         self.shared = shared
@@ -55,6 +79,22 @@ class Behaviour:
     def take(self, process: Process, message: Any) -> bool:
         """Work on one message; false when a serial activation has been made that goes on with it."""
         raise NotImplementedError
+
+    def ask(self, process: Process, request: SystemRequest[Any]) -> None:
+        """Take a system request: in the order of the mailbox, unless this kind of process has no turn of its own."""
+        process.kernel.scheduler.enqueue(process, request)
+
+    def is_urgent(self, process: Process, message: Any) -> bool:
+        """Whether a suspended process takes it all the same."""
+        return isinstance(message, SystemRequest)
+
+    def may_drop(self, message: Any) -> bool:
+        """Whether it is a message of users: the others are exempt from the limit of the mailbox."""
+        return not isinstance(message, ExitSignal | Down | SystemRequest)
+
+    def drop(self, process: Process, message: Any, error: RejectedError) -> None:
+        """Tell whoever sent a message that was dropped from a full mailbox."""
+        process.kernel.dead_letters.add(process.describe(), message, "full")
 
     def terminate(self, process: Process, reason: ExitReason) -> Step:
         """Run what user code wants to run at an orderly end."""

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mabeam.errors import CallTimeout, ProcessDied
 from mabeam.kernel._activation import Activation, here
 from mabeam.kernel._reasons import Crashed
+from mabeam.kernel._waits import Wait
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
     from mabeam.errors import Operation
     from mabeam.kernel._process import Process
     from mabeam.kernel._reasons import ExitReason
 
-__all__ = ("Caller", "died", "wait_for_reply")
+__all__ = ("Caller", "died", "wait_for_reply", "waiting_for")
 
 T = TypeVar("T")
 
@@ -28,13 +30,22 @@ class Caller(Generic[T]):
     server. A caller is answered once; further answers, and answers to one who has stopped waiting, are dropped.
     """
 
-    __slots__ = ("_callee", "future", "what")
+    __slots__ = ("_callee", "answerer", "deadline", "detached", "future", "what")
 
-    def __init__(self, callee: Process, future: asyncio.Future[T], what: str) -> None:
-        """Made by ``call`` only."""
+    def __init__(
+        self, callee: Process, future: asyncio.Future[T], what: str, deadline: float | None = None
+    ) -> None:
+        """Made by ``call`` only.
+
+        Until it is answered the caller depends on whatever the callee's serial handler does, unless ``answerer`` says
+        which other activation it is, or ``detached`` why it is none in particular.
+        """
         self._callee = callee
         self.future = future
         self.what = what
+        self.deadline = deadline
+        self.answerer: Activation | None = None
+        self.detached = ""
 
     @property
     def is_waiting(self) -> bool:
@@ -95,7 +106,27 @@ def died(process: Process, reason: ExitReason, operation: Operation) -> ProcessD
     return error
 
 
-async def wait_for_reply(process: Process, future: asyncio.Future[T], what: str, timeout: float | None) -> T:
+@contextmanager
+def waiting_for(process: Process, what: str, caller: Caller[Any] | None = None) -> Iterator[None]:
+    """While the block runs, the code that runs here waits for something of another process."""
+    owner = here.get(None)
+    if not isinstance(owner, Activation):
+        yield
+        return
+    before, owner.waits_for = owner.waits_for, Wait(process, what, process.kernel.loop.time(), caller)
+    try:
+        yield
+    finally:
+        owner.waits_for = before
+
+
+async def wait_for_reply(
+    process: Process,
+    future: asyncio.Future[T],
+    what: str,
+    timeout: float | None,
+    caller: Caller[Any] | None = None,
+) -> T:
     """Wait for the answer of ``process``.
 
     Guarantees:
@@ -111,7 +142,7 @@ async def wait_for_reply(process: Process, future: asyncio.Future[T], what: str,
     loop = process.kernel.loop
     owner = here.get(None)
     if isinstance(owner, Activation):
-        owner.waits_for = (process, what, loop.time())
+        owner.waits_for = Wait(process, what, loop.time(), caller)
     timer = (
         None
         if timeout is None or future.done()

@@ -22,7 +22,19 @@ if TYPE_CHECKING:
     from mabeam.kernel._process import Process
     from mabeam.kernel._reasons import ExitReason
 
-__all__ = ("GRACE", "Ending", "advance", "crash_reason", "end", "finish_kill", "is_decided", "kill", "stop")
+__all__ = (
+    "GRACE",
+    "LIFESPAN",
+    "TERMINATE",
+    "Ending",
+    "advance",
+    "crash_reason",
+    "end",
+    "finish_kill",
+    "is_decided",
+    "kill",
+    "stop",
+)
 
 GRACE: Final = 1.0
 """Seconds that cancelled handlers have when nobody who stops the process has said otherwise."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mabeam.kernel._activation import here
 from mabeam.kernel._dead_letters import DeadLetters
 from mabeam.kernel._ending import advance, end
+from mabeam.kernel._full_mailbox import leave_crowd, overflow
 from mabeam.kernel._links import add_link, linked, remove_link, verdict
 from mabeam.kernel._messages import Down, ExitSignal
 from mabeam.kernel._names import Names
@@ -19,6 +20,7 @@ from mabeam.kernel._reasons import NO_PROCESS, NORMAL, AlreadyStarted, Crashed, 
 from mabeam.kernel._reports import crash_report, forget_tracebacks
 from mabeam.kernel._scheduler import Scheduler
 from mabeam.kernel._start import Start
+from mabeam.kernel._system import SystemRequest
 
 if TYPE_CHECKING:
     import asyncio
@@ -68,10 +70,13 @@ class Kernel:
         self.table: dict[int, Process] = {}
         self.frozen: deque[tuple[str, tuple[Position, ...]]] = deque(maxlen=1_000)
         self.frozen_count = 0
+        self.expired_count = 0
         self.on_root_signal: Callable[[Process, ExitReason], None] | None = None
         """Takes the exit signals that reach the root: there is no program behind it that could."""
         self.stragglers: dict[Activation, None] = {}
         """Tasks that were created for processes that had ended; they end with the Runtime at the latest."""
+        self.deadline_stamps = True
+        """Messages carry the deadline of their caller."""
         self.is_closed = False
         self.gate = threading.Lock()
         """Held by other threads while they hand something to the loop, so that nothing comes after ``close``."""
@@ -172,7 +177,14 @@ class Kernel:
         if process.status & DEAD:
             self.dead_letters.add(process.describe(), message, "dead")
         elif not self.has_room(process):
-            self.dead_letters.add(process.describe(), message, "full")
+            overflow(process, message)
+        else:
+            self.scheduler.enqueue(process, message)
+
+    def enqueue_or_return(self, process: Process, message: Any) -> None:
+        """Put a message of ours into a mailbox; whoever waits for it hears at once if there is nobody to take it."""
+        if process.status & DEAD:
+            self._return(process, message, process.reason or NO_PROCESS)
         else:
             self.scheduler.enqueue(process, message)
 
@@ -267,9 +279,15 @@ class Kernel:
         for caller in tuple(process.callers or ()):
             caller.callee_died(reason)
         mailbox, process.mailbox = process.mailbox, None
+        leave_crowd(mailbox, process, reason)
         for message in mailbox or ():
-            if not process.behaviour.undelivered(process, message, reason):
-                self.dead_letters.add(process.describe(), message, "ended")
+            self._return(process, message, reason)
+
+    def _return(self, process: Process, message: Any, reason: ExitReason) -> None:
+        if isinstance(message, SystemRequest):
+            message.refused(process, reason)
+        elif not process.behaviour.undelivered(process, message, reason):
+            self.dead_letters.add(process.describe(), message, "ended")
 
     # ------------------------------------------------------------------------------------------- stopping
 
@@ -336,6 +354,13 @@ class Kernel:
                 "stack": " < ".join(str(place) for place in reversed(stack)),
             }
             self.bus.emit("process.frozen", {"count": 1}, metadata)
+
+    def note_expired(self, process: Process, what: str, why: str) -> None:
+        """Work for a caller who no longer waits was not begun, or not gone on with."""
+        self.expired_count += 1
+        if self.bus.listening:
+            metadata = {"pid": process.pid.serial, "handler": what, "why": why}
+            self.bus.emit("call.expired", {"count": 1}, metadata)
 
     def note_call_timeout(self, process: Process, what: str, timeout: float) -> None:
         """A caller of ``process`` has given up."""

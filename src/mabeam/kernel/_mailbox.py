@@ -6,16 +6,15 @@ import asyncio
 import contextvars
 from typing import TYPE_CHECKING, Any
 
-from mabeam.errors import RejectedError
 from mabeam.kernel._calls import Turn
-from mabeam.kernel._process import RECEIVING
+from mabeam.kernel._process import RECEIVING, SUSPENDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mabeam.kernel._process import Process
 
-__all__ = ("Receiver", "mailbox_is_full", "offer", "remove_matching", "take_matching")
+__all__ = ("Receiver", "offer", "offer_again", "remove_matching", "take_matching")
 
 Match = "Callable[[Any], bool]"
 
@@ -59,21 +58,19 @@ def remove_matching(process: Process, match: Callable[[Any], bool]) -> list[Any]
         return []
     found = [message for message in mailbox if match(message)]
     if found:
-        rest = [message for message in mailbox if not match(message)]
-        mailbox.clear()
-        mailbox.extend(rest)
-        if not rest:
+        for index in reversed([index for index, message in enumerate(mailbox) if match(message)]):
+            del mailbox[index]
+        if not mailbox:
             process.mailbox = None
     return found
 
 
-def mailbox_is_full(process: Process) -> RejectedError:
-    """The answer to a call that a process has no room for."""
-    limit = process.behaviour.mailbox_limit
-    return RejectedError(
-        f"the mailbox of {process.describe()} is full ({limit} messages): nothing was done. It takes messages more slowly "
-        "than they come; try again later, or raise mailbox_limit of its class."
-    )
+def offer_again(process: Process) -> None:
+    """Give what has come meanwhile to those who wait, once a plain process is no longer suspended."""
+    mailbox = process.mailbox or ()
+    taken = [message for message in tuple(mailbox) if process.status & RECEIVING and offer(process, message)]
+    if taken:
+        remove_matching(process, lambda message: any(message is each for each in taken))
 
 
 async def take_matching(process: Process, match: Callable[[Any], bool], timeout: float | None) -> Any:
@@ -88,12 +85,13 @@ async def take_matching(process: Process, match: Callable[[Any], bool], timeout:
     if process.kernel.scheduler.must_yield():
         await Turn()
     mailbox = process.mailbox
-    if mailbox is not None:
+    if mailbox is not None and not process.status & SUSPENDED:
         for index, message in enumerate(mailbox):
             if match(message):
                 del mailbox[index]
                 if not mailbox:
                     process.mailbox = None
+                _tell_observers(process, message)
                 return message
     if timeout is not None and timeout <= 0:
         raise TimeoutError
@@ -105,7 +103,7 @@ async def take_matching(process: Process, match: Callable[[Any], bool], timeout:
     process.status |= RECEIVING
     timer = None if timeout is None else loop.call_later(timeout, _expire, receiver.future)
     try:
-        return await receiver.future
+        message = await receiver.future
     except asyncio.CancelledError:
         future = receiver.future
         if future.done() and not future.cancelled() and future.exception() is None:
@@ -119,6 +117,13 @@ async def take_matching(process: Process, match: Callable[[Any], bool], timeout:
         if not process.receivers:
             process.receivers = None
             process.status &= ~RECEIVING
+    _tell_observers(process, message)
+    return message
+
+
+def _tell_observers(process: Process, message: Any) -> None:
+    for observer in process.behaviour.observers:
+        observer.took(process, message)
 
 
 def _expire(future: asyncio.Future[Any]) -> None:

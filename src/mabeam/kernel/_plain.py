@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mabeam.kernel._activation import Activation
     from mabeam.kernel._process import Process
     from mabeam.kernel._reasons import ExitReason
+    from mabeam.kernel._system import SystemRequest
 
 __all__ = ("Body", "PlainBehaviour", "RootBehaviour", "label_of")
 
@@ -73,6 +74,10 @@ class PlainBehaviour(Behaviour):
     def take(self, process: Process, message: Any) -> bool:
         """Never called: a plain process is busy for all its life and takes its messages itself."""
         raise NotImplementedError
+
+    def ask(self, process: Process, request: SystemRequest[Any]) -> None:
+        """Take a system request now: its code takes its messages itself, whenever it likes."""
+        request.run(process)
 
     def terminate(self, process: Process, reason: ExitReason) -> Step:
         """There is nothing to run: a plain process cleans up in its own ``finally``."""

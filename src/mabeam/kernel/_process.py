@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mabeam.kernel._reasons import ExitReason
     from mabeam.kernel._start import Start
 
-__all__ = ("BUSY", "DEAD", "EXITING", "RECEIVING", "SCHEDULED", "STARTING", "Process")
+__all__ = ("BUSY", "DEAD", "EXITING", "RECEIVING", "SCHEDULED", "STARTING", "SUSPENDED", "Process")
 
 # What ``status`` is made of. 0 is a living process at rest with an empty mailbox: the one test of the fast paths.
 SCHEDULED: Final = 1
@@ -37,6 +37,8 @@ EXITING: Final = 8
 DEAD: Final = 16
 RECEIVING: Final = 32
 """A plain process waits in ``receive``."""
+SUSPENDED: Final = 64
+"""It takes nothing but system messages until it is resumed."""
 
 
 class Process:
@@ -77,8 +79,9 @@ class Process:
     )
 
     over: Final = False
-    """A process stands for its own inline activation; it is never fenced like a thread's."""
+    """A process stands for its own inline activation: it is never fenced like a thread's, and never waits."""
     in_thread: Final = False
+    deadline: Final = None
 
     def __init__(
         self,
@@ -161,14 +164,20 @@ class Process:
             yield self.hold
         yield from tuple(self.tasks or ())
 
-    def __repr__(self) -> str:
-        """Show identity, state and what is queued."""
+    @property
+    def state(self) -> str:
+        """What it is doing, in a word."""
         states = (
             (DEAD, "dead"),
             (EXITING, "exiting"),
             (STARTING, "starting"),
+            (SUSPENDED, "suspended"),
+            (RECEIVING, "receiving"),
             (BUSY, "busy"),
             (SCHEDULED, "ready"),
         )
-        state = next((word for bit, word in states if self.status & bit), "idle")
-        return f"<process {self.pid.serial} {self.label} {state}, {len(self.mailbox or ())} queued>"
+        return next((word for bit, word in states if self.status & bit), "idle")
+
+    def __repr__(self) -> str:
+        """Show identity, state and what is queued."""
+        return f"<process {self.pid.serial} {self.label} {self.state}, {len(self.mailbox or ())} queued>"

@@ -46,6 +46,7 @@ class RuntimeStatistics:
         ready: processes in the run queue.
         names: registered names.
         dead_letters: messages that nobody got, since the start.
+        expired: messages dropped, and handlers ended, because their caller had stopped waiting, since the start.
         frozen: coroutines left behind because they swallowed their cancellation, since the start.
         threads: threads that exist for blocking handlers.
         threads_busy: those of them that run a function now, left-behind ones included.
@@ -55,6 +56,7 @@ class RuntimeStatistics:
     ready: int
     names: int
     dead_letters: int
+    expired: int
     frozen: int
     threads: int
     threads_busy: int
@@ -81,17 +83,24 @@ class Runtime:
 
     Args:
         max_threads: most threads for blocking handlers at once; more of them wait.
+        deadline_stamps: whether messages carry their caller's deadline, after which nothing new is begun for it.
         bus: where its events go; a new one unless given.
         chooser: makes the scheduler's free choices; for tests.
     """
 
     def __init__(
-        self, *, max_threads: int = 32, bus: Bus | None = None, chooser: Chooser | None = None
+        self,
+        *,
+        max_threads: int = 32,
+        deadline_stamps: bool = True,
+        bus: Bus | None = None,
+        chooser: Chooser | None = None,
     ) -> None:
         """A Runtime that does not run yet. It can be run once."""
         self.id = f"{system_random().getrandbits(32):08x}"
         self.bus = Bus() if bus is None else bus
         self._max_threads = max_threads
+        self._deadline_stamps = deadline_stamps
         self._chooser = chooser
         self._kernel: Kernel | None = None
         self._root: Process | None = None
@@ -156,6 +165,7 @@ class Runtime:
         stopwatch = stopwatch_of(loop)
         threads = BoundedThreads(self._max_threads, loop=loop, name=f"mabeam-{self.id}")
         self._kernel = kernel = Kernel(self.id, loop, stopwatch, self.bus, threads, self._chooser)
+        kernel.deadline_stamps = self._deadline_stamps
         kernel.on_root_signal = self._root_got_signal
         context = contextvars.copy_context()
         context.run(current_bus.set, self.bus)
@@ -302,6 +312,7 @@ class Runtime:
             ready=len(kernel.scheduler.ready),
             names=len(kernel.names),
             dead_letters=len(kernel.dead_letters),
+            expired=kernel.expired_count,
             frozen=kernel.frozen_count,
             threads=threads.threads,
             threads_busy=threads.running,
@@ -335,5 +346,5 @@ def _reason_to_wait(activation: Activation) -> str:
     place = f" at {stack[-1]}" if stack else ""
     if activation.waits_for is None:
         return place.strip() or "to begin"
-    callee, what, since = activation.waits_for
-    return f"for {callee.describe()} to answer {what} since {since:.3f}{place}"
+    wait = activation.waits_for
+    return f"for {wait.process.describe()} to answer {wait.what} since {wait.since:.3f}{place}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mabeam.kernel._ending import advance, finish_kill
 from mabeam.kernel._mailbox import offer
-from mabeam.kernel._process import BUSY, EXITING, RECEIVING, SCHEDULED, STARTING
+from mabeam.kernel._process import BUSY, EXITING, RECEIVING, SCHEDULED, STARTING, SUSPENDED
 
 if TYPE_CHECKING:
     import asyncio
@@ -79,8 +79,13 @@ class Scheduler:
     def enqueue(self, process: Process, message: Any) -> None:
         """Put a message into a mailbox and see to it that it is taken."""
         status = process.status
-        if status & RECEIVING and offer(process, message):
-            return
+        if status & (RECEIVING | SUSPENDED):
+            if status & SUSPENDED:
+                if process.behaviour.is_urgent(process, message):
+                    self._loop.call_soon(self._take_urgent, process, message)
+                    return
+            elif offer(process, message):
+                return
         if process.mailbox is None:
             process.mailbox = deque((message,))
         else:
@@ -104,6 +109,20 @@ class Scheduler:
             advance(process)
         elif process.mailbox and process.status == 0:
             self.schedule(process)
+
+    def _take_urgent(self, process: Process, message: Any) -> None:
+        """Have a suspended process take a message out of turn."""
+        if not process.status & SUSPENDED or process.ending is not None:
+            process.kernel.enqueue_or_return(process, message)
+            return
+        process.status |= BUSY
+        try:
+            done = process.behaviour.take(process, message)
+        except BaseException:
+            self.settle(process)
+            raise
+        if done:
+            self.settle(process)
 
     def may_hand_off(self) -> bool:
         """Whether a call may run its handler in the caller's turn; says no when the caller has to yield first."""
@@ -186,8 +205,9 @@ class Scheduler:
                 raise
             process.message = None
             process.status &= ~BUSY
-            if process.ending is not None:
-                advance(process)
+            if process.status:
+                if process.ending is not None:
+                    advance(process)
                 return
         if process.mailbox is not None and process.status == 0:
             self.schedule(process)

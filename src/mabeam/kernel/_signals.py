@@ -19,6 +19,7 @@ from mabeam.kernel._current import (
 )
 from mabeam.kernel._ending import is_decided
 from mabeam.kernel._ending import kill as kill_process
+from mabeam.kernel._full_mailbox import check_mailbox
 from mabeam.kernel._links import add_link, add_monitor, remove_link, remove_monitor
 from mabeam.kernel._mailbox import remove_matching, take_matching
 from mabeam.kernel._messages import Down, ExitSignal, MonitorRef
@@ -29,6 +30,7 @@ from mabeam.kernel._reasons import NO_PROCESS, check_reason
 from mabeam.kernel._timers import start_timer
 
 if TYPE_CHECKING:
+    from mabeam.kernel._behaviour import OnFull
     from mabeam.kernel._names import Name
     from mabeam.kernel._process import Process
     from mabeam.kernel._reasons import ExitReason
@@ -39,6 +41,7 @@ __all__ = (
     "check_function",
     "demonitor",
     "kill",
+    "limit_mailbox",
     "link",
     "monitor",
     "receive",
@@ -308,6 +311,27 @@ def demonitor(ref: MonitorRef, /, *, flush: bool = False) -> None:
     remove_monitor(ref)
     if flush:
         remove_matching(process, lambda message: isinstance(message, Down) and message.ref is ref)
+
+
+def limit_mailbox(limit: int, *, on_full: OnFull = "reject") -> None:
+    """Bound the mailbox of the calling plain process; it is 100,000 and ``reject`` before. A server says so in its class.
+
+    Args:
+        limit: messages that may wait; signals and requests to stop always fit.
+        on_full: ``reject``, ``block``, ``drop_oldest`` or ``drop_newest``: see ``GenServer.on_full``.
+
+    Raises:
+        UsageError: the options are wrong, or the calling process is a server.
+    """
+    process = current_process()
+    problems = check_mailbox(limit, on_full)
+    if not isinstance(process.behaviour, PlainBehaviour):
+        problems.append(
+            f"{process.describe()} is a server: set mailbox_limit and on_full in its class, where all of its kind have them"
+        )
+    if problems:
+        raise UsageError(f"limit_mailbox: {'; '.join(problems)}", problems=problems)
+    process.behaviour.mailbox_limit, process.behaviour.on_full = limit, on_full
 
 
 def trap_exit(trap: bool = True, /) -> bool:  # noqa: FBT001, FBT002  (OTP's flag, read as a sentence: trap_exit(False))

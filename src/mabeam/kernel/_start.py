@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from mabeam.errors import StartFailed, StartIgnored
+from mabeam.kernel._calls import waiting_for
 from mabeam.kernel._ending import kill
 from mabeam.kernel._links import remove_link
 from mabeam.kernel._reasons import Crashed
@@ -60,7 +61,8 @@ class Start:
         process = self.process
         self._waiter = process.kernel.loop.create_future()
         try:
-            await self._waiter
+            with waiting_for(process, "start"):
+                await self._waiter
         except asyncio.CancelledError:
             if process.parent is not None:
                 remove_link(process.parent, process)

@@ -149,12 +149,14 @@ def reply_later(keep: Callable[[Caller[T]], object], /) -> T:
     message = owner.message
     if isinstance(message, Call):
         caller = message.caller
+        caller.answerer = None
     elif isinstance(message, Handler) and message.kind == "call":
         caller = Caller(process, process.kernel.loop.create_future(), message.what)
         asides_of(process).deferred = caller
     else:
         msg = f"reply_later belongs in a handler declared with @handle_call; {process.describe()} is handling {message!r}"
         raise UsageError(msg)
+    caller.detached = "it took the caller, to reply later"
     caller.hold()
     keep(caller)
     return cast("T", LATER)

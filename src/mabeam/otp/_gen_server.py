@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, cast
 
 from mabeam.errors import UsageError
-from mabeam.kernel import current_process
+from mabeam.kernel import check_mailbox, current_process
 from mabeam.otp._child_spec import ChildSpec
 from mabeam.otp._handlers import handlers_of
 from mabeam.otp._server import ServerBehaviour
@@ -13,7 +13,7 @@ from mabeam.otp._server import ServerBehaviour
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
-    from mabeam.kernel import ExitReason
+    from mabeam.kernel import ExitReason, OnFull
     from mabeam.otp._ref import Ref
 
 __all__ = ("GenServer", "behaviour_of")
@@ -55,7 +55,11 @@ class GenServer:
     """
 
     mailbox_limit: ClassVar[int] = 100_000
-    """Messages that may wait. More are rejected: a call raises ``RejectedError``, the rest are dead letters."""
+    """Messages that may wait. What happens to more of them is up to ``on_full``."""
+    on_full: ClassVar[OnFull] = "reject"
+    """``reject``: a call raises ``RejectedError``, a cast or raw message becomes a dead letter. ``block``: a call waits for
+    room within its timeout, ``cast_wait`` too; the rest become dead letters. ``drop_oldest``, ``drop_newest``: the caller
+    of a dropped call gets ``RejectedError``, the rest are dead letters. Signals and requests to stop always fit."""
     is_supervisor: ClassVar[bool] = False
     runs_trusted_code: ClassVar[bool] = False
     """Its own coroutines may begin without a task: for supervisors of ours only."""
@@ -64,6 +68,9 @@ class GenServer:
     def __init_subclass__(cls, *, shared: bool = False, **options: Any) -> None:
         """Make the table of handlers; mistakes in their declarations are found here."""
         super().__init_subclass__(**options)
+        problems = check_mailbox(cls.mailbox_limit, cls.on_full)
+        if problems:
+            raise UsageError(f"{cls.__qualname__}: {'; '.join(problems)}", problems=problems)
         overridden = frozenset(
             name for name in _CALLBACKS if getattr(cls, name) is not getattr(GenServer, name)
         )

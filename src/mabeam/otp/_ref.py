@@ -17,11 +17,12 @@ from typing import (
     overload,
 )
 
-from mabeam.errors import CallCycle, NoSuchProcess, ProcessDied, UsageError
+from mabeam.errors import CallCycle, DeadlineExceeded, NoSuchProcess, ProcessDied, UsageError
 from mabeam.kernel import (
     BUSY,
     DEAD,
     EXITING,
+    Activation,
     Caller,
     NoProcess,
     Normal,
@@ -30,11 +31,12 @@ from mabeam.kernel import (
     check_reason,
     current_kernel,
     died,
+    enter_full,
     find,
+    find_cycle,
     here,
     is_decided,
     is_on_loop,
-    mailbox_is_full,
     name_target,
     stop,
     wait_for_reply,
@@ -170,8 +172,9 @@ class Ref(Generic[S_co]):
             NoSuchProcess: there is no such process; nothing was done.
             ProcessDied: the server ended before it answered; the exception that crashed it is chained.
             CallTimeout: no answer came in time; the handler may still run.
-            RejectedError: its mailbox is full; nothing was done.
-            CallCycle: the server called itself.
+            RejectedError: its mailbox is full; nothing was done. With ``on_full="block"`` the call waits for room first.
+            CallCycle: the answer would wait for the caller: the server called itself, or the callee waits for it.
+            DeadlineExceeded: the handler that calls has a caller of its own who has stopped waiting.
             HandlerFailed: a concurrent handler raised; the server lives.
             UsageError: the method answers no calls, or the arguments do not fit.
             Exception: one that the handler declared with ``raises``.
@@ -180,29 +183,42 @@ class Ref(Generic[S_co]):
         if not is_on_loop(process.kernel):
             raise _wrong_thread(process)
         handler = self._handler(process, method, "call")
-        if process.status == 0 and handler.inline and process.kernel.scheduler.may_hand_off():
-            return await self._hand_off(process, handler, args, kwargs)
         owner = here.get(None)
-        if owner is not None and owner.process is process and waits_for_itself(process):
-            raise CallCycle((process.describe(), process.describe()))
+        if owner is not None and owner.deadline is not None:
+            _check_deadline(owner)
         kernel = process.kernel
-        if not kernel.has_room(process):
-            raise mailbox_is_full(process)
-        caller: Caller[Any] = Caller(process, kernel.loop.create_future(), handler.what)
-        kernel.scheduler.enqueue(process, Call(handler, args, kwargs, caller))
+        if process.status == 0 and handler.inline and kernel.scheduler.may_hand_off():
+            return await self._hand_off(process, handler, args, kwargs, owner)
+        if process.status:
+            _check_cycle(owner, process)
         timeout = handler.timeout if self._timeout is _UNSET else self._timeout
+        deadline = None
+        if timeout is not None and kernel.deadline_stamps:
+            deadline = kernel.loop.time() + timeout
+        caller: Caller[Any] = Caller(process, kernel.loop.create_future(), handler.what, deadline)
+        message = Call(handler, args, kwargs, caller)
+        if kernel.has_room(process):
+            kernel.scheduler.enqueue(process, message)
+        else:
+            since = kernel.loop.time()
+            await enter_full(process, message, timeout)
+            timeout = None if timeout is None else max(0.0, timeout - (kernel.loop.time() - since))
         if not is_decided(process):
-            return await wait_for_reply(process, caller.future, handler.what, timeout)
+            return await wait_for_reply(process, caller.future, handler.what, timeout, caller)
         try:
-            return await wait_for_reply(process, caller.future, handler.what, timeout)
+            return await wait_for_reply(process, caller.future, handler.what, timeout, caller)
         except ProcessDied:
             raise _was_gone(process, "call") from None
 
     async def _hand_off(
-        self, process: Process, handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        process: Process,
+        handler: Handler,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        owner: Process | Activation | None,
     ) -> Any:
         """Run a plain handler of an idle server at once. What can be seen of it is what the mailbox would have done."""
-        owner = here.get(None)
         exiting = owner is not None and owner.process.status & EXITING
         behaviour = cast("ServerBehaviour", process.behaviour)
         asides = process.extra
@@ -256,7 +272,7 @@ class Ref(Generic[S_co]):
         if caller is None:
             return value
         timeout = handler.timeout if self._timeout is _UNSET else self._timeout
-        return await wait_for_reply(process, caller.future, handler.what, timeout)
+        return await wait_for_reply(process, caller.future, handler.what, timeout, caller)
 
     def _caller(self, process: Process, handler: Handler) -> Caller[Any]:
         return Caller(process, process.kernel.loop.create_future(), handler.what)
@@ -285,6 +301,34 @@ class Ref(Generic[S_co]):
             return
         kernel.send(process, Cast(self._handler(process, method, "cast"), args, kwargs))
 
+    async def cast_wait(
+        self, method: Callable[Concatenate[S_co, P], object], /, *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Cast, and wait until the message is in the mailbox: for servers whose mailbox is full now and then.
+
+        Guarantees:
+            When it returns the message is in the mailbox; nothing is known of what becomes of it there. With
+            ``on_full="block"`` it waits for room, first come first served, 5 s unless said otherwise. Cancelled, or given
+            up, it has sent nothing.
+
+        Raises:
+            NoSuchProcess: there is no such process.
+            ProcessDied: the server ended while this waited.
+            RejectedError: the mailbox is full, and there was no room in time, or its policy is not to wait.
+            CallCycle: the server waits for the caller.
+            UsageError: the method takes no casts.
+        """
+        process = self._reach("send")
+        if not is_on_loop(process.kernel):
+            raise _wrong_thread(process)
+        message = Cast(self._handler(process, method, "cast"), args, kwargs)
+        if process.kernel.has_room(process):
+            process.kernel.send(process, message)
+            return
+        if process.behaviour.on_full == "block":
+            _check_cycle(here.get(None), process)
+        await enter_full(process, message, 5.0 if self._timeout is _UNSET else self._timeout)
+
     def stream(
         self, method: Callable[Concatenate[S_co, P], AsyncIterator[R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> AbstractAsyncContextManager[AsyncIterator[R]]:
@@ -304,9 +348,7 @@ class Ref(Generic[S_co]):
         if process is None or process.status & DEAD:
             return Stream(None, None, what, (), {}, None)
         handler = self._handler(process, method, "stream")
-        owner = here.get(None)
-        if owner is not None and owner.process is process and waits_for_itself(process):
-            raise CallCycle((process.describe(), process.describe()))
+        _check_cycle(here.get(None), process)
         timeout = handler.timeout if self._timeout is _UNSET else self._timeout
         return Stream(process, handler, what, args, kwargs, timeout)
 
@@ -327,9 +369,7 @@ class Ref(Generic[S_co]):
         """
         check_reason(reason)
         process = self._reach("stop")
-        owner = here.get(None)
-        if owner is not None and owner.process is process and waits_for_itself(process):
-            raise CallCycle((process.describe(), process.describe()))
+        _check_cycle(here.get(None), process)
         was_decided = is_decided(process)
         ended: asyncio.Future[None] = process.kernel.loop.create_future()
         process.on_death = [*(process.on_death or ()), ended]
@@ -361,6 +401,36 @@ class Ref(Generic[S_co]):
     def __repr__(self) -> str:
         """Show whom it leads to."""
         return f"<ref {self.address()!r}>"
+
+
+def _check_deadline(owner: Process | Activation) -> None:
+    """Begin nothing new for a caller who has stopped waiting.
+
+    Raises:
+        DeadlineExceeded: there is one.
+    """
+    loop = owner.process.kernel.loop
+    if owner.deadline is not None and loop.time() >= owner.deadline:
+        msg = (
+            f"{owner.process.describe()} was to call for a caller whose deadline passed {loop.time() - owner.deadline:.3g} s "
+            "ago: nobody would get the answer. Calls that must be made in any case belong in a cast, or in a task."
+        )
+        raise DeadlineExceeded(msg)
+
+
+def _check_cycle(owner: Process | Activation | None, process: Process) -> None:
+    """Refuse to wait for a process that waits for the one that is asking.
+
+    Raises:
+        CallCycle: it does; it carries the whole path.
+    """
+    if owner is None:
+        return
+    if owner.process is process and waits_for_itself(process):
+        raise CallCycle((process.describe(), process.describe()))
+    path = find_cycle(owner, process) if isinstance(owner, Activation) else None
+    if path is not None:
+        raise CallCycle(each.describe() for each in (*path, path[0])[: len(path) + (path[-1] is not path[0])])
 
 
 def _wrong_thread(process: Process) -> UsageError:

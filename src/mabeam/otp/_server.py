@@ -6,16 +6,18 @@ import inspect
 import math
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from mabeam.errors import HandlerFailed, UsageError
+from mabeam.errors import DeadlineExceeded, HandlerFailed, UsageError
 from mabeam.kernel import (
     BUSY,
     Activation,
     Behaviour,
+    Down,
     ExitSignal,
     Ignore,
     Stop,
+    SystemRequest,
     activate,
     activate_trusted,
     crash_reason,
@@ -33,6 +35,7 @@ from mabeam.otp._streams import StreamRequest, pump, remember
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mabeam.errors import RejectedError
     from mabeam.kernel import Caller, ExitReason, Process, Step
     from mabeam.otp._handlers import Handler
 
@@ -57,6 +60,7 @@ class ServerBehaviour(Behaviour):
         super().__init__(
             cls.__qualname__,
             mailbox_limit=cls.mailbox_limit,
+            on_full=cls.on_full,
             shutdown=math.inf if is_supervisor else 5.0,
             is_supervisor=is_supervisor,
             shared=shared,
@@ -146,16 +150,20 @@ class ServerBehaviour(Behaviour):
         kind = type(message)
         if kind is Call or kind is Cast:
             handler: Handler = message.handler
+            caller = message.caller if kind is Call else None
+            if caller is not None and _has_expired(process, caller):
+                process.kernel.note_expired(process, handler.what, "dropped")
+                return True
             if handler.concurrent:
                 self._start_concurrent(process, message)
                 return True
-            caller = message.caller if kind is Call else None
             if caller is not None:
                 caller.hold()
             if handler.thread:
                 function = partial(handler.function, process.body, *message.args, **message.kwargs)
                 blocking = run_blocking(process, message, function)
-                activate(process, blocking, message, self.activation_done, serial=True)
+                activation = activate(process, blocking, message, self.activation_done, serial=True)
+                activation.deadline = caller.deadline if caller is not None else None
                 return False
             return self._run(
                 process,
@@ -175,7 +183,30 @@ class ServerBehaviour(Behaviour):
         if kind is ExitSignal and process.parent is not None and message.pid is process.parent.pid:
             stop(process, message.reason)
             return True
+        if kind is SystemRequest:
+            message.run(process)
+            return True
         return self._run(process, message, None, partial(process.body.handle_info, message))
+
+    def is_urgent(self, process: Process, message: Any) -> bool:
+        """What ends a server does so while it is suspended, too."""
+        kind = type(message)
+        return kind in {SystemRequest, StopRequest} or (
+            kind is ExitSignal and process.parent is not None and message.pid is process.parent.pid
+        )
+
+    def may_drop(self, message: Any) -> bool:
+        """Calls, casts, streams and what others sent raw."""
+        return type(message) not in _EXEMPT
+
+    def drop(self, process: Process, message: Any, error: RejectedError) -> None:
+        """Tell a caller or a reader; the rest are dead letters."""
+        if type(message) is Call:
+            message.caller.fail(error)
+        elif type(message) is StreamRequest:
+            message.channel.refuse(error)
+        else:
+            super().drop(process, message, error)
 
     def _run(
         self, process: Process, message: Any, caller: Caller[Any] | None, function: Callable[[], Any]
@@ -187,7 +218,9 @@ class ServerBehaviour(Behaviour):
         except BaseException as error:  # noqa: BLE001  (it is the outcome of the handler)
             return self.failed(process, message, caller, error)
         if inspect.iscoroutine(value):
-            self._activate(process, value, message, self.activation_done)
+            activation = self._activate(process, value, message, self.activation_done)
+            if caller is not None:
+                activation.deadline = caller.deadline
             return False
         return self.answered(process, caller, value)
 
@@ -222,6 +255,11 @@ class ServerBehaviour(Behaviour):
         handler: Handler | None = getattr(message, "handler", None)
         if handler is not None:
             if caller is not None and isinstance(error, handler.raises):
+                caller.fail(error)
+                return self._afterwards(process)
+            if caller is not None and isinstance(error, DeadlineExceeded) and _has_expired(process, caller):
+                # Only this handler is over: its caller has gone, and the server has done nothing wrong.
+                process.kernel.note_expired(process, handler.what, "ended")
                 caller.fail(error)
                 return self._afterwards(process)
             if isinstance(error, TypeError) and _is_bad_call(error, handler):
@@ -276,11 +314,12 @@ class ServerBehaviour(Behaviour):
         if running >= handler.concurrent:
             waiting = asides.waiting.setdefault(name, deque())
             if len(waiting) >= self.mailbox_limit:
-                self._reject(process, message)
+                self.drop(process, message, mailbox_is_full(process))
                 return
             waiting.append(message)
             if type(message) is Call:
                 message.caller.hold()
+                message.caller.detached = f"{handler.concurrent} of this handler run, as many as may"
             return
         if type(message) is Call:
             message.caller.hold()
@@ -292,7 +331,10 @@ class ServerBehaviour(Behaviour):
                 message.caller.fail(_bad_call(handler, error))
             return
         asides.running[name] = running + 1
-        activate(process, coroutine, message, self._concurrent_over)
+        activation = activate(process, coroutine, message, self._concurrent_over)
+        if type(message) is Call:
+            caller = message.caller
+            caller.answerer, caller.detached, activation.deadline = activation, "", caller.deadline
 
     def _concurrent_over(self, activation: Activation, value: object, error: BaseException | None) -> None:
         process, message = activation.process, activation.message
@@ -303,13 +345,11 @@ class ServerBehaviour(Behaviour):
         self._answer_concurrent(process, message, value, error)
         waiting = asides.waiting.get(handler.what)
         while waiting and asides.running[handler.what] < handler.concurrent:
-            self._start_concurrent(process, waiting.popleft())
-
-    def _reject(self, process: Process, message: Call | Cast) -> None:
-        if type(message) is Call:
-            message.caller.fail(mailbox_is_full(process))
-        else:
-            process.kernel.dead_letters.add(process.describe(), message, "full")
+            message = waiting.popleft()
+            if type(message) is Call and _has_expired(process, message.caller):
+                process.kernel.note_expired(process, handler.what, "dropped")
+            else:
+                self._start_concurrent(process, message)
 
     def _answer_concurrent(
         self, process: Process, message: Any, value: object, error: BaseException | None
@@ -321,6 +361,9 @@ class ServerBehaviour(Behaviour):
             if caller is not None and value is not LATER:
                 caller.reply(value)
         elif caller is not None and isinstance(error, handler.raises):
+            caller.fail(error)
+        elif caller is not None and isinstance(error, DeadlineExceeded) and _has_expired(process, caller):
+            process.kernel.note_expired(process, handler.what, "ended")
             caller.fail(error)
         else:
             failure = HandlerFailed(handler.what, error)
@@ -359,6 +402,11 @@ class ServerBehaviour(Behaviour):
         return kind in {Call, StreamRequest, StopRequest, ExitSignal, IdleTimeout, _Continue}
 
 
+def _has_expired(process: Process, caller: Caller[Any]) -> bool:
+    """Whether the caller has stopped waiting because its time was up."""
+    return caller.deadline is not None and process.kernel.loop.time() >= caller.deadline
+
+
 class _Continue:
     """Stands for a continuation in reports."""
 
@@ -369,6 +417,9 @@ class _Continue:
 
     def __repr__(self) -> str:
         return f"continue with {self.argument!r}"
+
+
+_EXEMPT: Final = frozenset((ExitSignal, Down, StopRequest, SystemRequest, IdleTimeout, _Continue))
 
 
 def signature_of(function: Callable[..., object]) -> inspect.Signature:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, final
 
 from mabeam.errors import CallTimeout, HandlerFailed, NoSuchProcess, UsageError
-from mabeam.kernel import NoProcess, died, here, mailbox_is_full
+from mabeam.kernel import NoProcess, died, enter_full, here, waiting_for
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -201,19 +201,20 @@ class Stream(Generic[T]):
             )
         self._entered = True
         kernel = channel.server.kernel
-        if not kernel.has_room(channel.server):
-            raise mailbox_is_full(channel.server)
+        until = None if self._timeout is None else kernel.loop.time() + self._timeout
+        if kernel.has_room(channel.server):
+            kernel.scheduler.enqueue(channel.server, request)
+        else:
+            await enter_full(channel.server, request, self._timeout)
         owner = here.get(None)
         if owner is not None:
             remember(owner.process, channel)
-        timer = (
-            None
-            if self._timeout is None
-            else kernel.loop.call_later(self._timeout, _expire, channel, request, self._timeout)
-        )
-        kernel.scheduler.enqueue(channel.server, request)
+        timer = None
+        if until is not None:
+            timer = kernel.loop.call_at(until, _expire, channel, request, self._timeout)
         try:
-            await channel.opened
+            with waiting_for(channel.server, request.handler.what):
+                await channel.opened
         except BaseException:
             self._leave()
             raise

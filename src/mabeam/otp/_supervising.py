@@ -15,6 +15,7 @@ from mabeam.kernel import (
     Pid,
     Shutdown,
     kill_process,
+    waiting_for,
 )
 from mabeam.otp._child_spec import ChildSpec
 from mabeam.otp._ref import Ref
@@ -222,7 +223,8 @@ async def stop_process(process: Process, supervisor: Process, seconds: float | N
     """
     ended = begin_stop(process, supervisor, seconds)
     if ended is not None:
-        await ended
+        with waiting_for(process, "stop"):
+            await ended
 
 
 def begin_stop(process: Process, supervisor: Process, seconds: float | None) -> asyncio.Future[None] | None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final
 from mabeam.errors import CallTimeout, UsageError
 from mabeam.kernel import (
     DEAD,
-    Activation,
     Down,
     Killed,
     NoProcess,
@@ -17,10 +16,10 @@ from mabeam.kernel import (
     crash_reason,
     current_process,
     died,
-    here,
     kill_process,
     remove_link,
     remove_monitor,
+    waiting_for,
 )
 from mabeam.otp._supervising import begin_stop
 from mabeam.otp._task_keeper import keeper_here
@@ -274,11 +273,9 @@ class TaskRef(Generic[R_co]):
         waiter: asyncio.Future[TaskResult | Down | None] = loop.create_future()
         self._waiter = waiter
         timer = None if timeout is None else loop.call_later(timeout, _expire, waiter)
-        activation = here.get(None)
-        if isinstance(activation, Activation):
-            activation.waits_for = (self._task, "await", loop.time())
         try:
-            return await waiter
+            with waiting_for(self._task, "await"):
+                return await waiter
         except BaseException:
             self._waiter = None
             self._put_back(waiter)
@@ -287,8 +284,6 @@ class TaskRef(Generic[R_co]):
             self._waiter = None
             if timer is not None:
                 timer.cancel()
-            if isinstance(activation, Activation):
-                activation.waits_for = None
 
     def _put_back(self, waiter: asyncio.Future[TaskResult | Down | None]) -> None:
         """Whoever waited was cancelled in the moment it got its message: that is to be found again, in front."""

@@ -66,6 +66,12 @@ _MESSAGES = (
         measurements={"timeout": "seconds"},
         metadata=("pid", "handler"),
     ),
+    EventSpec(
+        "call.expired",
+        description="A caller's deadline had passed: its message was `dropped`, or its handler `ended` at a further call.",
+        measurements={"count": "always 1"},
+        metadata=("pid", "handler", "why"),
+    ),
 )
 
 _SUPERVISORS = (

@@ -33,7 +33,7 @@ def run_scenario(scenario: Json) -> Json:
 
 
 async def _run(scenario: Json) -> list[Json]:
-    async with Runtime() as runtime:
+    async with Runtime(deadline_stamps=False) as runtime:
         world = World(runtime, asyncio.get_running_loop())
         spawn(_drive, world, scenario, self_pid())
         outcome: tuple[list[Json], BaseException | None] = await receive(tuple)

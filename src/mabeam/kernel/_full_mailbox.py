@@ -1,0 +1,151 @@
+"""A mailbox at its limit: what becomes of one more message, by the policy of the process."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from mabeam.errors import RejectedError
+from mabeam.kernel._calls import died, waiting_for
+from mabeam.kernel._mailbox import offer
+from mabeam.kernel._process import RECEIVING, SUSPENDED
+
+if TYPE_CHECKING:
+    import asyncio
+    from typing import SupportsIndex
+
+    from mabeam.kernel._process import Process
+    from mabeam.kernel._reasons import ExitReason
+
+__all__ = ("check_mailbox", "enter_full", "leave_crowd", "mailbox_is_full", "overflow", "wait_in_crowd")
+
+_POLICIES = ("reject", "block", "drop_oldest", "drop_newest")
+
+
+class CrowdedMailbox(deque[Any]):
+    """A full mailbox with senders in front of it, each of whom gets the next free place.
+
+    A process has one of these only once somebody waits, so that taking a message costs nothing more elsewhere.
+    """
+
+    def __init__(self, messages: deque[Any], limit: int) -> None:
+        """Take the place of ``messages``."""
+        super().__init__(messages)
+        self.limit = limit
+        self.waiting: deque[tuple[Any, asyncio.Future[None]]] = deque()
+
+    def popleft(self) -> Any:
+        """As ever, and the first who waits comes in."""
+        message = super().popleft()
+        self.admit()
+        return message
+
+    def __delitem__(self, index: SupportsIndex) -> None:  # type: ignore[override]  # a deque knows no slices
+        """As ever, and the first who waits comes in."""
+        super().__delitem__(index)
+        self.admit()
+
+    def admit(self) -> None:
+        """Let in as many as there is room for; those who have given up are passed over."""
+        while self.waiting and len(self) < self.limit:
+            message, future = self.waiting.popleft()
+            if not future.done():
+                self.append(message)
+                future.set_result(None)
+
+
+def check_mailbox(limit: object, on_full: object) -> list[str]:
+    """What is wrong with the options of a mailbox."""
+    found = []
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        found.append(f"mailbox_limit expects a number of messages >= 1, got {limit!r}")
+    if on_full not in _POLICIES:
+        found.append(f"on_full expects one of {', '.join(_POLICIES)}, got {on_full!r}")
+    return found
+
+
+def mailbox_is_full(process: Process, what: str = "") -> RejectedError:
+    """The answer to a call that a process has no room for."""
+    limit = process.behaviour.mailbox_limit
+    return RejectedError(
+        f"the mailbox of {process.describe()} is full ({limit} messages): nothing was done{what}. It takes messages more "
+        "slowly than they come; try again later, raise mailbox_limit of its class, or choose another on_full."
+    )
+
+
+def overflow(process: Process, message: Any) -> None:
+    """Deal with a message that nobody waits for and that there is no room for."""
+    if _offered(process, message):
+        return
+    if process.behaviour.on_full == "drop_oldest" and _drop_oldest(process):
+        process.kernel.scheduler.enqueue(process, message)
+    else:
+        process.kernel.dead_letters.add(process.describe(), message, "full")
+
+
+async def enter_full(process: Process, message: Any, timeout: float | None) -> None:
+    """Get a message that somebody waits for into a full mailbox, if its policy has a way.
+
+    Raises:
+        RejectedError: it has none; or ``timeout`` seconds went by. The message is not in the mailbox.
+        ProcessDied: the process ended meanwhile.
+    """
+    if _offered(process, message):
+        return
+    policy = process.behaviour.on_full
+    if policy == "block":
+        await wait_in_crowd(process, message, timeout)
+    elif policy == "drop_oldest" and _drop_oldest(process):
+        process.kernel.scheduler.enqueue(process, message)
+    else:
+        raise mailbox_is_full(process)
+
+
+async def wait_in_crowd(process: Process, message: Any, timeout: float | None) -> None:
+    """Wait until there is room, first come first served."""
+    mailbox = process.mailbox
+    if mailbox is None:
+        raise mailbox_is_full(process)  # a limit of nothing: the caller has asked before
+    if not isinstance(mailbox, CrowdedMailbox):
+        process.mailbox = mailbox = CrowdedMailbox(mailbox, process.behaviour.mailbox_limit)
+    loop = process.kernel.loop
+    entered: asyncio.Future[None] = loop.create_future()
+    mailbox.waiting.append((message, entered))
+    timer = None if timeout is None else loop.call_later(timeout, _give_up, process, entered, timeout)
+    try:
+        with waiting_for(process, "room in the mailbox"):
+            await entered
+    finally:
+        entered.cancel()
+        if timer is not None:
+            timer.cancel()
+
+
+def leave_crowd(mailbox: deque[Any] | None, process: Process, reason: ExitReason) -> None:
+    """Tell those who wait for room that the process has ended."""
+    if isinstance(mailbox, CrowdedMailbox):
+        for _message, entered in mailbox.waiting:
+            if not entered.done():
+                entered.set_exception(died(process, reason, "call"))
+
+
+def _give_up(process: Process, entered: asyncio.Future[None], timeout: float) -> None:
+    if not entered.done():
+        entered.set_exception(mailbox_is_full(process, f", and no room came free within {timeout:g} s"))
+
+
+def _offered(process: Process, message: Any) -> bool:
+    """Whether somebody waits for just this message: then it needs no room."""
+    return bool(process.status & RECEIVING) and not process.status & SUSPENDED and offer(process, message)
+
+
+def _drop_oldest(process: Process) -> bool:
+    """Drop the oldest message of users; false when there is none."""
+    for index, message in enumerate(process.mailbox or ()):
+        if process.behaviour.may_drop(message):
+            del process.mailbox[index]  # type: ignore[union-attr]  # it has just been looked through
+            process.behaviour.drop(
+                process, message, mailbox_is_full(process, ": it was dropped for a newer message")
+            )
+            return True
+    return False

@@ -1,0 +1,252 @@
+"""What a state machine does next: its state, its queue, what it has postponed, its timeouts. Pure decisions.
+
+The rules are those of Erlang/OTP's ``gen_statem`` (loop_state_transition/9 and what follows it): a handler asks for
+things, and all of them take effect together when it has returned. Nothing here runs a handler, starts a timer or waits;
+``_state_machine_run.py`` carries the decisions out. Where an event comes from does not matter here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+
+__all__ = ("IDLE", "STATE", "Changes", "Machine", "Seconds", "Timeout", "TimeoutKey", "named")
+
+E = TypeVar("E")
+
+TimeoutKey: TypeAlias = "tuple[Literal['state', 'idle', 'named'], Hashable]"
+"""Which timeout: there is one of each key at a time."""
+Seconds: TypeAlias = float | Literal["update"] | None
+"""How a timeout is asked for: after so long; with another content only; not at all."""
+
+STATE: Final[TimeoutKey] = ("state", None)
+"""The timeout that a change of the state ends."""
+IDLE: Final[TimeoutKey] = ("idle", None)
+"""The timeout that any event ends."""
+
+
+def named(name: Hashable) -> TimeoutKey:
+    """The timeout of that name, which nothing ends but itself."""
+    return ("named", name)
+
+
+class Timeout:
+    """One timeout that was started. A later one of the same key is another object.
+
+    Attributes:
+        key: which one it is.
+        content: what its event is to carry.
+    """
+
+    __slots__ = ("content", "key")
+
+    def __init__(self, key: TimeoutKey, content: object) -> None:
+        """A timeout that is started now."""
+        self.key = key
+        self.content = content
+
+
+class Changes(NamedTuple):
+    """What is to be done about timers after an event.
+
+    Attributes:
+        cancelled: their time is not waited for any more; some had none to wait for.
+        started: these are to be waited for, so many seconds each.
+    """
+
+    cancelled: list[Timeout]
+    started: list[tuple[Timeout, float]]
+
+
+class Machine(Generic[E]):
+    """The bookkeeping of one state machine.
+
+    One event after the other: ``begin``, then whatever its handler asks for, ``left``, the entering of a state if that
+    says so, ``finish``. The very first round has no event: what ``init`` asks for.
+
+    Attributes:
+        state: the name of the state; ``None`` until the first one is entered.
+        previous: the state before the last change or repetition; ``None`` while the first one is entered.
+        is_open: an event is being handled, or the start is.
+        is_entering: a state is being entered.
+        queue: events that come before any message: inserted ones, and postponed ones that are tried again.
+        postponed: events that wait for a change of the state, oldest first.
+        timeouts: those that were started and are not over, by key.
+    """
+
+    __slots__ = (
+        "_asked",
+        "_due",
+        "_event",
+        "_inserted",
+        "_postpones",
+        "_repeats",
+        "_target",
+        "is_entering",
+        "is_open",
+        "postponed",
+        "previous",
+        "queue",
+        "state",
+        "timeouts",
+    )
+
+    def __init__(self) -> None:
+        """A machine that is being started: what is asked for now belongs to the first state."""
+        self.state: str | None = None
+        self.previous: str | None = None
+        self.is_open = True
+        self.is_entering = False
+        self.queue: deque[E] = deque()
+        self.postponed: list[E] = []
+        self.timeouts: dict[TimeoutKey, Timeout] = {}
+        # Timeouts without a time: they come when the queue is empty, before any message.
+        self._due: list[TimeoutKey] = []
+        self._forget_requests(None)
+
+    def _forget_requests(self, event: E | None) -> None:
+        self._event = event
+        self._target: str | None = None
+        self._repeats = False
+        self._postpones = False
+        self._inserted: list[E] = []
+        self._asked: list[tuple[TimeoutKey, Seconds, object]] = []
+
+    # ------------------------------------------------------------------------------------------- requests
+
+    def begin(self, event: E) -> None:
+        """An event is about to be handled."""
+        self._forget_requests(event)
+        self.is_open, self.is_entering = True, False
+
+    def become(self, state: str) -> None:
+        """Change the state. The last such wish counts; the state it is in already means: none."""
+        self._target, self._repeats = state, False
+
+    def repeat(self) -> None:
+        """Enter the present state again."""
+        self._target, self._repeats = None, True
+
+    def postpone(self) -> None:
+        """Handle the event again when the state has changed."""
+        self._postpones = True
+
+    def insert(self, events: Iterable[E], *, first: bool = False) -> None:
+        """Have events of its own next, in this order."""
+        self._inserted[0 if first else len(self._inserted) :] = events if first else [*events]
+
+    def ask(self, key: TimeoutKey, seconds: Seconds, content: object) -> None:
+        """Start, stop or update a timeout. Of several wishes for one key the last counts."""
+        self._asked.append((key, seconds, content))
+
+    @property
+    def target(self) -> str | None:
+        """The state that it will be in when the handler has returned; ``None`` when a first one was not named."""
+        return self.state if self._target is None else self._target
+
+    @property
+    def inserts(self) -> int:
+        """How many events there are before the first message, with those that are wished for now."""
+        return len(self.queue) + len(self._inserted)
+
+    # ------------------------------------------------------------------------------------------- decisions
+
+    def left(self) -> bool:
+        """The handler has returned; whether a state is to be entered before anything else."""
+        if self.is_entering or not self.is_open:
+            return False
+        if not self._repeats and (self._target is None or self._target == self.state):
+            return False
+        self.previous, self.is_entering = self.state, True
+        if self._target is not None:
+            self.state = self._target
+        return True
+
+    def finish(self) -> Changes:
+        """Everything has returned: let what was asked for take effect."""
+        if not self.is_open:
+            return Changes([], [])
+        changes = Changes([], [])
+        if self._postpones and self._event is not None:
+            self.postponed.append(self._event)
+        # In this order: a state timeout and an idle one that are asked for now are those of the new state.
+        self._cancel(IDLE, changes)
+        if self._target is not None and self.previous != self._target and self.is_entering:
+            self._cancel(STATE, changes)
+            if self.postponed:
+                self.queue.extendleft(reversed(self.postponed))
+                self.postponed = []
+        self.queue.extendleft(reversed(self._inserted))
+        self._start_timeouts(changes)
+        self._forget_requests(None)
+        self.is_open = self.is_entering = False
+        return changes
+
+    def _start_timeouts(self, changes: Changes) -> None:
+        latest = {key: (seconds, content) for key, seconds, content in self._asked}
+        # As a dict keeps the place of the first wish: the order is that of the last ones.
+        order = dict.fromkeys(key for key, _, _ in reversed(self._asked))
+        for key in reversed(order):
+            seconds, content = latest[key]
+            running = self.timeouts.get(key)
+            if seconds == "update" and running is not None:
+                running.content = content
+                continue
+            self._cancel(key, changes)
+            if seconds is None:
+                continue
+            self.timeouts[key] = timeout = Timeout(key, content)
+            if seconds == "update" or seconds == 0:
+                self._due.append(key)
+            else:
+                changes.started.append((timeout, seconds))
+
+    def _cancel(self, key: TimeoutKey, changes: Changes) -> None:
+        timeout = self.timeouts.pop(key, None)
+        if timeout is None:
+            return
+        if key in self._due:
+            self._due.remove(key)
+        else:
+            changes.cancelled.append(timeout)
+
+    # ------------------------------------------------------------------------------------------- what is next
+
+    @property
+    def has_next(self) -> bool:
+        """Whether something comes before any message."""
+        return bool(self.queue or self._due)
+
+    def next(self) -> E | Timeout | None:
+        """Take what comes before any message, if there is anything: queued events, then timeouts without a time."""
+        if self.queue:
+            return self.queue.popleft()
+        if self._due:
+            return self.timeouts.pop(self._due.pop(0))
+        return None
+
+    def expired(self, timeout: Timeout) -> bool:
+        """The time of a timeout is over; whether it still counts, or was cancelled or replaced meanwhile."""
+        if self.timeouts.get(timeout.key) is not timeout:
+            return False
+        del self.timeouts[timeout.key]
+        return True
+
+    def interrupt(self) -> Changes:
+        """Something other than an event has come, which nevertheless breaks the silence."""
+        changes = Changes([], [])
+        self._cancel(IDLE, changes)
+        return changes
+
+    def give_up(self) -> tuple[list[E], list[Timeout]]:
+        """The end: all events that it still has, oldest first, and all timeouts. It has none of them any more."""
+        events = [*self.postponed, *self.queue]
+        timeouts = list(self.timeouts.values())
+        self.postponed = []
+        self.queue.clear()
+        self.timeouts.clear()
+        self._due.clear()
+        return events, timeouts

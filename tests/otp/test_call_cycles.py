@@ -1,0 +1,285 @@
+"""Calls that could never be answered raise ``CallCycle``; those that merely look like it do not."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from mabeam import (
+    CallCycle,
+    GenServer,
+    Ref,
+    StartFailed,
+    Supervisor,
+    handle_call,
+    handle_cast,
+    ref,
+    reply_later,
+)
+from mabeam.kernel import Caller, trap_exit
+from tests.otp._servers import begun, state_of
+
+
+class Node(GenServer):
+    """Calls others, in every way there is."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+        self.kept: list[Caller[str]] = []
+        self.gate = asyncio.Event()
+
+    @handle_call
+    def who(self) -> str:
+        return self.name
+
+    @handle_call(raises=(CallCycle,))
+    async def through(self, *route: Ref[Node]) -> str:
+        """Ask the first of the route, which asks the next, and so on."""
+        first, *rest = route
+        return await (first.call(Node.through, *rest) if rest else first.call(Node.who))
+
+    @handle_call(concurrent=4, raises=(CallCycle,))
+    async def beside(self, *route: Ref[Node]) -> str:
+        """The same, beside other handlers."""
+        first, *rest = route
+        return await (first.call(Node.through, *rest) if rest else first.call(Node.who))
+
+    @handle_call(raises=(CallCycle,))
+    async def through_beside(self, first: Ref[Node], *route: Ref[Node]) -> str:
+        return await first.call(Node.beside, *route)
+
+    @handle_call(raises=(CallCycle,))
+    async def through_task(self, *route: Ref[Node]) -> str:
+        """The same, in a task that the handler waits for."""
+        return await asyncio.create_task(self.through(*route))
+
+    @handle_call
+    def keep(self) -> str:
+        return reply_later(self.kept.append)
+
+    @handle_call(raises=(CallCycle,))
+    async def hand_on(self, other: Ref[Node], back: Ref[Node]) -> str:
+        """Have another keep its caller, and ask that other's caller meanwhile."""
+        return await other.call(Node.forward, back)
+
+    @handle_call
+    def forward(self, back: Ref[Node]) -> str:
+        """Keep the caller, and answer it when ``back`` has been asked."""
+
+        def keep(caller: Caller[str]) -> None:
+            self.kept.append(caller)
+
+        return reply_later(keep)
+
+    @handle_call(raises=(CallCycle,))
+    async def stop(self, other: Ref[Node]) -> None:
+        await other.stop()
+
+    @handle_call
+    async def stop_in_a_cycle(self, other: Ref[Node]) -> str:
+        try:
+            await other.call(Node.stop, ref("first", Node))
+        except CallCycle:
+            return "cycle"
+        return "no cycle"
+
+    @handle_call
+    async def wait(self) -> str:
+        await self.gate.wait()
+        return self.name
+
+    @handle_cast
+    def answer_kept(self) -> None:
+        for caller in self.kept:
+            caller.reply(self.name)
+
+
+def names(error: CallCycle) -> list[str]:
+    return [each.split("'")[1] for each in error.path]
+
+
+async def nodes(count: int) -> list[Ref[Node]]:
+    return [
+        await Node.child_spec(name).named(name).start_link() for name in ("first", "second", "third")[:count]
+    ]
+
+
+# ---------------------------------------------------------------------------------------- those that must raise
+
+
+async def test_a_server_that_calls_itself() -> None:
+    (first,) = await nodes(1)
+    with pytest.raises(CallCycle) as caught:
+        await first.call(Node.through, first)
+    assert names(caught.value) == ["first", "first"]
+
+
+async def test_two_that_call_each_other() -> None:
+    first, second = await nodes(2)
+    with pytest.raises(CallCycle) as caught:
+        await first.call(Node.through, second, first)
+    assert names(caught.value) == ["second", "first", "second"]
+
+
+async def test_a_chain_of_three_that_bites_its_tail() -> None:
+    """The error names the whole path."""
+    first, second, third = await nodes(3)
+    with pytest.raises(CallCycle) as caught:
+        await first.call(Node.through, second, third, first)
+    assert names(caught.value) == ["third", "first", "second", "third"]
+
+
+async def test_a_cycle_through_a_concurrent_handler() -> None:
+    """The handler that answers the first is the one that calls it."""
+    first, second = await nodes(2)
+    with pytest.raises(CallCycle):
+        await first.call(Node.through_beside, second, first)
+
+
+async def test_a_cycle_through_a_task_that_a_handler_waits_for() -> None:
+    first, second = await nodes(2)
+    with pytest.raises(CallCycle):
+        await first.call(Node.through_task, second, first)
+
+
+async def test_a_cycle_that_a_stop_closes() -> None:
+    """The stop of a server waits for the handler that asks for it."""
+    first, second = await nodes(2)
+    assert await first.call(Node.stop_in_a_cycle, second) == "cycle"
+
+
+class Impatient(GenServer):
+    """Asks its own supervisor for something before it is up."""
+
+    async def init(self) -> None:
+        await ref("top", Supervisor).call(Supervisor.which_children)
+
+
+async def test_a_start_that_asks_its_own_supervisor() -> None:
+    """The classic of OTP, where it hangs until the call times out."""
+    with pytest.raises(StartFailed) as caught:
+        await (
+            Supervisor.child_spec([Impatient.child_spec()], strategy="one_for_one").named("top").start_link()
+        )
+    assert "CallCycle" in repr(caught.value)
+
+
+# ---------------------------------------------------------------------------------------- look-alikes
+
+
+async def test_a_callee_that_answers_beside_is_no_cycle() -> None:
+    """The second asks the first, which waits for the second only in a concurrent handler."""
+    first, second = await nodes(2)
+    assert await first.call(Node.beside, second, first) == "first"
+
+
+async def test_a_call_to_a_concurrent_handler_of_a_waiting_server_is_a_cycle_only_if_it_waits_itself() -> (
+    None
+):
+    """A server whose serial handler waits takes no message at all, so this one is."""
+    first, second = await nodes(2)
+    waiting = await begun(second.call(Node.wait))
+    calling = await begun(first.call(Node.beside, second))
+    assert not calling.done()  # it waits, and somebody will open the gate: no cycle
+    state_of(second).gate.set()
+    assert await calling == "second"
+    await waiting
+
+
+async def test_a_caller_that_was_taken_is_no_cycle() -> None:
+    """Whoever keeps a caller may answer it from any handler, so that nothing waits for anything in particular."""
+    first, second = await nodes(2)
+    calling = await begun(first.options(timeout=None).call(Node.hand_on, second, first))
+    asking = await begun(second.call(Node.through, first))
+    assert not asking.done()  # the first is busy with a call that the second keeps
+    second.cast(Node.answer_kept)
+    calling.cancel()
+    asking.cancel()
+    state_of(second).kept[0].reply("forwarded")
+    await asyncio.gather(calling, asking, return_exceptions=True)
+
+
+async def test_a_forwarded_caller_is_no_cycle() -> None:
+    """It is answered by somebody else altogether."""
+    first, second, third = await nodes(3)
+    calling = await begun(first.call(Node.through, third))
+    kept = await begun(second.call(Node.keep))
+    assert await calling == "third"
+    caller = state_of(second).kept.pop()
+    state_of(third).kept.append(caller)
+    third.cast(Node.answer_kept)
+    assert await kept == "third"
+
+
+async def test_two_that_call_each_other_one_after_the_other_are_no_cycle() -> None:
+    first, second = await nodes(2)
+    assert await first.call(Node.through, second) == "second"
+    assert await second.call(Node.through, first) == "first"
+
+
+async def test_two_callers_of_one_busy_server_are_no_cycle() -> None:
+    first, second, third = await nodes(3)
+    waiting = await begun(third.call(Node.wait))
+    one = await begun(first.call(Node.through, third))
+    other = await begun(second.call(Node.through, third))
+    state_of(third).gate.set()
+    assert list(await asyncio.gather(waiting, one, other)) == ["third"] * 3
+
+
+async def test_a_cast_back_is_no_cycle() -> None:
+    """Nobody waits for it."""
+
+    class Teller(GenServer):
+        def __init__(self) -> None:
+            self.told: list[str] = []
+
+        @handle_call
+        async def ask(self, other: Ref[Any]) -> object:
+            return await other.call(Echo.echo)
+
+        @handle_cast
+        def tell(self, word: str) -> None:
+            self.told.append(word)
+
+    class Echo(GenServer):
+        @handle_call
+        async def echo(self) -> str:
+            ref("teller", Teller).cast(Teller.tell, "hello")
+            return "echo"
+
+    teller = await Teller.child_spec().named("teller").start_link()
+    echo = await Echo.start_link()
+    assert await teller.call(Teller.ask, echo) == "echo"
+
+
+async def test_waiting_for_whichever_comes_first_is_no_cycle() -> None:
+    """One of the two may be answered, so the wait is not for the one that cannot."""
+
+    class Racer(GenServer):
+        @handle_call
+        def name(self) -> str:
+            return "racer"
+
+        @handle_call
+        async def race(self, other: Ref[Any]) -> str:
+            calls = [
+                asyncio.create_task(other.options(timeout=1.0).call(Back.back)),
+                asyncio.create_task(in_turn()),
+            ]
+            done, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+            return ",".join(str(task.result()) for task in done)
+
+    class Back(GenServer):
+        @handle_call
+        async def back(self) -> str:
+            return await ref("racer", Racer).options(timeout=0.1).call(Racer.name)
+
+    async def in_turn() -> str:
+        return "first"
+
+    trap_exit()
+    racer = await Racer.child_spec().named("racer").start_link()
+    back = await Back.start_link()
+    assert await racer.call(Racer.race, back) == "first"

@@ -1,0 +1,148 @@
+"""The deadline of a caller rides on its message: work that nobody waits for any more is not begun."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from mabeam import CallTimeout, DeadlineExceeded, GenServer, Ref, Runtime, handle_call, handle_cast
+from mabeam.testing import wait_until_idle
+from tests.otp._servers import begun, pause, pid_of, state_of
+
+
+class Worker(GenServer):
+    """Notes what it has done."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.errors: list[BaseException] = []
+
+    @handle_call
+    async def work(self, name: str, seconds: float) -> str:
+        await pause(seconds)
+        self.done.append(name)
+        return name
+
+    @handle_call(concurrent=1)
+    async def beside(self, name: str, seconds: float) -> str:
+        return await self.work(name, seconds)
+
+    @handle_call
+    def note(self, name: str) -> None:
+        self.done.append(name)
+
+    @handle_cast
+    def note_later(self, name: str) -> None:
+        self.done.append(name)
+
+    @handle_call
+    async def ask(self, other: Ref[Worker], seconds: float) -> None:
+        """Take its time, then call another."""
+        await pause(seconds)
+        await other.call(Worker.note, "asked")
+
+    @handle_call(concurrent=2)
+    async def ask_beside(self, other: Ref[Worker], seconds: float) -> None:
+        await self.ask(other, seconds)
+
+    @handle_call
+    async def ask_carefully(self, other: Ref[Worker], seconds: float) -> None:
+        try:
+            await self.ask(other, seconds)
+        except DeadlineExceeded as error:
+            self.errors.append(error)
+            other.cast(Worker.note_later, "cast")
+
+    @handle_call
+    async def ask_for_long(self, other: Ref[Worker]) -> str:
+        return await other.options(timeout=10.0).call(Worker.work, "long", 3.0)
+
+
+async def test_a_message_whose_caller_has_timed_out_is_dropped_when_it_is_taken(runtime: Runtime) -> None:
+    """And counted; the handler of the one before goes on, for it had begun."""
+    worker = await Worker.start_link()
+    events: list[dict[str, object]] = []
+    runtime.bus.attach(
+        lambda _event, _numbers, metadata: events.append(dict(metadata)), events=["call.expired"]
+    )
+    first = await begun(worker.options(timeout=1.0).call(Worker.work, "begun", 2.0))
+    second = await begun(worker.options(timeout=1.5).call(Worker.work, "late", 1.0))
+    third = await begun(worker.options(timeout=9.0).call(Worker.work, "in time", 1.0))
+    assert await third == "in time"
+    for call in (first, second):
+        with pytest.raises(CallTimeout):
+            await call
+    assert state_of(worker).done == ["begun", "in time"]
+    assert runtime.statistics().expired == 1
+    assert events == [{"pid": pid_of(worker).serial, "handler": "Worker.work", "why": "dropped"}]
+
+
+async def test_one_that_waits_for_a_place_among_concurrent_handlers_is_dropped_too() -> None:
+    worker = await Worker.start_link()
+    first = await begun(worker.call(Worker.beside, "first", 2.0))
+    with pytest.raises(CallTimeout):
+        await worker.options(timeout=1.0).call(Worker.beside, "late", 1.0)
+    assert await first == "first"
+    await wait_until_idle()
+    assert await worker.call(Worker.beside, "next", 0.5) == "next"
+    assert state_of(worker).done == ["first", "next"]
+
+
+@pytest.mark.parametrize("handler", [Worker.ask, Worker.ask_beside], ids=["serial", "concurrent"])
+async def test_a_nested_call_under_an_expired_deadline_ends_the_handler_but_not_the_server(
+    handler: Any, runtime: Runtime
+) -> None:
+    """Nothing has crashed, so nothing is reported; the callee never hears of it."""
+    asker, other = await Worker.start_link(), await Worker.start_link()
+    with pytest.raises(CallTimeout):
+        await asker.options(timeout=1.0).call(handler, other, 2.0)
+    await pause(2.0)
+    assert pid_of(asker).is_alive
+    assert state_of(other).done == []
+    assert runtime.statistics().expired == 1
+    await asker.call(Worker.note, "still there")
+
+
+async def test_a_handler_may_catch_it_and_casts_carry_no_deadline() -> None:
+    asker, other = await Worker.start_link(), await Worker.start_link()
+    with pytest.raises(CallTimeout):
+        await asker.options(timeout=1.0).call(Worker.ask_carefully, other, 2.0)
+    await pause(2.0)
+    (error,) = state_of(asker).errors
+    assert "whose deadline passed 1 s ago" in str(error)
+    assert state_of(other).done == ["cast"]
+
+
+async def test_a_nested_timeout_is_never_shortened() -> None:
+    """The nested call was begun in time, so it has the time that was said there."""
+    asker, other = await Worker.start_link(), await Worker.start_link()
+    with pytest.raises(CallTimeout):
+        await asker.options(timeout=1.0).call(Worker.ask_for_long, other)
+    await pause(4.0)
+    assert state_of(other).done == ["long"]
+    assert pid_of(asker).is_alive
+
+
+async def test_a_cancelled_caller_has_not_timed_out() -> None:
+    """Its request is carried out, as in OTP."""
+    worker = await Worker.start_link()
+    first = await begun(worker.call(Worker.work, "first", 1.0))
+    second = await begun(worker.call(Worker.work, "second", 1.0))
+    second.cancel()
+    await asyncio.gather(first, second, return_exceptions=True)
+    await pause(2.0)
+    assert state_of(worker).done == ["first", "second"]
+
+
+async def test_a_runtime_may_do_without_deadlines() -> None:
+    """As OTP does."""
+    async with Runtime(deadline_stamps=False):
+        worker = await Worker.start_link()
+        first = await begun(worker.call(Worker.work, "first", 2.0))
+        with pytest.raises(CallTimeout):
+            await worker.options(timeout=1.0).call(Worker.work, "late", 1.0)
+        await first
+        await pause(2.0)
+        assert state_of(worker).done == ["first", "late"]

@@ -1,0 +1,274 @@
+"""What becomes of messages that a full mailbox has no room for: the four policies."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, ClassVar
+
+import pytest
+
+from mabeam import (
+    CallCycle,
+    GenServer,
+    NoSuchProcess,
+    ProcessDied,
+    Ref,
+    RejectedError,
+    Runtime,
+    UsageError,
+    handle_call,
+    handle_cast,
+    kill,
+    limit_mailbox,
+    receive,
+    ref,
+    send,
+    spawn,
+    trap_exit,
+    unlink,
+)
+from mabeam.testing import wait_until_idle
+from tests.otp._servers import begun, clock, pause, pid_of, state_of
+
+
+class Small(GenServer):
+    """Room for two, and a handler that holds it up."""
+
+    mailbox_limit: ClassVar[int] = 2
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.got: list[object] = []
+
+    @handle_call
+    async def hold(self) -> None:
+        await self.gate.wait()
+
+    @handle_call
+    def ask(self, item: object) -> object:
+        self.got.append(item)
+        return item
+
+    @handle_cast
+    def put(self, item: object) -> None:
+        self.got.append(item)
+
+    def handle_info(self, message: object) -> None:
+        self.got.append(message)
+
+
+class Rejecting(Small):
+    on_full = "reject"
+
+
+class Blocking(Small):
+    on_full = "block"
+
+
+class DroppingOldest(Small):
+    on_full = "drop_oldest"
+
+
+class DroppingNewest(Small):
+    on_full = "drop_newest"
+
+
+async def held(server: type[Small]) -> tuple[Ref[Any], asyncio.Task[None]]:
+    """One that is busy, with an empty mailbox."""
+    started: Ref[Any] = await server.start_link()
+    return started, await begun(started.options(timeout=None).call(Small.hold))
+
+
+async def let_go(server: Ref[Any]) -> list[object]:
+    """Have it work on everything; what it got."""
+    state_of(server).gate.set()
+    await wait_until_idle()
+    got: list[object] = state_of(server).got
+    return got
+
+
+@pytest.mark.parametrize("server", [Rejecting, DroppingNewest])
+async def test_the_newest_is_turned_away(server: type[Small], runtime: Runtime) -> None:
+    """A call is told at once; a cast and a raw message become dead letters, and their senders never know."""
+    small, holding = await held(server)
+    small.cast(Small.put, 1)
+    small.cast(Small.put, 2)
+    small.cast(Small.put, "lost cast")
+    send(pid_of(small), "lost message")
+    with pytest.raises(RejectedError, match=r"the mailbox of .* is full"):
+        await small.call(Small.ask, 3)
+    with pytest.raises(RejectedError):
+        await small.cast_wait(Small.put, 3)
+    assert await let_go(small) == [1, 2]
+    assert runtime.dead_letters.counts == {"full": 2}
+    await holding
+
+
+async def test_the_oldest_makes_room(runtime: Runtime) -> None:
+    """Its caller is told; casts and raw messages that are dropped become dead letters."""
+    small, holding = await held(DroppingOldest)
+    oldest = await begun(small.call(Small.ask, "oldest"))
+    small.cast(Small.put, 1)
+    small.cast(Small.put, 2)
+    with pytest.raises(RejectedError, match="dropped for a newer message"):
+        await oldest
+    asking = await begun(small.call(Small.ask, 3))
+    await small.cast_wait(Small.put, 4)
+    send(pid_of(small), 5)
+    with pytest.raises(RejectedError):
+        await asking
+    assert await let_go(small) == [4, 5]
+    assert runtime.dead_letters.counts == {"full": 2}
+    await holding
+
+
+async def test_callers_wait_for_room_in_the_order_in_which_they_came(runtime: Runtime) -> None:
+    """``cast_wait`` as well; ``cast`` and ``send`` never wait."""
+    small, holding = await held(Blocking)
+    small.cast(Small.put, 1)
+    small.cast(Small.put, 2)
+    waiting = [
+        await begun(small.call(Small.ask, 3)),
+        await begun(small.cast_wait(Small.put, 4)),
+        await begun(small.call(Small.ask, 5)),
+    ]
+    small.cast(Small.put, "lost")
+    send(pid_of(small), "lost")
+    assert not any(task.done() for task in waiting)
+    assert await let_go(small) == [1, 2, 3, 4, 5]
+    assert list(await asyncio.gather(*waiting)) == [3, None, 5]
+    assert runtime.dead_letters.counts == {"full": 2}
+    await holding
+
+
+async def test_waiting_for_room_ends_with_the_timeout_and_leaves_nothing_behind() -> None:
+    """The wait for room and the wait for the answer share one timeout."""
+    small, _holding = await held(Blocking)
+    small.cast(Small.put, 1)
+    small.cast(Small.put, 2)
+    begun_at = clock().time()
+    with pytest.raises(RejectedError, match=r"no room came free within 1\.5 s"):
+        await small.options(timeout=1.5).call(Small.ask, "late")
+    with pytest.raises(RejectedError):
+        await small.options(timeout=0.5).cast_wait(Small.put, "late")
+    assert clock().time() - begun_at == 2.0
+    assert await let_go(small) == [1, 2]
+
+
+async def test_one_who_is_cancelled_while_it_waits_for_room_has_sent_nothing() -> None:
+    small, _holding = await held(Blocking)
+    small.cast(Small.put, 1)
+    small.cast(Small.put, 2)
+    cancelled = await begun(small.call(Small.ask, "cancelled"))
+    behind = await begun(small.call(Small.ask, 3))
+    cancelled.cancel()
+    assert await let_go(small) == [1, 2, 3]
+    assert await behind == 3
+
+
+async def test_those_who_wait_for_room_hear_of_the_death() -> None:
+    small, holding = await held(Blocking)
+    small.cast(Small.put, 1)
+    small.cast(Small.put, 2)
+    tasks = [await begun(small.call(Small.ask, 3)), await begun(small.cast_wait(Small.put, 4))]
+
+    unlink(small)
+    kill(small)
+    for task in (*tasks, holding):
+        with pytest.raises(ProcessDied):
+            await task
+    with pytest.raises(NoSuchProcess):
+        await small.cast_wait(Small.put, 5)
+
+
+async def test_waiting_for_room_can_close_a_cycle() -> None:
+    """The server that would make room waits for the one that asks for it."""
+
+    class Full(Small):
+        on_full = "block"
+
+        @handle_call
+        async def ask_other(self, other: Ref[Any]) -> object:
+            return await other.call(Asker.fill, ref("full", Full))
+
+    class Asker(GenServer):
+        @handle_call(raises=(CallCycle,))
+        async def fill(self, full: Ref[Any]) -> None:
+            for item in range(3):
+                await full.cast_wait(Small.put, item)
+
+    full = await Full.child_spec().named("full").start_link()
+    asker = await Asker.start_link()
+
+    trap_exit()
+    unlink(full)
+    with pytest.raises(ProcessDied) as caught:
+        await full.call(Full.ask_other, asker)
+    assert isinstance(caught.value.__cause__, CallCycle)
+
+
+async def test_signals_and_requests_to_stop_always_fit() -> None:
+    """Otherwise a flooded server could not be ended."""
+    small, holding = await held(DroppingOldest)
+    for item in range(5):
+        small.cast(Small.put, item)
+    stopping = await begun(small.stop())
+    for item in range(5, 8):
+        small.cast(Small.put, item)
+    state_of(small).gate.set()
+    await stopping
+    await holding
+
+
+async def test_a_plain_process_limits_its_own_mailbox(runtime: Runtime) -> None:
+    got: list[object] = []
+
+    async def reader() -> None:
+        limit_mailbox(2, on_full="drop_oldest")
+        await pause(1.0)
+        while True:
+            got.append(await receive())
+
+    pid = spawn(reader)
+    await wait_until_idle()
+    for item in range(5):
+        send(pid, item)
+    await pause(2.0)
+    assert got == [3, 4]
+    assert runtime.dead_letters.counts == {"full": 3}
+
+
+async def test_a_message_that_somebody_waits_for_needs_no_room() -> None:
+    """A full mailbox of others must not keep out the one message that would go on."""
+    got: list[object] = []
+
+    async def choosy() -> None:
+        limit_mailbox(1)
+        got.append(await receive(str))
+
+    pid = spawn(choosy)
+    await wait_until_idle()
+    send(pid, 1)
+    send(pid, 2)
+    send(pid, "wanted")
+    await wait_until_idle()
+    assert got == ["wanted"]
+
+
+def test_wrong_options_are_found_when_the_class_is_defined() -> None:
+    with pytest.raises(UsageError) as caught:
+
+        class Wrong(GenServer):
+            mailbox_limit = 0
+            on_full = "explode"  # type: ignore[assignment]  # what is refused
+
+    assert len(caught.value.problems) == 2
+
+
+async def test_a_server_limits_its_mailbox_by_its_class() -> None:
+    class Server(GenServer):
+        def __init__(self) -> None:
+            limit_mailbox(3)
+
+    with pytest.raises(Exception, match="mailbox_limit"):
+        await Server.start_link()
