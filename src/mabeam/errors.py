@@ -1,7 +1,7 @@
 """The exception tree: one root, then split by who has to act.
 
 * :class:`UsageError`: the program is wrong; change the code.
-* :class:`RejectedError`: nothing was run; come back later.
+* :class:`RejectedError` (and its :class:`WrongState`): nothing was run; come back later.
 * :class:`ProcessDied` (and its :class:`NoSuchProcess`): the other process ended.
 * :class:`HandlerFailed`, :class:`CallTimeout`, :class:`CallCycle`, :class:`DeadlineExceeded`: a call went wrong.
 * :class:`StartFailed`, :class:`StartIgnored`, :class:`ChildError`: a process did not start, or a supervisor refused.
@@ -39,9 +39,10 @@ __all__ = (
     "StartFailed",
     "StartIgnored",
     "UsageError",
+    "WrongState",
 )
 
-Operation = Literal["call", "stop", "await", "link", "send", "stream", "start", "main"]
+Operation = Literal["call", "stop", "await", "link", "send", "stream", "start", "info", "main"]
 """What was being done when a process turned out to be dead."""
 
 
@@ -94,6 +95,27 @@ class RejectedError(MabeamError):
         self.retry_after = retry_after
 
 
+class WrongState(RejectedError):
+    """A state machine does not answer this call in the state that it is in; nothing was done.
+
+    Attributes:
+        process: how the machine is called.
+        handler: ``Class.method``.
+        state: the name of the state.
+    """
+
+    def __init__(self, process: str, handler: str, state: str) -> None:
+        """Name the machine, the call and the state."""
+        super().__init__(
+            f"{process} does not answer {handler} in state {state!r}: nothing was done. Ask when it is in another state. To "
+            f"have it answered there as well, declare @{state}.on({handler.rpartition('.')[2]}) in the class; @handle_call "
+            "declares it for all states, and raise Postpone keeps the call until the state has changed."
+        )
+        self.process = process
+        self.handler = handler
+        self.state = state
+
+
 class ProcessDied(MabeamError):
     """The process that an operation needed ended before the operation was done.
 
@@ -134,14 +156,23 @@ class NoSuchProcess(ProcessDied):
         operation: Operation,
         pid: Pid | None = None,
         hint: str = "",
+        instead: str = "",
     ) -> None:
-        """Describe a process that is not there."""
+        """Describe a process that is not there; ``instead`` says so in other words."""
         super().__init__(process, reason, operation=operation, pid=pid)
-        fix = (
-            hint
-            or "It has ended, or was never started; start it first, or address it by a name that survives restarts."
-        )
-        self.args = (f"{operation}: expected a living process, but {process} is not one. {fix}",)
+        fix = hint or (_NO_SUCH_NAME if pid is None else _NO_SUCH_PID)
+        what = instead or f"expected a living process, but {process} is not one. {fix}"
+        self.args = (f"{operation}: {what}",)
+
+
+_NO_SUCH_PID = (
+    "It has ended; a process that is restarted is another one. Address it by a name, which survives restarts: "
+    "Server.child_spec(...).named('name') and mabeam.ref('name', Server)."
+)
+_NO_SUCH_NAME = (
+    "Nobody has this name: it was not started, has ended, or is called otherwise. Start it first, with "
+    "Server.child_spec(...).named('name'), before those who need it."
+)
 
 
 class HandlerFailed(MabeamError):

@@ -164,7 +164,7 @@ def test_free_choices_change_nothing_that_is_promised() -> None:
         chooser = Seeded(seed)
         assert _run(chooser) == expected
         kinds |= chooser.kinds
-    assert kinds == {"hand_off", "next_process"}
+    assert kinds == {"hand_off", "next_process", "slice", "turn"}
 
 
 async def test_calls_in_a_row_give_the_loop_its_turn() -> None:

@@ -55,6 +55,20 @@ class Node(GenServer):
         """The same, in a task that the handler waits for."""
         return await asyncio.create_task(self.through(*route))
 
+    @handle_call(raises=(CallCycle,))
+    async def through_gather(self, *route: Ref[Node]) -> str:
+        """The same, as one of several that all must be done."""
+        return (await asyncio.gather(self.through(*route), self.wait_a_turn()))[0]
+
+    @handle_call(raises=(ExceptionGroup,))
+    async def through_group(self, *route: Ref[Node]) -> str:
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(self.through(*route))
+        return asking.result()
+
+    async def wait_a_turn(self) -> str:
+        return self.name
+
     @handle_call
     def keep(self) -> str:
         return reply_later(self.kept.append)
@@ -142,6 +156,20 @@ async def test_a_cycle_through_a_task_that_a_handler_waits_for() -> None:
     first, second = await nodes(2)
     with pytest.raises(CallCycle):
         await first.call(Node.through_task, second, first)
+
+
+async def test_a_cycle_through_a_gather() -> None:
+    """All of it must be done, so one part that cannot be is enough."""
+    first, second = await nodes(2)
+    with pytest.raises(CallCycle):
+        await first.call(Node.through_gather, second, first)
+
+
+async def test_a_cycle_through_a_task_group() -> None:
+    first, second = await nodes(2)
+    with pytest.raises(ExceptionGroup) as caught:
+        await first.call(Node.through_group, second, first)
+    assert caught.group_contains(CallCycle)
 
 
 async def test_a_cycle_that_a_stop_closes() -> None:

@@ -5,14 +5,16 @@ Not for users: their road to time is the Runtime. Packages of mabeam import from
 """
 
 from mabeam._base._clock import now, stopwatch_of, wall_time
-from mabeam._base._outside import OwnedThread, leaving, outside, returned, start_thread
-from mabeam._base._random import Random, seeded_random, system_random
-from mabeam._base._stacks import Position, await_chain, creation_stack
+from mabeam._base._faultpoint import FaultListener, fault_listener, fault_point
+from mabeam._base._outside import OwnedThread, leaving, let_out, outside, returned, start_thread, thread_asks
+from mabeam._base._random import Random, seeded_random, shared_random_seeded, system_random
+from mabeam._base._stacks import Position, await_chain, creation_stack, innermost_frame
 from mabeam._base._threads import BoundedThreads, ThreadsStatistics
 from mabeam._base._unowned import child_processes, open_sockets
 
 __all__ = (
     "BoundedThreads",
+    "FaultListener",
     "OwnedThread",
     "Position",
     "Random",
@@ -20,14 +22,20 @@ __all__ = (
     "await_chain",
     "child_processes",
     "creation_stack",
+    "fault_listener",
+    "fault_point",
+    "innermost_frame",
     "leaving",
+    "let_out",
     "now",
     "open_sockets",
     "outside",
     "returned",
     "seeded_random",
+    "shared_random_seeded",
     "start_thread",
     "stopwatch_of",
     "system_random",
+    "thread_asks",
     "wall_time",
 )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Callable, Iterator
 
-__all__ = ("OwnedThread", "leaving", "outside", "returned", "start_thread")
+__all__ = ("OwnedThread", "leaving", "let_out", "outside", "returned", "start_thread", "thread_asks")
 
 
 def leaving(loop: AbstractEventLoop) -> None:
@@ -44,6 +44,47 @@ def returned(loop: AbstractEventLoop) -> None:
     mark: Callable[[], None] | None = getattr(loop, "outside_returned", None)
     if mark is not None:
         mark()
+
+
+def let_out(loop: AbstractEventLoop, start: Callable[[], None]) -> Callable[[], None]:
+    """Have a thread begin, or go on with, its work: at once, unless the loop wants to decide.
+
+    A simulation does: it lets one thread at a time run, in an order that follows from its seed.
+
+    Args:
+        loop: the loop that the thread answers.
+        start: lets the thread run; called once, in the loop's thread, now or later.
+
+    Returns:
+        What to call, in the loop's thread, when the thread has answered, waits for the loop itself, or is not waited for
+        any more. Calling it again does nothing.
+    """
+    gate: Callable[[Callable[[], None]], Callable[[], None]] | None = getattr(loop, "let_out", None)
+    if gate is not None:
+        return gate(start)
+    start()
+    return _nothing
+
+
+def _nothing() -> None:
+    pass
+
+
+def thread_asks(loop: AbstractEventLoop) -> Callable[[Callable[[], None]], None]:
+    """Say that a thread that is out waits for something of the loop: until it has that, a virtual clock may move.
+
+    Args:
+        loop: the loop that is asked. To be called in its thread.
+
+    Returns:
+        Takes, in the loop's thread, the function that hands the thread its answer, and calls it.
+    """
+    asked: Callable[[], Callable[[Callable[[], None]], None]] | None = getattr(loop, "thread_asks", None)
+    return _call if asked is None else asked()
+
+
+def _call(answer: Callable[[], None]) -> None:
+    answer()
 
 
 @contextmanager

@@ -7,8 +7,13 @@ simulations :func:`seeded_random`, and nothing draws from the interpreter's shar
 from __future__ import annotations
 
 import random  # noqa: TID251  (this file is what the ban points to)
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-__all__ = ("Random", "seeded_random", "system_random")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ("Random", "seeded_random", "shared_random_seeded", "system_random")
 
 Random = random.Random
 """The type of a generator, for annotations."""
@@ -43,3 +48,23 @@ def seeded_random(seed: int | str) -> Random:
         True
     """
     return random.Random(seed)  # noqa: S311  (repeatable is the point)
+
+
+@contextmanager
+def shared_random_seeded(seed: int | str) -> Iterator[None]:
+    """Make the draws from the interpreter's shared generator repeatable while the block runs.
+
+    Nothing of ours draws from it; programs of users do (``random.choice``), and a simulation must replay them.
+
+    Args:
+        seed: what the draws follow from.
+
+    Yields:
+        Nothing. Afterwards the generator goes on where it was before the block.
+    """
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)

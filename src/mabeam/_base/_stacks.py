@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ("Position", "await_chain", "creation_stack")
+__all__ = ("Position", "await_chain", "creation_stack", "innermost_frame")
 
 
 class Position(NamedTuple):
@@ -38,10 +38,19 @@ def await_chain(awaitable: object) -> tuple[Position, ...]:
     Returns:
         The positions, outermost first, innermost last.
     """
-    return tuple(_suspended(awaitable))
+    return tuple(
+        Position(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname)
+        for frame in _suspended(awaitable)
+    )
 
 
-def _suspended(awaitable: object) -> Iterator[Position]:
+def innermost_frame(awaitable: object) -> types.FrameType | None:
+    """The frame in which a suspended coroutine waits; ``None`` where there is none to be seen."""
+    frames = tuple(_suspended(awaitable))
+    return frames[-1] if frames else None
+
+
+def _suspended(awaitable: object) -> Iterator[types.FrameType]:
     current: object = awaitable
     while current is not None:
         frame: types.FrameType | None
@@ -56,7 +65,7 @@ def _suspended(awaitable: object) -> Iterator[Position]:
             return
         if frame is None:
             return
-        yield Position(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname)
+        yield frame
         current = following
 
 

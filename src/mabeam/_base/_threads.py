@@ -12,10 +12,11 @@ import asyncio
 import contextvars
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, final
 
-from mabeam._base._outside import leaving, returned, start_thread
+from mabeam._base._outside import leaving, let_out, returned, start_thread
 from mabeam.errors import RejectedError, UsageError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class ThreadsStatistics:
 class _Job:
     """One function on its way through a thread; ``worker`` is set while it runs."""
 
-    __slots__ = ("abandoned", "args", "context", "error", "function", "future", "result", "worker")
+    __slots__ = ("abandoned", "args", "context", "error", "function", "future", "over", "result", "worker")
 
     def __init__(
         self,
@@ -73,6 +74,8 @@ class _Job:
         self.context = context
         self.future = future
         self.worker: _Worker | None = None
+        self.over: Callable[[], None] | None = None
+        """To be called when it does not hold up others any more; set while it runs."""
         self.abandoned = False
         self.result: Any = None
         self.error: BaseException | None = None
@@ -174,6 +177,8 @@ class BoundedThreads:
         self._idle: list[_Worker] = []
         # Ordered, not a deque: a caller that gives up must leave at once, also from the middle.
         self._waiting: OrderedDict[_Job, None] = OrderedDict()
+        self._running: dict[object, _Job] = {}
+        """Jobs that threads are at and somebody waits for, by their future."""
         self._abandoned = 0
         self._finished = 0
         self._dropped = 0
@@ -264,6 +269,11 @@ class BoundedThreads:
         for worker in idle:
             self._join(worker)
 
+    def thread_of(self, future: object) -> int | None:
+        """Which thread, by its identifier, runs the function whose outcome ``future`` will hold."""
+        job = self._running.get(future)
+        return job.worker.thread.ident if job is not None and job.worker is not None else None
+
     def statistics(self) -> ThreadsStatistics:
         """Return counts, as of now."""
         return ThreadsStatistics(
@@ -306,12 +316,15 @@ class BoundedThreads:
                     continue
                 self._workers.append(worker)
             job.worker = worker
-            worker.inbox.put(job)
+            self._running[job.future] = job
+            job.over = let_out(self._loop, partial(worker.inbox.put, job))
 
     def _posted(self, worker: _Worker, job: _Job) -> None:
         """Take the outcome of a job from its worker, and see to the next one."""
         self._finished += 1
+        self._running.pop(job.future, None)
         job.worker = None
+        _let_others_go_on(job)
         if job.abandoned:
             self._abandoned -= 1
         if not job.settle():
@@ -328,9 +341,17 @@ class BoundedThreads:
         self._waiting.pop(job, None)
         if job.worker is not None:
             job.abandoned = True
+            self._running.pop(job.future, None)
             self._abandoned += 1
+            _let_others_go_on(job)
 
     def _join(self, worker: _Worker) -> None:
         # Its inbox holds None and it runs nothing, so this takes microseconds, and the thread is really gone afterwards.
         worker.thread.join()
         self._workers.remove(worker)
+
+
+def _let_others_go_on(job: _Job) -> None:
+    if job.over is not None:
+        job.over()
+        job.over = None

@@ -22,15 +22,18 @@ from mabeam.kernel._ending import crash_reason, end, is_decided, stop
 from mabeam.kernel._ending import kill as kill_process
 from mabeam.kernel._full_mailbox import check_mailbox, enter_full, mailbox_is_full
 from mabeam.kernel._in_thread import in_thread, run_blocking
+from mabeam.kernel._info import ActivityInfo, ProcessInfo, info, name_of
 from mabeam.kernel._kernel import Kernel
 from mabeam.kernel._links import add_link, add_monitor, are_linked, remove_link, remove_monitor
+from mabeam.kernel._lock import Lock
 from mabeam.kernel._mailbox import remove_matching, take_matching
 from mabeam.kernel._messages import Down, ExitSignal, Ignore, MonitorRef, Stop
 from mabeam.kernel._names import Name, Registration, ViaName
+from mabeam.kernel._observers import ProcessStatistics, Trace, TraceEvent, statistics, trace
 from mabeam.kernel._pid import Pid
 from mabeam.kernel._plain import Body, PlainBehaviour, label_of
 from mabeam.kernel._portal import Portal, open_portal, portal
-from mabeam.kernel._process import BUSY, DEAD, EXITING, STARTING, Process
+from mabeam.kernel._process import BUSY, DEAD, EXITING, STARTING, SUSPENDED, Process
 from mabeam.kernel._reasons import (
     AlreadyStarted,
     Crashed,
@@ -45,7 +48,7 @@ from mabeam.kernel._reasons import (
 )
 from mabeam.kernel._run import run, wait_stopped
 from mabeam.kernel._runtime import Runtime, RuntimeStatistics
-from mabeam.kernel._scheduler import Chooser
+from mabeam.kernel._scheduler import Chooser, Scheduler
 from mabeam.kernel._signals import (
     Match,
     check_function,
@@ -69,13 +72,18 @@ from mabeam.kernel._signals import (
     whereis,
 )
 from mabeam.kernel._start import Start
-from mabeam.kernel._system import SystemRequest
+from mabeam.kernel._system import SystemRequest, ask, resume, suspend
 from mabeam.kernel._timers import TimerRef, start_timer
-from mabeam.kernel._waits import Wait, find_cycle
+from mabeam.kernel._waits import Wait, check_cycle
+from mabeam.kernel._watchdog import Blocked
+from mabeam.kernel._why import Cause, Why, why
 
 __all__ = (
+    "ActivityInfo",
     "AlreadyStarted",
+    "Blocked",
     "Caller",
+    "Cause",
     "Chooser",
     "Crashed",
     "DeadLetter",
@@ -86,6 +94,7 @@ __all__ = (
     "Exited",
     "Ignore",
     "Killed",
+    "Lock",
     "Match",
     "MonitorRef",
     "Name",
@@ -94,15 +103,21 @@ __all__ = (
     "OnFull",
     "Pid",
     "Portal",
+    "ProcessInfo",
+    "ProcessStatistics",
     "Runtime",
     "RuntimeStatistics",
     "Shutdown",
     "Stop",
     "Target",
     "TimerRef",
+    "Trace",
+    "TraceEvent",
     "ViaName",
+    "Why",
     "demonitor",
     "in_thread",
+    "info",
     "is_abnormal",
     "kill",
     "limit_mailbox",
@@ -112,6 +127,7 @@ __all__ = (
     "portal",
     "receive",
     "register",
+    "resume",
     "run",
     "self_pid",
     "send",
@@ -120,16 +136,21 @@ __all__ = (
     "spawn",
     "spawn_link",
     "spawn_monitor",
+    "statistics",
+    "suspend",
+    "trace",
     "trap_exit",
     "unlink",
     "unregister",
     "wait_stopped",
     "whereis",
+    "why",
     # ---- for behaviours
     "BUSY",
     "DEAD",
     "EXITING",
     "STARTING",
+    "SUSPENDED",
     "Activation",
     "Addressable",
     "Behaviour",
@@ -139,6 +160,7 @@ __all__ = (
     "PlainBehaviour",
     "Process",
     "Registration",
+    "Scheduler",
     "Start",
     "Step",
     "SystemRequest",
@@ -149,6 +171,8 @@ __all__ = (
     "add_link",
     "add_monitor",
     "are_linked",
+    "ask",
+    "check_cycle",
     "check_function",
     "check_mailbox",
     "check_reason",
@@ -159,7 +183,6 @@ __all__ = (
     "end",
     "enter_full",
     "find",
-    "find_cycle",
     "find_or_raise",
     "here",
     "is_decided",
@@ -167,6 +190,7 @@ __all__ = (
     "kill_process",
     "label_of",
     "mailbox_is_full",
+    "name_of",
     "name_target",
     "remove_link",
     "remove_matching",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
+from mabeam.errors import UsageError
 from mabeam.kernel._messages import Down, ExitSignal
 from mabeam.kernel._system import SystemRequest
 
@@ -40,10 +41,7 @@ class Behaviour:
     are called by the scheduler, never two at a time for one process.
     """
 
-    __slots__ = ("is_supervisor", "label", "mailbox_limit", "on_full", "shared", "shutdown")
-
-    observers: tuple[Observer, ...] = ()
-    """Who is told what a process of this kind takes and answers; only behaviours made for one process have any."""
+    __slots__ = ("is_supervisor", "label", "mailbox_limit", "observers", "on_full", "shared", "shutdown")
 
     def __init__(
         self,
@@ -71,6 +69,8 @@ class Behaviour:
         self.shutdown = shutdown
         self.is_supervisor = is_supervisor
         self.shared = shared
+        self.observers: tuple[Observer, ...] = ()
+        """Who is told what a process does; only behaviours that were made for a single one have any."""
 
     def start(self, process: Process) -> None:
         """Begin to run: ends with ``kernel.started`` or with an end of the process, at once or later."""
@@ -79,6 +79,20 @@ class Behaviour:
     def take(self, process: Process, message: Any) -> bool:
         """Work on one message; false when a serial activation has been made that goes on with it."""
         raise NotImplementedError
+
+    def with_observers(self, observers: tuple[Observer, ...]) -> Behaviour:
+        """The behaviour of one process that ``observers`` are told of; this one, when there are none."""
+        raise NotImplementedError
+
+    def state_of(self, process: Process) -> object:
+        """What ``get_state`` shows of a process of this kind."""
+        raise UsageError(f"{process.describe()} keeps its state in local variables, where nobody can see it")
+
+    def replace_state(self, process: Process, state: object) -> None:
+        """Have a process go on with another state."""
+        raise UsageError(
+            f"{process.describe()} keeps its state in local variables, where nobody can change it"
+        )
 
     def ask(self, process: Process, request: SystemRequest[Any]) -> None:
         """Take a system request: in the order of the mailbox, unless this kind of process has no turn of its own."""

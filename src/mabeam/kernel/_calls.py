@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from mabeam.errors import Operation
+    from mabeam.kernel._lock import Lock
     from mabeam.kernel._process import Process
     from mabeam.kernel._reasons import ExitReason
 
@@ -107,13 +108,13 @@ def died(process: Process, reason: ExitReason, operation: Operation) -> ProcessD
 
 
 @contextmanager
-def waiting_for(process: Process, what: str, caller: Caller[Any] | None = None) -> Iterator[None]:
+def waiting_for(process: Process, what: str, lock: Lock | None = None) -> Iterator[None]:
     """While the block runs, the code that runs here waits for something of another process."""
     owner = here.get(None)
     if not isinstance(owner, Activation):
         yield
         return
-    before, owner.waits_for = owner.waits_for, Wait(process, what, process.kernel.loop.time(), caller)
+    before, owner.waits_for = owner.waits_for, Wait(process, what, process.kernel.loop.time(), None, lock)
     try:
         yield
     finally:
@@ -143,6 +144,9 @@ async def wait_for_reply(
     owner = here.get(None)
     if isinstance(owner, Activation):
         owner.waits_for = Wait(process, what, loop.time(), caller)
+        waiter = owner.process
+        if waiter.behaviour.shared and owner is waiter.serial and process.kernel.on_shared_wait is not None:
+            process.kernel.on_shared_wait(waiter, process, what)
     timer = (
         None
         if timeout is None or future.done()

@@ -25,6 +25,7 @@ __all__ = (
     "find",
     "find_or_raise",
     "is_on_loop",
+    "left_behind",
     "name_target",
 )
 
@@ -58,7 +59,7 @@ def current_process() -> Process:
         raise UsageError(msg)
     if owner.in_thread or asyncio._get_running_loop() is not owner.process.kernel.loop:
         if owner.over:
-            raise NoSuchProcess(owner.process.describe(), NO_PROCESS, operation="call")
+            raise left_behind(owner.process, "call")
         msg = (
             f"this was called in a thread of {owner.process.describe()}; processes may be touched from their event loop "
             "only. Use mabeam.portal() in threads: it calls, casts, sends and runs for you."
@@ -69,6 +70,17 @@ def current_process() -> Process:
         hint = "The code that runs has outlived its process: a callback, say, or the clean-up of a generator."
         raise NoSuchProcess(process.describe(), process.reason or NO_PROCESS, operation="call", hint=hint)
     return process
+
+
+def left_behind(process: Process, operation: Operation) -> NoSuchProcess:
+    """The error for a thread that goes on although nobody waits for it any more."""
+    instead = (
+        f"expected the code of {process.describe()} to wait for this thread, but it has ended, or gave up waiting. The thread "
+        "was left behind, and what it asks for is refused; have it look now and then whether it is still needed."
+    )
+    return NoSuchProcess(
+        process.describe(), NO_PROCESS, operation=operation, pid=process.pid, instead=instead
+    )
 
 
 def current_kernel() -> Kernel:

@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
+import inspect
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
+from mabeam.errors import UsageError
 from mabeam.kernel._activation import Activation, here
 from mabeam.kernel._current import current_process
+from mabeam.kernel._plain import label_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mabeam.kernel._process import Process
 
-__all__ = ("in_thread", "run_blocking")
+__all__ = ("ThreadOwner", "in_thread", "run_blocking")
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class ThreadOwner(Activation):
+    """Stands for its process in one of its threads.
+
+    Attributes:
+        waiter: the activation that waits for the thread.
+        ident: the thread, once it runs.
+    """
+
+    __slots__ = ("ident", "waiter")
+
+    def __init__(self, process: Process, message: Any, waiter: Activation | None) -> None:
+        """Made by ``run_blocking`` only."""
+        super().__init__(process, None, message, _is_no_activation)
+        self.in_thread = True
+        self.waiter = waiter
+        self.ident: int | None = None
+        self.deadline = waiter.deadline if waiter is not None else None
+
+    def run(self, function: Callable[[], Any]) -> Any:
+        """Run something in the thread."""
+        self.ident = threading.get_ident()
+        return function()
 
 
 async def in_thread(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -37,19 +65,44 @@ async def in_thread(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwar
         What it returned.
 
     Raises:
+        UsageError: ``function`` is no plain function.
         BaseException: what it raised.
     """
+    _check_plain(function)
     return cast("R", await run_blocking(current_process(), None, partial(function, *args, **kwargs)))
+
+
+def _check_plain(function: object) -> None:
+    """Refuse what would block no thread, or run nothing.
+
+    Raises:
+        UsageError: it is a coroutine function; or no function, because it was called already, say.
+    """
+    if inspect.iscoroutine(function):
+        function.close()
+    if inspect.iscoroutinefunction(function):
+        msg = (
+            f"in_thread expects a plain function that blocks, got the async function {label_of(function)}: it would only be "
+            f"called there, and never awaited. Await it here: await {label_of(function)}(...)"
+        )
+        raise UsageError(msg)
+    if not callable(function):
+        msg = (
+            f"in_thread expects a function and its arguments, got {function!r}: was the function called?\n"
+            "    wrong:  await in_thread(read(path))\n    right:  await in_thread(read, path)"
+        )
+        raise UsageError(msg)
 
 
 async def run_blocking(process: Process, message: Any, function: Callable[[], Any]) -> Any:
     """Run ``function`` in a thread for ``process``; fenced once nobody waits for it any more."""
-    owner = Activation(process, None, message, _is_no_activation)
-    owner.in_thread = True
+    waiter = here.get(None)
+    is_own = isinstance(waiter, Activation) and waiter.process is process
+    owner = ThreadOwner(process, message, waiter if isinstance(waiter, Activation) and is_own else None)
     context = process.context.copy()
     context.run(here.set, owner)
     try:
-        return await process.kernel.threads.run(function, context=context)
+        return await process.kernel.threads.run(owner.run, function, context=context)
     finally:
         owner.over = True
 

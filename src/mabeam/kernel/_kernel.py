@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mabeam.kernel._names import Name
     from mabeam.kernel._reasons import ExitReason
     from mabeam.kernel._scheduler import Chooser
+    from mabeam.kernel._watchdog import Watchdog
     from mabeam.telemetry import Bus
 
 __all__ = ("Kernel",)
@@ -73,6 +74,11 @@ class Kernel:
         self.expired_count = 0
         self.on_root_signal: Callable[[Process, ExitReason], None] | None = None
         """Takes the exit signals that reach the root: there is no program behind it that could."""
+        self.on_create: Callable[[Process], None] | None = None
+        """Told of each new process before it runs; for simulations."""
+        self.on_shared_wait: Callable[[Process, Process, str], None] | None = None
+        """Told when the serial handler of a shared service waits for another process; for tests."""
+        self.watchdog: Watchdog | None = None
         self.stragglers: dict[Activation, None] = {}
         """Tasks that were created for processes that had ended; they end with the Runtime at the latest."""
         self.deadline_stamps = True
@@ -82,7 +88,7 @@ class Kernel:
         """Held by other threads while they hand something to the loop, so that nothing comes after ``close``."""
         self.stop_waiters: dict[asyncio.Future[None], Process | None] = {}
         self._stop_requested = False
-        self._next_serial = 0
+        self.started_count = 0
         self._dying: deque[Process] | None = None
 
     # ------------------------------------------------------------------------------------------- starting
@@ -91,12 +97,14 @@ class Kernel:
         self, behaviour: Behaviour, body: Any, parent: Process | None, context: contextvars.Context
     ) -> Process:
         """A new process that does not run yet. Its context is a copy of ``context``."""
-        serial = self._next_serial
-        self._next_serial += 1
+        serial = self.started_count
+        self.started_count += 1
         context = context.copy()
         process = Process(self, serial, parent, behaviour, body, context)
         context.run(here.set, process)
         self.table[serial] = process
+        if self.on_create is not None:
+            self.on_create(process)
         return process
 
     def spawn(self, behaviour: Behaviour, body: Any, parent: Process, *, link: bool) -> Process:

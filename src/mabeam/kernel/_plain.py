@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mabeam.kernel._activation import Activation
+    from mabeam.kernel._behaviour import Observer
     from mabeam.kernel._process import Process
     from mabeam.kernel._reasons import ExitReason
     from mabeam.kernel._system import SystemRequest
@@ -74,6 +75,11 @@ class PlainBehaviour(Behaviour):
     def take(self, process: Process, message: Any) -> bool:
         """Never called: a plain process is busy for all its life and takes its messages itself."""
         raise NotImplementedError
+
+    def with_observers(self, observers: tuple[Observer, ...]) -> Behaviour:
+        """Each plain process has a behaviour of its own anyway."""
+        self.observers = observers
+        return self
 
     def ask(self, process: Process, request: SystemRequest[Any]) -> None:
         """Take a system request now: its code takes its messages itself, whenever it likes."""

@@ -5,28 +5,42 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import inspect
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, final
 
 from mabeam.errors import NoSuchProcess, UsageError
-from mabeam.kernel._activation import here
-from mabeam.kernel._calls import died
+from mabeam.kernel._activation import Activation, activate, here
+from mabeam.kernel._calls import Caller, died
+from mabeam.kernel._current import left_behind
 from mabeam.kernel._ending import kill
+from mabeam.kernel._in_thread import ThreadOwner
 from mabeam.kernel._plain import Body, PlainBehaviour, label_of
 from mabeam.kernel._reasons import NO_PROCESS
 from mabeam.kernel._signals import check_function, send
+from mabeam.kernel._waits import Wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine
+    from types import TracebackType
 
     from mabeam.kernel._current import Target
     from mabeam.kernel._kernel import Kernel
     from mabeam.kernel._process import Process
+    from mabeam.kernel._runtime import Runtime
 
 __all__ = ("Portal", "open_portal", "portal")
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_IN_BLOCK = (
+    "Its block was left, which stops its Runtime. Use it inside:\n"
+    "    with mabeam.open_portal() as portal:\n"
+    "        portal.run(function, ...)"
+)
+_IN_RUNTIME = "Its Runtime was stopped. Have the threads that use the portal end before that."
 
 
 @final
@@ -34,21 +48,34 @@ class Portal:
     """Runs things in a Runtime for threads that are not its own, and waits for them.
 
     Guarantees:
-        What is run is a process of that Runtime. A thread that is interrupted while it waits (Ctrl-C, a time limit)
-        kills it. When the Runtime stops first, the waiting thread gets ``ProcessDied``.
+        A thread that is interrupted while it waits (Ctrl-C, a time limit) cancels what it waits for. When the Runtime stops
+        first, the waiting thread gets ``ProcessDied``.
+
+    A portal made by :func:`portal` acts for the process of its thread: what it runs is the code of that process, as an
+    ``async def`` handler is. One made by ``runtime.portal()`` or :func:`open_portal` acts for nobody: what it runs is a
+    process of its own.
     """
 
-    def __init__(self, kernel: Kernel, parent: Process, owner: Any = None) -> None:
-        """Made by ``Runtime.portal``, ``portal`` and ``open_portal``."""
+    def __init__(
+        self,
+        kernel: Kernel,
+        parent: Process,
+        owner: Process | Activation | None = None,
+        how: str = _IN_RUNTIME,
+    ) -> None:
+        """Made by ``Runtime.portal``, ``portal`` and ``open_portal``; ``how`` says what to do when it is closed."""
         self._kernel = kernel
         self._parent = parent
         self._owner = owner
+        self._how = how
 
     def run(self, function: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run an async function as a process and wait for its result.
+        """Run an async function and wait for its result.
 
-        What the function starts with ``start_link`` is linked to that process and ends with it; start what is to stay
-        with ``child_spec(...).start()``, or under a supervisor.
+        In a thread of a process it acts for that process: ``self_pid()`` is the process's, what it starts with
+        ``start_link`` is linked to the process, and a call to the process itself raises ``CallCycle``. Elsewhere it is a
+        process of its own: what it starts with ``start_link`` ends with it; start what is to stay with
+        ``child_spec(...).start()``, or under a supervisor.
 
         Raises:
             ProcessDied: its process was ended, or the Runtime stopped.
@@ -59,15 +86,17 @@ class Portal:
 
     def call(self, ref: Any, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call a server and wait for the reply: ``ref.call`` from a thread."""
+        _check_handle("call", ref)
         return self.run(ref.call, method, *args, **kwargs)
 
     def cast(self, ref: Any, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
         """Cast to a server: ``ref.cast`` from a thread."""
-        self._hand_over(self._parent.context.copy().run, partial(ref.cast, method, *args, **kwargs))
+        _check_handle("cast", ref)
+        self._act(ref.cast, method, *args, **kwargs)
 
     def send(self, target: Target, message: object, /) -> None:
         """Send a message: ``send`` from a thread. One to an unknown name becomes a dead letter."""
-        self._hand_over(self._parent.context.copy().run, _send_or_bury, self._kernel, target, message)
+        self._act(_send_or_bury, self._kernel, target, message)
 
     def _submit(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -77,75 +106,159 @@ class Portal:
         if asyncio._get_running_loop() is self._kernel.loop:
             msg = "portal.run() was called in the thread of the Runtime's own event loop, which would wait for itself; await the function instead"
             raise UsageError(msg)
-        pending = _Pending(self._kernel, self._parent, function, args, kwargs)
-        self._hand_over(pending.start)
+        body = Body(function, args, kwargs)
+        # The root of a Runtime is whoever entered it: it has no handlers that could be cancelled or frozen at its end.
+        if self._owner is None or self._parent.parent is None:
+            pending: _Pending = _OwnProcess(self._parent, body)
+        else:
+            pending = _OnBehalf(self._owner, body)
+        with self._kernel.gate:
+            # Once this is handed over it will run: the Runtime cannot close in between.
+            self._check()
+            self._kernel.loop.call_soon_threadsafe(pending.start)
         return pending
 
-    def _hand_over(self, function: Callable[..., object], *args: Any) -> None:
-        """Have the loop run something; once this returns it will, since the Runtime cannot close in between."""
+    def _act(self, function: Callable[..., object], /, *args: Any, **kwargs: Any) -> None:
+        """Do here what any thread may do: it is this thread that is told what is wrong, and the loop that does the work."""
+        act = partial(self._parent.context.copy().run, function, *args, **kwargs)
+        if asyncio._get_running_loop() is self._kernel.loop:
+            self._check()
+            act()
+            return
         with self._kernel.gate:
             self._check()
-            self._kernel.loop.call_soon_threadsafe(function, *args)
+            act()
 
     def _check(self) -> None:
-        owner = self._owner
+        owner, parent = self._owner, self._parent
         if owner is not None and owner.over:
-            raise NoSuchProcess(owner.process.describe(), NO_PROCESS, operation="call")
-        if self._kernel.is_closed or not self._parent.is_alive:
-            raise NoSuchProcess(f"Runtime {self._kernel.id}", NO_PROCESS, operation="call")
+            raise left_behind(owner.process, "call")
+        if self._kernel.is_closed:
+            closed = f"the portal of Runtime {self._kernel.id} is closed. {self._how}"
+            raise NoSuchProcess(parent.describe(), NO_PROCESS, operation="call", instead=closed)
+        if not parent.is_alive:
+            raise NoSuchProcess(parent.describe(), NO_PROCESS, operation="call", pid=parent.pid)
 
 
 class _Pending:
     """One function on its way through the event loop."""
 
-    def __init__(
-        self,
-        kernel: Kernel,
-        parent: Process,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> None:
-        self.kernel = kernel
+    def __init__(self, parent: Process, body: Body) -> None:
         self.parent = parent
+        self.body = body
         self.outcome: concurrent.futures.Future[Any] = concurrent.futures.Future()
-        self.body = Body(function, args, kwargs, self._finished)
-        self.process: Process | None = None
 
     def start(self) -> None:
-        """Runs in the loop's thread."""
-        if not self.parent.is_alive:
-            self.outcome.set_exception(died(self.parent, self.parent.reason or NO_PROCESS, "call"))
-            return
-        behaviour = PlainBehaviour(label_of(self.body.function))
-        self.process = self.kernel.spawn(behaviour, self.body, self.parent, link=False)
-        ended = self.kernel.loop.create_future()
-        ended.add_done_callback(self._ended)
-        self.process.on_death = [ended]
+        """Begin; runs in the loop's thread."""
+        raise NotImplementedError
 
-    def _finished(self, value: object, error: BaseException | None) -> None:
+    def give_up(self) -> None:
+        """Nobody waits any more; runs in the loop's thread."""
+        raise NotImplementedError
+
+    def settle(self, value: object, error: BaseException | None) -> None:
+        if self.outcome.done():
+            return
         if error is None:
             self.outcome.set_result(value)
         else:
             self.outcome.set_exception(error)
 
-    def _ended(self, _future: object) -> None:
-        if self.process is not None and not self.outcome.done():
-            self.outcome.set_exception(died(self.process, self.process.reason or NO_PROCESS, "call"))
+    def watch(self, process: Process) -> asyncio.Future[None]:
+        """Have the waiting thread told when a process dies before it has answered."""
+        ended: asyncio.Future[None] = process.kernel.loop.create_future()
+        ended.add_done_callback(
+            lambda _ended: self.settle(None, died(process, process.reason or NO_PROCESS, "call"))
+        )
+        process.on_death = [*(process.on_death or ()), ended]
+        return ended
 
     def wait(self) -> Any:
         try:
             return self.outcome.result()
         except BaseException:
             if not self.outcome.done():
-                # When the loop is closed nothing is left to be killed.
+                # When the loop is closed nothing is left to be ended.
                 with contextlib.suppress(RuntimeError):
-                    self.kernel.loop.call_soon_threadsafe(self._give_up)
+                    self.parent.kernel.loop.call_soon_threadsafe(self.give_up)
             raise
 
-    def _give_up(self) -> None:
+
+class _OwnProcess(_Pending):
+    """Runs as a process, for a thread that belongs to none."""
+
+    process: Process | None = None
+
+    def start(self) -> None:
+        if not self.parent.is_alive:
+            self.settle(None, died(self.parent, self.parent.reason or NO_PROCESS, "call"))
+            return
+        self.body.finished = self.settle
+        behaviour = PlainBehaviour(label_of(self.body.function))
+        self.process = self.parent.kernel.spawn(behaviour, self.body, self.parent, link=False)
+        self.watch(self.process)
+
+    def give_up(self) -> None:
         if self.process is not None:
             kill(self.process)
+
+
+class _OnBehalf(_Pending):
+    """Runs as code of the process that the thread belongs to."""
+
+    def __init__(self, owner: Process | Activation, body: Body) -> None:
+        super().__init__(owner.process, body)
+        self.owner = owner
+        self.activation: Activation | None = None
+        self.ended: asyncio.Future[None] | None = None
+        # Some other thread that was given the portal may wait while the process's own goes on.
+        is_own_thread = isinstance(owner, ThreadOwner) and owner.ident == threading.get_ident()
+        self.waiter = owner.waiter if isinstance(owner, ThreadOwner) and is_own_thread else None
+        self.wait_edge: Wait | None = None
+
+    def start(self) -> None:
+        process, owner = self.parent, self.owner
+        if owner.over or process.ending is not None:
+            self.settle(None, left_behind(process, "call"))
+            return
+        self.ended = self.watch(process)
+        self.activation = activation = activate(process, self._run(), owner.message, self._over)
+        activation.deadline = owner.deadline
+        if self.waiter is not None:
+            # The handler waits for its thread, and the thread for this: who looks for a cycle finds the way through.
+            loop, what = process.kernel.loop, f"portal.run of {label_of(self.body.function)}"
+            caller: Caller[None] = Caller(process, self.ended, what)
+            caller.answerer = activation
+            self.waiter.waits_for = self.wait_edge = Wait(process, what, loop.time(), caller)
+
+    async def _run(self) -> object:
+        body = self.body
+        value = body.function(*body.args, **body.kwargs)
+        return await value if inspect.iscoroutine(value) else value
+
+    def _over(self, _activation: Activation, value: object, error: BaseException | None) -> None:
+        process = self.parent
+        if self.waiter is not None and self.waiter.waits_for is self.wait_edge:
+            self.waiter.waits_for = None
+        if process.on_death is not None:
+            process.on_death = [each for each in process.on_death if each is not self.ended] or None
+        if isinstance(error, asyncio.CancelledError) and process.ending is not None:
+            error = died(process, process.ending.reason, "call")
+        self.settle(value, error)
+
+    def give_up(self) -> None:
+        if self.activation is not None:
+            self.activation.cancel()
+
+
+def _check_handle(what: str, ref: object) -> None:
+    if isinstance(ref, type) or not hasattr(ref, what):
+        msg = (
+            f"portal.{what} expects the handle of a server and then a method of its class, got {ref!r} for a handle. A handle "
+            f"is what start_link returned, or mabeam.ref(name, Server).\n"
+            f"    right:  portal.{what}(mabeam.ref('counter', Counter), Counter.add, 5)"
+        )
+        raise UsageError(msg)
 
 
 def _send_or_bury(kernel: Kernel, target: Target, message: object) -> None:
@@ -158,6 +271,9 @@ def _send_or_bury(kernel: Kernel, target: Target, message: object) -> None:
 def portal() -> Portal:
     """The way back into the Runtime from a thread of a process: in a handler with ``thread=True``, say.
 
+    Guarantees:
+        It acts for the process of the thread, as any other code of that process does.
+
     Raises:
         UsageError: the thread belongs to no process.
         NoSuchProcess: on use, when the process of the thread has ended: the thread was left behind.
@@ -169,8 +285,7 @@ def portal() -> Portal:
     return Portal(owner.process.kernel, owner.process, owner)
 
 
-@contextlib.contextmanager
-def open_portal(**options: Any) -> Iterator[Portal]:
+def open_portal(**options: Any) -> contextlib.AbstractContextManager[Portal]:
     """Run a Runtime in a thread of its own for a program that has no event loop.
 
     Guarantees:
@@ -186,7 +301,37 @@ def open_portal(**options: Any) -> Iterator[Portal]:
         with mabeam.open_portal() as portal:
             assert portal.run(double, 21) == 42
     """
-    from mabeam.kernel._run import run_in_thread  # noqa: PLC0415  (it needs this module)
+    return _OpenPortal(options)
 
-    with run_in_thread(options) as runtime:
-        yield runtime.portal()
+
+class _OpenPortal(contextlib.AbstractContextManager[Portal]):
+    """The block of a portal."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._options = options
+        self._thread: contextlib.AbstractContextManager[Runtime] | None = None
+
+    def __enter__(self) -> Portal:
+        from mabeam.kernel._run import run_in_thread  # noqa: PLC0415  (it needs this module)
+
+        if self._thread is not None:
+            msg = "open_portal() was entered already; each block has one of its own: with mabeam.open_portal() as portal:"
+            raise UsageError(msg)
+        self._thread = run_in_thread(self._options)
+        runtime = self._thread.__enter__()
+        return Portal(runtime.kernel, runtime.root, how=_IN_BLOCK)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return None if self._thread is None else self._thread.__exit__(kind, error, traceback)
+
+    if not TYPE_CHECKING:  # a type checker must go on refusing what is not there
+
+        def __getattr__(self, name: str) -> Any:
+            msg = (
+                f"open_portal() is the block of a portal and has no {name!r}; the portal is what the block gives:\n"
+                "    with mabeam.open_portal() as portal:\n"
+                "        portal.run(function, ...)"
+            )
+            raise AttributeError(msg)

@@ -13,6 +13,7 @@ from mabeam.kernel._activation import here
 from mabeam.kernel._calls import died
 from mabeam.kernel._current import current_kernel
 from mabeam.kernel._ending import kill
+from mabeam.kernel._garbage import GarbageKeeper
 from mabeam.kernel._plain import Body, PlainBehaviour, label_of
 from mabeam.kernel._reasons import NO_PROCESS, SHUTDOWN
 from mabeam.kernel._runtime import Runtime
@@ -115,7 +116,8 @@ class _Program:
     async def run(self) -> None:
         async with self.runtime as runtime:
             loop = asyncio.get_running_loop()
-            with self.signals.handled_in(loop):
+            garbage = GarbageKeeper(runtime.kernel)
+            with self.signals.handled_in(loop), contextlib.closing(garbage):
                 kernel = runtime.kernel
                 behaviour = PlainBehaviour(label_of(self.body.function))
                 self.process = kernel.create(behaviour, self.body, runtime.root, runtime.root.context)

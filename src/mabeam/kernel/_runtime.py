@@ -12,12 +12,15 @@ from mabeam._base import BoundedThreads, now, stopwatch_of, system_random
 from mabeam.errors import UsageError
 from mabeam.kernel._activation import freeze_or_finish, here
 from mabeam.kernel._calls import Turn, died
+from mabeam.kernel._current import find_or_raise
 from mabeam.kernel._ending import Ending, kill
 from mabeam.kernel._kernel import Kernel
 from mabeam.kernel._owned_tasks import OwnedTaskFactory
 from mabeam.kernel._plain import RootBehaviour
 from mabeam.kernel._process import BUSY, DEAD
 from mabeam.kernel._reasons import NORMAL, SHUTDOWN, ExitReason, Normal, Shutdown
+from mabeam.kernel._watchdog import Watchdog
+from mabeam.kernel._why import explain
 from mabeam.telemetry import Bus, current_bus
 
 if TYPE_CHECKING:
@@ -25,11 +28,14 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from mabeam.kernel._activation import Activation
+    from mabeam.kernel._current import Target
     from mabeam.kernel._dead_letters import DeadLetters
     from mabeam.kernel._pid import Pid
     from mabeam.kernel._portal import Portal
     from mabeam.kernel._process import Process
     from mabeam.kernel._scheduler import Chooser
+    from mabeam.kernel._watchdog import Blocked
+    from mabeam.kernel._why import Why
 
 __all__ = ("Runtime", "RuntimeStatistics")
 
@@ -83,6 +89,8 @@ class Runtime:
 
     Args:
         max_threads: most threads for blocking handlers at once; more of them wait.
+        blocked_after: seconds that something may block the event loop before it is reported; ``None`` for no watchdog. There
+            is none on a loop with virtual time.
         deadline_stamps: whether messages carry their caller's deadline, after which nothing new is begun for it.
         bus: where its events go; a new one unless given.
         chooser: makes the scheduler's free choices; for tests.
@@ -92,6 +100,7 @@ class Runtime:
         self,
         *,
         max_threads: int = 32,
+        blocked_after: float | None = 0.1,
         deadline_stamps: bool = True,
         bus: Bus | None = None,
         chooser: Chooser | None = None,
@@ -100,6 +109,7 @@ class Runtime:
         self.id = f"{system_random().getrandbits(32):08x}"
         self.bus = Bus() if bus is None else bus
         self._max_threads = max_threads
+        self._blocked_after = blocked_after
         self._deadline_stamps = deadline_stamps
         self._chooser = chooser
         self._kernel: Kernel | None = None
@@ -177,6 +187,13 @@ class Runtime:
         describers = getattr(loop, "describe_blocked", None)
         if describers is not None:
             describers.append(self.describe_blocked)
+        kernel.on_shared_wait = getattr(loop, "shared_service_waits", None)
+        if self._blocked_after is not None and getattr(loop, "virtual_stopwatch", None) is None:
+            kernel.watchdog = Watchdog(kernel, self._blocked_after)
+        # A loop that simulates makes the choices of every Runtime on it, and watches what they do.
+        opened = getattr(loop, "runtime_opened", None)
+        if opened is not None:
+            opened(self)
         if self.bus.listening:
             self.bus.emit("runtime.started", {}, {"runtime": self.id})
 
@@ -203,6 +220,8 @@ class Runtime:
                 await Turn()
             except asyncio.CancelledError as error:
                 cancelled = error
+        if kernel.watchdog is not None:
+            kernel.watchdog.stop()
         root.ending = Ending(NORMAL, terminates=False)
         kernel.die(root)
         kernel.threads.close()
@@ -317,6 +336,20 @@ class Runtime:
             threads=threads.threads,
             threads_busy=threads.running,
         )
+
+    @property
+    def blocked(self) -> Blocked | None:
+        """What blocks the event loop at this moment; to be asked from other threads."""
+        watchdog = self.kernel.watchdog
+        return watchdog.blocked if watchdog is not None else None
+
+    def why(self, target: Target, /) -> Why:
+        """As :func:`mabeam.why`, from any thread: also while the loop is blocked.
+
+        Raises:
+            NoSuchProcess: there is no such process.
+        """
+        return explain(find_or_raise(self.kernel, target, "info"))
 
     def describe_blocked(self) -> list[str]:
         """A line for each process that is in the middle of something: what it waits for, and where."""

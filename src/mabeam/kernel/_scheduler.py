@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from mabeam.kernel._behaviour import Behaviour
     from mabeam.kernel._process import Process
 
 __all__ = ("Chooser", "Scheduler")
@@ -34,7 +35,9 @@ class Chooser(Protocol):
         """Pick one of ``count`` possibilities; 0 is what happens without a chooser.
 
         Args:
-            kind: ``next_process`` (which one in the run queue), ``hand_off`` (0: at once, 1: through the mailbox).
+            kind: ``next_process`` (which one in the run queue), ``hand_off`` (0: at once, 1: through the mailbox),
+                ``slice`` (messages that it takes before the next has its turn; 0: as many as ever), ``turn`` (1: the loop
+                has its turn now). Simulations ask more kinds, of a loop of their own.
             count: how many there are.
         """
         ...
@@ -110,6 +113,12 @@ class Scheduler:
         elif process.mailbox and process.status == 0:
             self.schedule(process)
 
+    def change_behaviour(self, process: Process, behaviour: Behaviour) -> None:
+        """Have a process run as something else from its next message on; if it runs now, its slice ends."""
+        process.behaviour = behaviour
+        if process.status & BUSY and not process.status & SCHEDULED:
+            self.schedule(process)
+
     def _take_urgent(self, process: Process, message: Any) -> None:
         """Have a suspended process take a message out of turn."""
         if not process.status & SUSPENDED or process.ending is not None:
@@ -138,6 +147,11 @@ class Scheduler:
             return False
         self._handoffs += 1
         return True
+
+    def _slice(self, process: Process) -> int:
+        """How many messages a process may take in a row, if that is to be chosen."""
+        waiting = min(len(process.mailbox or ()), MESSAGES_PER_SLICE)
+        return self.choose("slice", waiting) or MESSAGES_PER_SLICE
 
     def must_yield(self) -> bool:
         """Whether a plain process that looks into its mailbox has to let the loop have its turn first.
@@ -173,6 +187,8 @@ class Scheduler:
                 slices -= 1
                 if not slices or stopwatch() > until:
                     break
+                if self.chooser is not None and ready and self.choose("turn", 2):
+                    break
         finally:
             self._awake = bool(ready)
             if ready:
@@ -188,7 +204,7 @@ class Scheduler:
                 process.behaviour.start(process)
             return
         take = process.behaviour.take
-        for _ in range(MESSAGES_PER_SLICE):
+        for _ in range(MESSAGES_PER_SLICE if self.chooser is None else self._slice(process)):
             mailbox = process.mailbox
             if mailbox is None:
                 return

@@ -1,19 +1,26 @@
-"""Requests that every process understands, whatever it runs: what OTP calls system messages."""
+"""Requests that every process understands, whatever it runs: what OTP calls system messages, and `sys` the functions."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from mabeam.kernel._calls import died
+from mabeam.errors import UsageError
+from mabeam.kernel._activation import here
+from mabeam.kernel._calls import died, wait_for_reply
+from mabeam.kernel._current import current_kernel, find_or_raise, is_on_loop
+from mabeam.kernel._mailbox import offer_again
+from mabeam.kernel._process import SUSPENDED
+from mabeam.kernel._waits import check_cycle
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from mabeam.kernel._current import Target
     from mabeam.kernel._process import Process
     from mabeam.kernel._reasons import ExitReason
 
-__all__ = ("SystemRequest",)
+__all__ = ("SystemRequest", "ask", "resume", "suspend")
 
 T = TypeVar("T")
 
@@ -53,3 +60,54 @@ class SystemRequest(Generic[T]):
     def __repr__(self) -> str:
         """Show what is asked."""
         return f"<system request: {self.what}>"
+
+
+async def ask(target: Target, what: str, function: Callable[[Process], T], timeout: float | None) -> T:
+    """Have a process run a function of ours between two of its messages, and wait for what comes of it."""
+    kernel = current_kernel()
+    if not is_on_loop(kernel):
+        msg = f"{what} was called in a thread; use portal.run({what}, ...) there"
+        raise UsageError(msg)
+    process = find_or_raise(kernel, target, "call")
+    check_cycle(here.get(None), process)
+    answer: asyncio.Future[T] = process.kernel.loop.create_future()
+    process.behaviour.ask(process, SystemRequest(what, function, answer))
+    return await wait_for_reply(process, answer, what, timeout)
+
+
+async def suspend(target: Target, /, *, timeout: float | None = 5.0) -> None:
+    """Have a process take no more messages until :func:`resume`; they wait in its mailbox.
+
+    A server finishes the message that it is at, and takes its place in the mailbox for this request; its concurrent handlers
+    go on. A plain process gets nothing from ``receive`` any more. Introspection, requests to stop and exits of the parent
+    are taken all the same, and links and kills work as ever. Suspending twice changes nothing.
+
+    Args:
+        target: the process.
+        timeout: seconds to wait until it has taken the request; ``None`` waits without limit.
+
+    Raises:
+        NoSuchProcess: there is no such process.
+        CallTimeout: it did not come to it in time; it will.
+        CallCycle: a server cannot wait for its own suspension.
+    """
+    await ask(target, "suspend", _suspend, timeout)
+
+
+async def resume(target: Target, /, *, timeout: float | None = 5.0) -> None:
+    """Have a suspended process go on with what has come meanwhile; one that is not suspended does anyway.
+
+    Raises:
+        NoSuchProcess: there is no such process.
+        CallTimeout: it did not come to it in time; it will.
+    """
+    await ask(target, "resume", _resume, timeout)
+
+
+def _suspend(process: Process) -> None:
+    process.status |= SUSPENDED
+
+
+def _resume(process: Process) -> None:
+    process.status &= ~SUSPENDED
+    offer_again(process)

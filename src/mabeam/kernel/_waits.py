@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
 
+from mabeam._base import innermost_frame
+from mabeam.errors import CallCycle
+from mabeam.kernel._activation import Activation
 from mabeam.kernel._ending import LIFESPAN, TERMINATE
 from mabeam.kernel._process import DEAD, STARTING, SUSPENDED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
-    from mabeam.kernel._activation import Activation
     from mabeam.kernel._calls import Caller
+    from mabeam.kernel._lock import Lock
     from mabeam.kernel._process import Process
 
-__all__ = ("Wait", "awaits", "blockers", "find_cycle")
+__all__ = ("Wait", "awaits", "blockers", "check_cycle", "check_lock_cycle")
 
 
 class Wait:
@@ -25,12 +29,21 @@ class Wait:
         what: ``Class.method`` for a call; ``stop``, ``start``, ``await`` or ``room in the mailbox``.
         since: when the wait began, in loop time.
         caller: for a call, who is to be answered.
+        lock: for a lock, which one.
     """
 
-    __slots__ = ("caller", "process", "since", "what")
+    __slots__ = ("caller", "lock", "process", "since", "what")
 
-    def __init__(self, process: Process, what: str, since: float, caller: Caller[object] | None) -> None:
+    def __init__(
+        self,
+        process: Process,
+        what: str,
+        since: float,
+        caller: Caller[Any] | None = None,
+        lock: Lock | None = None,
+    ) -> None:
         """A wait that begins now."""
+        self.lock = lock
         self.process = process
         self.what = what
         self.since = since
@@ -57,8 +70,11 @@ def awaits(activation: Activation) -> Iterable[Activation]:
     """Those of which all must end, or answer, before ``activation`` goes on. Nothing if others could wake it as well."""
     wait = activation.waits_for
     if wait is None:
-        task = activation.waits_on
-        return tuple(each for each in activation.process.tasks or () if each.task is task is not None)
+        tasks = _tasks_awaited(activation)
+        return tuple(each for each in activation.process.tasks or () if each.task in tasks) if tasks else ()
+    if wait.lock is not None:
+        _, holder = wait.lock.held_by() or (None, None)
+        return (holder,) if isinstance(holder, Activation) else ()
     caller = wait.caller
     if caller is not None and caller.detached:
         return ()
@@ -67,13 +83,60 @@ def awaits(activation: Activation) -> Iterable[Activation]:
     )
 
 
-def find_cycle(owner: Activation, callee: Process) -> tuple[Process, ...] | None:
-    """The processes in the order of waiting if ``callee`` can only go on when ``owner`` has, which is about to wait for it.
+def _tasks_awaited(activation: Activation) -> Collection[Any]:
+    """The tasks of which all must end before it goes on: one that it awaits, those of a gather or of a task group."""
+    future = activation.waits_on
+    if future is None:
+        return ()
+    children = getattr(future, "_children", None)  # of a gather
+    if children is not None:
+        return tuple(children)
+    frame = innermost_frame(activation.coroutine)
+    group = frame.f_locals.get("self") if frame is not None else None
+    return tuple(group._tasks) if isinstance(group, asyncio.TaskGroup) else (future,)  # noqa: TID251  (looked at)
+
+
+def check_cycle(owner: Process | Activation | None, process: Process) -> None:
+    """Refuse to wait for a process that waits for the one that is asking.
+
+    Raises:
+        CallCycle: it does; it carries the whole path.
+    """
+    if owner is None:
+        return
+    asking = owner.process
+    is_serial = owner is process or owner is process.serial
+    if asking is process and (is_serial or process.ending is not None):
+        raise CallCycle((process.describe(), process.describe()))
+    _raise_cycle(_find_cycle(owner, process, blockers(process)) if isinstance(owner, Activation) else None)
+
+
+def check_lock_cycle(owner: Process | Activation, lock: Lock) -> None:
+    """Refuse to wait for a lock whose holder waits for the one that is asking.
+
+    Raises:
+        CallCycle: it does.
+    """
+    process, holder = lock.held_by() or (None, None)
+    if process is not None and isinstance(owner, Activation) and isinstance(holder, Activation):
+        _raise_cycle(_find_cycle(owner, process, (holder,)))
+
+
+def _raise_cycle(path: tuple[Process, ...] | None) -> None:
+    if path is not None:
+        closed = path if path[-1] is path[0] else (*path, path[0])
+        raise CallCycle(each.describe() for each in closed)
+
+
+def _find_cycle(
+    owner: Activation, callee: Process, keeping: Iterable[Activation]
+) -> tuple[Process, ...] | None:
+    """The processes in the order of waiting if what keeps ``callee`` can only go on when ``owner`` has, which is to wait for it.
 
     The last link of a cycle is always a wait that begins, so this finds every cycle that the edges show.
     """
     path: tuple[Process, ...] = (owner.process, callee)
-    pending = [(activation, path) for activation in blockers(callee)]
+    pending = [(activation, path) for activation in keeping]
     seen: set[Activation] = set()
     while pending:
         activation, path = pending.pop()

@@ -6,15 +6,31 @@ from mabeam.otp._child_spec import ChildSpec, Restart, ShutdownTime, child_spec
 from mabeam.otp._dynamic_supervisor import DynamicSupervisor
 from mabeam.otp._gen_server import GenServer
 from mabeam.otp._handlers import Raises, handle_call, handle_cast, handle_stream
+from mabeam.otp._partition_supervisor import PartitionSupervisor
+from mabeam.otp._partition_supervisor_via import PartitionName
 from mabeam.otp._ref import Ref, ref
 from mabeam.otp._registry import Registry, RegistryKeys
 from mabeam.otp._registry_ref import RegistryRef, RegistryStatistics
 from mabeam.otp._requests import IdleTimeout
 from mabeam.otp._restart_state import Backoff
 from mabeam.otp._spawn_supervised import spawn_supervised
+from mabeam.otp._state_machine import StateMachine
+from mabeam.otp._state_machine_asks import (
+    NamedTimeout,
+    Postpone,
+    StateTimeout,
+    TimeoutSeconds,
+    become,
+    named_timeout,
+    next_event,
+    repeat_state,
+    state_timeout,
+)
+from mabeam.otp._state_machine_declare import State, state
 from mabeam.otp._supervising import ChildCounts, ChildInfo, FailedToStartChild
 from mabeam.otp._supervisor import Supervisor
 from mabeam.otp._supervisor_state import AutoShutdown, Strategy
+from mabeam.otp._sys import code_change, get_state, replace_state
 from mabeam.otp._task_options import TaskOptions
 from mabeam.otp._task_outcome import TaskExit, TaskOk, TaskOutcome, TaskResult
 from mabeam.otp._task_ref import TaskRef
@@ -32,7 +48,11 @@ __all__ = (
     "FailedToStartChild",
     "GenServer",
     "IdleTimeout",
+    "NamedTimeout",
     "OnTimeout",
+    "PartitionName",
+    "PartitionSupervisor",
+    "Postpone",
     "Raises",
     "Ref",
     "Registry",
@@ -42,6 +62,9 @@ __all__ = (
     "RegistryStatistics",
     "Restart",
     "ShutdownTime",
+    "State",
+    "StateMachine",
+    "StateTimeout",
     "Strategy",
     "Supervisor",
     "TaskExit",
@@ -51,15 +74,25 @@ __all__ = (
     "TaskRef",
     "TaskResult",
     "TaskSupervisor",
+    "TimeoutSeconds",
+    "become",
     "child_spec",
+    "code_change",
     "continue_with",
+    "get_state",
     "handle_call",
     "handle_cast",
     "handle_stream",
     "idle_timeout",
+    "named_timeout",
+    "next_event",
     "ref",
+    "repeat_state",
+    "replace_state",
     "reply_later",
     "spawn_supervised",
     "start_info",
+    "state",
+    "state_timeout",
     "stop_self",
 )

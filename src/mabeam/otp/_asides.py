@@ -23,6 +23,7 @@ __all__ = (
     "continue_with",
     "idle_timeout",
     "reply_later",
+    "serial_server_here",
     "start_info",
     "stop_self",
     "take_deferred",
@@ -81,6 +82,10 @@ class Asides:
         self.deferred: Caller[Any] | None = None
         self.gave_up = False
 
+    def wait_for_silence(self, seconds: float) -> None:
+        """Wait for silence once the handler is done."""
+        self.pending, self.idle_seconds = True, seconds
+
     def process_ended(self, pid: Pid) -> None:
         """Forget the wait for silence: its process has ended."""
         if self.idle_timer is not None:
@@ -117,7 +122,12 @@ def _server_here(what: str) -> Process:
     return process
 
 
-def _serial_server_here(what: str) -> Process:
+def serial_server_here(what: str) -> Process:
+    """The server whose own code is running, not a concurrent handler or a task of it.
+
+    Raises:
+        UsageError: it is none.
+    """
     process = _server_here(what)
     owner = here.get()
     if owner is not process and owner is not process.serial:
@@ -179,7 +189,7 @@ def stop_self(reason: ExitReason, /) -> None:
 
 def continue_with(argument: object, /) -> None:
     """Have ``handle_continue(argument)`` run when this handler has returned, before any other message."""
-    asides = asides_of(_serial_server_here("continue_with"))
+    asides = asides_of(serial_server_here("continue_with"))
     asides.pending = True
     asides.continuations.append(argument)
 
@@ -192,13 +202,13 @@ def idle_timeout(seconds: float, /) -> None:
     if seconds < 0:
         msg = f"idle_timeout expects seconds >= 0, got {seconds!r}"
         raise UsageError(msg)
-    asides = asides_of(_serial_server_here("idle_timeout"))
-    asides.pending, asides.idle_seconds = True, seconds
+    asides = asides_of(serial_server_here("idle_timeout"))
+    asides.wait_for_silence(seconds)
 
 
 def start_info(value: object, /) -> None:
     """Give whoever starts this server some information, found in ``ref.start_info``. For ``__init__`` and ``init``."""
-    process = _serial_server_here("start_info")
+    process = serial_server_here("start_info")
     if not process.status & STARTING or process.start is None:
         msg = f"start_info belongs in __init__ or init; {process.describe()} has started"
         raise UsageError(msg)

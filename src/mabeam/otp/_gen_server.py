@@ -104,6 +104,12 @@ class GenServer:
         """
         return None
 
+    def code_change(self, old: type, extra: object, /) -> None:
+        """Make the attributes fit, after this class has taken the place of ``old`` in a running server.
+
+        It runs between two messages. What it raises undoes the change: see :func:`mabeam.code_change`.
+        """
+
     async def lifespan(self) -> AsyncGenerator[None]:
         """Hold what must be entered and left in one task: before ``yield`` is start-up, after it is clean-up.
 

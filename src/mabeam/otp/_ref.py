@@ -17,7 +17,7 @@ from typing import (
     overload,
 )
 
-from mabeam.errors import CallCycle, DeadlineExceeded, NoSuchProcess, ProcessDied, UsageError
+from mabeam.errors import DeadlineExceeded, NoSuchProcess, ProcessDied, UsageError
 from mabeam.kernel import (
     BUSY,
     DEAD,
@@ -28,12 +28,12 @@ from mabeam.kernel import (
     Normal,
     Pid,
     activate_trusted,
+    check_cycle,
     check_reason,
     current_kernel,
     died,
     enter_full,
     find,
-    find_cycle,
     here,
     is_decided,
     is_on_loop,
@@ -43,7 +43,7 @@ from mabeam.kernel import (
 )
 from mabeam.otp._asides import take_deferred
 from mabeam.otp._requests import Call, Cast, StopRequest
-from mabeam.otp._server import ServerBehaviour, waits_for_itself
+from mabeam.otp._server import ServerBehaviour
 from mabeam.otp._streams import Stream
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class Ref(Generic[S_co]):
         if process.status == 0 and handler.inline and kernel.scheduler.may_hand_off():
             return await self._hand_off(process, handler, args, kwargs, owner)
         if process.status:
-            _check_cycle(owner, process)
+            check_cycle(owner, process)
         timeout = handler.timeout if self._timeout is _UNSET else self._timeout
         deadline = None
         if timeout is not None and kernel.deadline_stamps:
@@ -326,7 +326,7 @@ class Ref(Generic[S_co]):
             process.kernel.send(process, message)
             return
         if process.behaviour.on_full == "block":
-            _check_cycle(here.get(None), process)
+            check_cycle(here.get(None), process)
         await enter_full(process, message, 5.0 if self._timeout is _UNSET else self._timeout)
 
     def stream(
@@ -348,7 +348,7 @@ class Ref(Generic[S_co]):
         if process is None or process.status & DEAD:
             return Stream(None, None, what, (), {}, None)
         handler = self._handler(process, method, "stream")
-        _check_cycle(here.get(None), process)
+        check_cycle(here.get(None), process)
         timeout = handler.timeout if self._timeout is _UNSET else self._timeout
         return Stream(process, handler, what, args, kwargs, timeout)
 
@@ -369,7 +369,7 @@ class Ref(Generic[S_co]):
         """
         check_reason(reason)
         process = self._reach("stop")
-        _check_cycle(here.get(None), process)
+        check_cycle(here.get(None), process)
         was_decided = is_decided(process)
         ended: asyncio.Future[None] = process.kernel.loop.create_future()
         process.on_death = [*(process.on_death or ()), ended]
@@ -416,21 +416,6 @@ def _check_deadline(owner: Process | Activation) -> None:
             "ago: nobody would get the answer. Calls that must be made in any case belong in a cast, or in a task."
         )
         raise DeadlineExceeded(msg)
-
-
-def _check_cycle(owner: Process | Activation | None, process: Process) -> None:
-    """Refuse to wait for a process that waits for the one that is asking.
-
-    Raises:
-        CallCycle: it does; it carries the whole path.
-    """
-    if owner is None:
-        return
-    if owner.process is process and waits_for_itself(process):
-        raise CallCycle((process.describe(), process.describe()))
-    path = find_cycle(owner, process) if isinstance(owner, Activation) else None
-    if path is not None:
-        raise CallCycle(each.describe() for each in (*path, path[0])[: len(path) + (path[-1] is not path[0])])
 
 
 def _wrong_thread(process: Process) -> UsageError:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mabeam.errors import DeadlineExceeded, HandlerFailed, UsageError
 from mabeam.kernel import (
     BUSY,
+    SUSPENDED,
     Activation,
     Behaviour,
     Down,
@@ -29,6 +30,7 @@ from mabeam.kernel import (
 )
 from mabeam.otp._asides import LATER, Asides, asides_of
 from mabeam.otp._lifespan import hold_lifespan
+from mabeam.otp._observed import observed
 from mabeam.otp._requests import Call, Cast, IdleTimeout, StopRequest
 from mabeam.otp._streams import StreamRequest, pump, remember
 
@@ -36,10 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mabeam.errors import RejectedError
-    from mabeam.kernel import Caller, ExitReason, Process, Step
+    from mabeam.kernel import Caller, ExitReason, Observer, Process, Step
     from mabeam.otp._handlers import Handler
 
-__all__ = ("ServerBehaviour", "misfit", "signature_of", "waits_for_itself")
+__all__ = ("Continue", "ServerBehaviour", "misfit", "signature_of")
 
 
 class ServerBehaviour(Behaviour):
@@ -171,7 +173,7 @@ class ServerBehaviour(Behaviour):
                 caller,
                 partial(handler.function, process.body, *message.args, **message.kwargs),
             )
-        if kind is _Continue:
+        if kind is Continue:
             return self._run(process, message, None, partial(process.body.handle_continue, message.argument))
         if kind is StopRequest:
             stop(process, message.reason)
@@ -187,6 +189,24 @@ class ServerBehaviour(Behaviour):
             message.run(process)
             return True
         return self._run(process, message, None, partial(process.body.handle_info, message))
+
+    def with_observers(self, observers: tuple[Observer, ...]) -> ServerBehaviour:
+        """A behaviour for one process; the one of its class, when there are none."""
+        return observed(self, observers)
+
+    def state_of(self, process: Process) -> object:
+        """The instance."""
+        return process.body
+
+    def replace_state(self, process: Process, state: object) -> None:
+        """Another instance of the same class."""
+        if type(state) is not type(process.body):
+            msg = f"the state of {process.describe()} is an instance of {self.label}; got {state!r}. Return the instance."
+            raise UsageError(msg)
+        process.body = state
+
+    def check_change(self, process: Process) -> None:
+        """See to it that a process of another class can go on with this behaviour: ``code_change``."""
 
     def is_urgent(self, process: Process, message: Any) -> bool:
         """What ends a server does so while it is suspended, too."""
@@ -267,14 +287,18 @@ class ServerBehaviour(Behaviour):
                 self._refuse(process, message, caller, _bad_call(handler, error))
                 return True
         reason = crash_reason(error)
-        callback = "handle_continue" if type(message) is _Continue else "handle_info"
-        process.kernel.report_crash(
-            process, reason, handler.what if handler is not None else f"{self.label}.{callback}"
-        )
+        process.kernel.report_crash(process, reason, self.where(process, message))
         stop(process, reason)
         if isinstance(error, SystemExit | KeyboardInterrupt):
             raise error
         return True
+
+    def where(self, process: Process, message: Any) -> str:
+        """The method that works on a message, for reports."""
+        handler: Handler | None = getattr(message, "handler", None)
+        if handler is not None:
+            return handler.what
+        return f"{self.label}.{'handle_continue' if type(message) is Continue else 'handle_info'}"
 
     def _refuse(self, process: Process, message: Any, caller: Caller[Any] | None, error: UsageError) -> None:
         if caller is not None:
@@ -294,7 +318,7 @@ class ServerBehaviour(Behaviour):
             return True
         if asides.continuations:
             # In front of the mailbox, not a call from here: a long chain of them must neither nest nor keep others waiting.
-            process.kernel.put_back(process, _Continue(asides.continuations.pop(0)))
+            process.kernel.put_back(process, Continue(asides.continuations.pop(0)))
             return True
         asides.pending = False
         seconds, asides.idle_seconds = asides.idle_seconds, None
@@ -342,7 +366,7 @@ class ServerBehaviour(Behaviour):
             return
         asides, handler = asides_of(process), message.handler
         asides.running[handler.what] -= 1
-        self._answer_concurrent(process, message, value, error)
+        self.answer_concurrent(process, message, value, error)
         waiting = asides.waiting.get(handler.what)
         while waiting and asides.running[handler.what] < handler.concurrent:
             message = waiting.popleft()
@@ -351,9 +375,10 @@ class ServerBehaviour(Behaviour):
             else:
                 self._start_concurrent(process, message)
 
-    def _answer_concurrent(
+    def answer_concurrent(
         self, process: Process, message: Any, value: object, error: BaseException | None
     ) -> None:
+        """A concurrent handler has ended."""
         caller, handler = (message.caller if type(message) is Call else None), message.handler
         if isinstance(error, Stop):
             process.kernel.scheduler.enqueue(process, StopRequest(error.reason))
@@ -399,7 +424,7 @@ class ServerBehaviour(Behaviour):
             message.caller.callee_died(reason)
         elif kind is StreamRequest:
             message.channel.server_died(reason)
-        return kind in {Call, StreamRequest, StopRequest, ExitSignal, IdleTimeout, _Continue}
+        return kind in {Call, StreamRequest, StopRequest, ExitSignal, IdleTimeout, Continue}
 
 
 def _has_expired(process: Process, caller: Caller[Any]) -> bool:
@@ -407,8 +432,8 @@ def _has_expired(process: Process, caller: Caller[Any]) -> bool:
     return caller.deadline is not None and process.kernel.loop.time() >= caller.deadline
 
 
-class _Continue:
-    """Stands for a continuation in reports."""
+class Continue:
+    """A continuation: what ``continue_with`` was given."""
 
     __slots__ = ("argument",)
 
@@ -419,7 +444,7 @@ class _Continue:
         return f"continue with {self.argument!r}"
 
 
-_EXEMPT: Final = frozenset((ExitSignal, Down, StopRequest, SystemRequest, IdleTimeout, _Continue))
+_EXEMPT: Final = frozenset((ExitSignal, Down, StopRequest, SystemRequest, IdleTimeout, Continue))
 
 
 def signature_of(function: Callable[..., object]) -> inspect.Signature:
@@ -441,20 +466,13 @@ def misfit(
     return ()
 
 
-def waits_for_itself(process: Process) -> bool:
-    """Whether the running code of ``process`` would keep it from answering: its serial handler, or any code at its end."""
-    owner = here.get(None)
-    is_serial = owner is process or (owner is not None and owner is process.serial)
-    return is_serial or process.ending is not None
-
-
 def _activate_serial(process: Process, coroutine: Any, message: Any, done: Any) -> Activation:
     return activate(process, coroutine, message, done, serial=True)
 
 
 def _idle(process: Process, asides: Asides) -> None:
     asides.idle_timer = None
-    if process.status == 0 and process.mailbox is None:
+    if not process.status & ~SUSPENDED and process.mailbox is None:
         process.kernel.scheduler.enqueue(process, IdleTimeout())
 
 

@@ -70,6 +70,7 @@ class Machine(Generic[E]):
     Attributes:
         state: the name of the state; ``None`` until the first one is entered.
         previous: the state before the last change or repetition; ``None`` while the first one is entered.
+        event: what is being handled, if it is an event.
         is_open: an event is being handled, or the start is.
         is_entering: a state is being entered.
         queue: events that come before any message: inserted ones, and postponed ones that are tried again.
@@ -79,12 +80,13 @@ class Machine(Generic[E]):
 
     __slots__ = (
         "_asked",
+        "_changes",
         "_due",
-        "_event",
         "_inserted",
         "_postpones",
         "_repeats",
         "_target",
+        "event",
         "is_entering",
         "is_open",
         "postponed",
@@ -108,9 +110,9 @@ class Machine(Generic[E]):
         self._forget_requests(None)
 
     def _forget_requests(self, event: E | None) -> None:
-        self._event = event
+        self.event: E | None = event
         self._target: str | None = None
-        self._repeats = False
+        self._repeats = self._changes = False
         self._postpones = False
         self._inserted: list[E] = []
         self._asked: list[tuple[TimeoutKey, Seconds, object]] = []
@@ -134,9 +136,13 @@ class Machine(Generic[E]):
         """Handle the event again when the state has changed."""
         self._postpones = True
 
-    def insert(self, events: Iterable[E], *, first: bool = False) -> None:
-        """Have events of its own next, in this order."""
-        self._inserted[0 if first else len(self._inserted) :] = events if first else [*events]
+    def insert(self, event: E) -> None:
+        """Have an event of its own next, after those that were inserted before it."""
+        self._inserted.append(event)
+
+    def insert_first(self, events: Iterable[E]) -> None:
+        """Have events of its own next, in this order, before those that were inserted."""
+        self._inserted[:0] = events
 
     def ask(self, key: TimeoutKey, seconds: Seconds, content: object) -> None:
         """Start, stop or update a timeout. Of several wishes for one key the last counts."""
@@ -158,23 +164,23 @@ class Machine(Generic[E]):
         """The handler has returned; whether a state is to be entered before anything else."""
         if self.is_entering or not self.is_open:
             return False
-        if not self._repeats and (self._target is None or self._target == self.state):
+        self._changes = self._target is not None and self._target != self.state
+        if not (self._changes or self._repeats):
             return False
-        self.previous, self.is_entering = self.state, True
-        if self._target is not None:
-            self.state = self._target
+        self.previous, self.state = self.state, self.target
+        self.is_entering = True
         return True
 
     def finish(self) -> Changes:
         """Everything has returned: let what was asked for take effect."""
-        if not self.is_open:
-            return Changes([], [])
         changes = Changes([], [])
-        if self._postpones and self._event is not None:
-            self.postponed.append(self._event)
+        if not self.is_open:
+            return changes
+        if self._postpones and self.event is not None:
+            self.postponed.append(self.event)
         # In this order: a state timeout and an idle one that are asked for now are those of the new state.
         self._cancel(IDLE, changes)
-        if self._target is not None and self.previous != self._target and self.is_entering:
+        if self._changes:
             self._cancel(STATE, changes)
             if self.postponed:
                 self.queue.extendleft(reversed(self.postponed))
@@ -199,7 +205,7 @@ class Machine(Generic[E]):
             if seconds is None:
                 continue
             self.timeouts[key] = timeout = Timeout(key, content)
-            if seconds == "update" or seconds == 0:
+            if isinstance(seconds, str) or seconds == 0:
                 self._due.append(key)
             else:
                 changes.started.append((timeout, seconds))

@@ -53,6 +53,21 @@ _PROCESSES = (
     ),
 )
 
+_LOOP = (
+    EventSpec(
+        "loop.blocked",
+        description="Something blocked the event loop for longer than `blocked_after`; told when it no longer does.",
+        measurements={"duration": "seconds"},
+        metadata=("pid", "process", "handler", "place"),
+    ),
+    EventSpec(
+        "gc.collected",
+        description="A program that `mabeam.run` runs had nothing to do, and walked over all its objects for garbage.",
+        measurements={"duration": "seconds"},
+        metadata=("runtime",),
+    ),
+)
+
 _MESSAGES = (
     EventSpec(
         "message.dead_letter",
@@ -166,7 +181,7 @@ _REVIEW = (
 CATALOGUE: Mapping[str, EventSpec] = MappingProxyType(
     {
         spec.name: spec
-        for group in (_RUNTIME, _PROCESSES, _MESSAGES, _SUPERVISORS, _TASKS, _REGISTRIES, _REVIEW)
+        for group in (_RUNTIME, _PROCESSES, _LOOP, _MESSAGES, _SUPERVISORS, _TASKS, _REGISTRIES, _REVIEW)
         for spec in group
     }
 )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
+from mabeam._base import fault_listener
 from mabeam.errors import MabeamError
 from mabeam.kernel import Runtime
 from mabeam.telemetry import Bus
@@ -15,6 +17,9 @@ from mabeam.testing._leaks import LeakError, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
+
+    from mabeam._base import FaultListener
+    from mabeam.kernel import Process
 
 __all__ = ("LoopSession", "UnhandledError")
 
@@ -30,7 +35,8 @@ class UnhandledError(MabeamError, AssertionError):
     """Something went wrong in a test that the test itself did not see.
 
     Attributes:
-        problems: what the event loop's exception handler was told, and events that differ from the telemetry catalogue.
+        problems: what the event loop's exception handler was told, events that differ from the telemetry catalogue, and
+            handlers of shared services that waited for others.
     """
 
     def __init__(self, problems: Iterable[str]) -> None:
@@ -51,16 +57,22 @@ class LoopSession:
 
     Args:
         loop_factory: makes the loop.
+        listener: told of the fault points that the test passes.
 
     Attributes:
         loop: the loop.
     """
 
-    def __init__(self, loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    def __init__(
+        self, loop_factory: Callable[[], asyncio.AbstractEventLoop], listener: FaultListener | None = None
+    ) -> None:
+        self._listener = listener
         self._before = Snapshot()
         self._runner = asyncio.Runner(loop_factory=loop_factory)
         self.loop = self._runner.get_loop()
         self.loop.set_exception_handler(self._note)
+        with suppress(AttributeError):  # uvloop's have no room for it
+            setattr(self.loop, "shared_service_waits", self._note_shared_wait)  # noqa: B010  (no loop declares it)
         self._bus = Bus(strict=True)
         self._problems: list[str] = []
         self._body: asyncio.Future[Callable[[], Awaitable[Any]]] | None = None
@@ -127,6 +139,7 @@ class LoopSession:
     async def _run_main(
         self, ready: asyncio.Future[Runtime], body: asyncio.Future[Callable[[], Awaitable[Any]]]
     ) -> Any:
+        fault_listener.set(self._listener)
         async with Runtime(bus=self._bus) as runtime:
             ready.set_result(runtime)
             function = await body
@@ -141,6 +154,13 @@ class LoopSession:
         if leaks:
             raise LeakError(leaks)
         return result
+
+    def _note_shared_wait(self, service: Process, callee: Process, what: str) -> None:
+        self._problems.append(
+            f"{service.describe()} is a shared service (shared=True), and one of its handlers waited for {callee.describe()} "
+            f"to answer {what}: while it waits, all who use the service wait too. Let the caller do it, or a task that "
+            "answers the caller itself; a handler with concurrent=N may wait."
+        )
 
     def _note(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         lines = [str(context.get("message", "unhandled error in the event loop"))]

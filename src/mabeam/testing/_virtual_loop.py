@@ -22,7 +22,7 @@ import sys
 from collections import deque
 from contextlib import contextmanager
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, final
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from mabeam._base import leaving, returned
 from mabeam._base import outside as outside_of
@@ -70,13 +70,24 @@ class _Moment(float):
 class _Selector(selectors.BaseSelector):
     """The real selector, except that what to do when nothing has happened is asked of the loop."""
 
-    def __init__(self, real: selectors.BaseSelector, wait: Callable[[], list[_Ready]]) -> None:
+    def __init__(
+        self,
+        real: selectors.BaseSelector,
+        look: Callable[[], list[_Ready]],
+        wait: Callable[[], list[_Ready]],
+        turn: Callable[[], None],
+    ) -> None:
         self.real = real
+        self._look = look
         self._wait = wait
+        self._turn = turn
 
     def select(self, timeout: float | None = None) -> list[_Ready]:
-        events = self.real.select(0)
-        return events if events or (timeout is not None and timeout <= 0) else self._wait()
+        events = self._look()
+        if not events and (timeout is None or timeout > 0):
+            events = self._wait()
+        self._turn()
+        return events
 
     def register(self, fileobj: _FileObject, events: int, data: Any = None) -> selectors.SelectorKey:
         return self.real.register(fileobj, events, data)
@@ -97,7 +108,6 @@ class _Selector(selectors.BaseSelector):
         self.real.close()
 
 
-@final
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop with virtual time, to be used wherever asyncio takes a ``loop_factory``.
 
@@ -131,10 +141,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._now = start
         self._allowed = start  # until then time passes though somebody outside may be at work
         self._outside = 0
+        self._asking = 0  # of them, those that wait for this loop
         self._order = count()
         self._idle_waiters: deque[asyncio.Future[None]] = deque()
         self.describe_blocked: list[Callable[[], Iterable[str]]] = []
-        self._virtual_selector = _Selector(selectors.DefaultSelector(), self._wait)
+        real = selectors.DefaultSelector()
+        self._virtual_selector = _Selector(real, self._look, self._wait, self._turn)
         super().__init__(self._virtual_selector)
         self._own_descriptors = len(self._virtual_selector.get_map())
         self._set_time(start)
@@ -216,6 +228,16 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             )
         self._outside -= 1
 
+    def thread_asks(self) -> Callable[[Callable[[], None]], None]:
+        """Let time pass while a thread waits for something of this loop (see ``mabeam._base.thread_asks``)."""
+        self._asking += 1
+
+        def answer(give: Callable[[], None]) -> None:
+            self._asking -= 1
+            give()
+
+        return answer
+
     # ------------------------------------------------------------------------------- asyncio's side
 
     def call_at(
@@ -261,6 +283,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     # ----------------------------------------------------------------------------------- the clock
 
+    def _look(self) -> list[_Ready]:
+        """See what has come from outside, without waiting."""
+        return self._virtual_selector.real.select(0)
+
+    def _turn(self) -> None:
+        """Nothing: what is ready runs next, and the timers that are due. For loops made of this one."""
+
     def _wait(self) -> list[_Ready]:
         """Do what is to be done when nothing is ready: the heart of this class."""
         if self._wake_idle():
@@ -268,7 +297,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         real = self._virtual_selector.real
         due = self._next_timer()
         if due is None or due > self._allowed:
-            if self._outside:
+            if self._outside > self._asking:
                 return real.select(None)
             if len(self._virtual_selector.get_map()) > self._own_descriptors:
                 return self._wait_for_real(due)

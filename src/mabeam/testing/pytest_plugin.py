@@ -20,6 +20,8 @@ import pytest
 
 from mabeam.testing._leaks import check_leaks
 from mabeam.testing._session import LoopSession
+from mabeam.testing._simulated_loop import SimulatedLoop
+from mabeam.testing._simulating_pytest_plugin import MAX_STEPS, SIMULATION, note_error, seeds_of
 from mabeam.testing._virtual_loop import VirtualLoop
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ __all__ = (
     "pytest_configure",
     "pytest_itemcollected",
     "pytest_pyfunc_call",
+    "pytest_runtest_protocol",
     "runtime",
     "virtual_loop",
 )
@@ -45,7 +48,19 @@ _FILTERS = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the ini option."""
+    """Declare the options."""
+    group = parser.getgroup("mabeam")
+    group.addoption(
+        "--simulate-seeds",
+        type=int,
+        metavar="N",
+        help="run tests marked 'simulate' under N seeds, whatever the marker says; 0: in the ordinary order only",
+    )
+    group.addoption(
+        "--simulate-token",
+        metavar="WORD",
+        help="run tests marked 'simulate' once, with the choices and faults that WORD stands for",
+    )
     parser.addini(
         "mabeam_mode",
         help="which async tests run in virtual time inside a mabeam Runtime: 'marked' (with pytest.mark.mabeam) or 'auto' (all)",
@@ -62,6 +77,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "real_time(loop='asyncio'): as mabeam, but on a real event loop: 'asyncio' or 'uvloop'."
     )
+    config.addinivalue_line(
+        "markers",
+        "simulate(seeds=20, faults=None, max_faults=3, check_mutation=False): run this async test also under so many seeds, "
+        "each in another order and with other faults; simulate(False, reason='...') does not.",
+    )
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -74,6 +94,18 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         # list is shared by the parameters of one function.
         if _is_async(item) and _SESSION not in item.fixturenames:
             item.fixturenames.append(_SESSION)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> object:
+    """Run the tests that are marked ``simulate`` under seeds."""
+    if not (isinstance(item, pytest.Function) and _is_ours(item) and _can_be_simulated(item)):
+        return None
+    seeded = seeds_of(item)
+    if seeded is None:
+        return None
+    seeded.run(nextitem)
+    return True
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -92,7 +124,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
     body = functools.partial(pyfuncitem.obj, **arguments)
     if _is_async(pyfuncitem):
         session: Any = pyfuncitem.funcargs[_SESSION]
-        _run(session, body)
+        try:
+            _run(session, body)
+        except BaseException as error:
+            note_error(pyfuncitem, error)
+            raise
     else:
         with check_leaks():
             body()
@@ -101,7 +137,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
 
 @pytest.fixture(name=_SESSION)
 def _session(request: pytest.FixtureRequest) -> Iterator[LoopSession]:
-    session = LoopSession(_loop_factory(request.node))
+    simulation = request.node.stash.get(SIMULATION, None)
+    session = LoopSession(_loop_factory(request.node), simulation)
     yield session
     session.close()
 
@@ -132,8 +169,17 @@ def _is_async(item: pytest.Function) -> bool:
     return inspect.iscoroutinefunction(item.obj if given is None else given.inner_test)
 
 
+def _can_be_simulated(item: pytest.Function) -> bool:
+    """Not on real loops; and hypothesis runs a test many times by itself."""
+    is_property = getattr(item.obj, "hypothesis", None) is not None
+    return _is_async(item) and not is_property and item.get_closest_marker("real_time") is None
+
+
 def _loop_factory(item: pytest.Item) -> Callable[[], asyncio.AbstractEventLoop]:
     mark = item.get_closest_marker("real_time")
+    simulation = item.stash.get(SIMULATION, None)
+    if simulation is not None:
+        return lambda: SimulatedLoop(simulation, max_steps=MAX_STEPS)
     if mark is None:
         return VirtualLoop
     kind = mark.kwargs.get("loop", "asyncio")

@@ -1,0 +1,99 @@
+"""The garbage collector under the hand of a Runtime that owns its loop.
+
+Left alone, Python walks over every object each time a quarter more have survived: with a million processes that is seconds in
+which nothing runs. Reference counts free what ends here anyway, so the walks can wait: they are short (the young objects
+only) until the loop has nothing else to do, and after a bulk start what has just been made is taken out of them altogether.
+"""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Final
+
+from mabeam._base import stopwatch_of
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from mabeam.kernel._kernel import Kernel
+
+__all__ = ("GarbageKeeper",)
+
+_THRESHOLDS: Final = (20_000, 10, 1_000_000)
+"""Objects before a walk over the young, and such walks before one over the middle-aged. The old are left to ``_tend``."""
+_PERIOD: Final = 1.0
+"""Seconds between two looks."""
+_BULK: Final = 10_000
+"""Processes started between two looks that make a bulk start."""
+_LONGEST: Final = 0.05
+"""Seconds that a full collection may take; after a longer one what it has walked over is frozen."""
+_ENOUGH: Final = 10
+"""Walks over the middle-aged after which a full collection is worth while."""
+
+
+class GarbageKeeper:
+    """Sees to garbage from its making until :meth:`close`, and then leaves everything as it was.
+
+    Once a second it looks. After a bulk start, and after a full collection that took too long, all that lives is *frozen*:
+    taken out of the collector's sight, since it will live on. Its reference counts still free it; only cycles among it are
+    not found, so it is given back when half of the processes that were frozen have ended.
+
+    Attributes:
+        collections: full collections so far.
+        longest: the longest of them, in seconds.
+        freezes: how often everything was frozen.
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        """Take over."""
+        self.collections = 0
+        self.longest = 0.0
+        self.freezes = 0
+        self._kernel = kernel
+        self._stopwatch = stopwatch_of(kernel.loop)
+        self._before = gc.get_threshold()
+        self._started = kernel.started_count
+        self._unfreeze_at: int | None = None
+        """How many processes will have ended when what is frozen is given back."""
+        gc.set_threshold(*_THRESHOLDS)
+        self._timer: asyncio.TimerHandle = kernel.loop.call_later(_PERIOD, self._tend)
+
+    def close(self) -> None:
+        """Give back what was taken."""
+        self._timer.cancel()
+        gc.set_threshold(*self._before)
+        if self._unfreeze_at is not None:
+            gc.unfreeze()
+
+    def _tend(self) -> None:
+        kernel = self._kernel
+        self._timer = kernel.loop.call_later(_PERIOD, self._tend)
+        started, self._started = kernel.started_count - self._started, kernel.started_count
+        if started >= _BULK:
+            self._freeze()
+        elif kernel.scheduler.is_idle:
+            if self._unfreeze_at is not None and self._ended() >= self._unfreeze_at:
+                self._unfreeze_at = None
+                gc.unfreeze()
+            if gc.get_count()[2] >= _ENOUGH:
+                self._collect()
+
+    def _ended(self) -> int:
+        return self._kernel.started_count - len(self._kernel.table)
+
+    def _freeze(self) -> None:
+        gc.freeze()
+        self.freezes += 1
+        self._unfreeze_at = self._ended() + max(_BULK, len(self._kernel.table) // 2)
+
+    def _collect(self) -> None:
+        before = self._stopwatch()
+        gc.collect()
+        seconds = self._stopwatch() - before
+        self.collections += 1
+        self.longest = max(self.longest, seconds)
+        if seconds > _LONGEST:
+            self._freeze()
+        bus = self._kernel.bus
+        if bus.listening:
+            bus.emit("gc.collected", {"duration": seconds}, {"runtime": self._kernel.id})

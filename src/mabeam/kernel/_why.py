@@ -1,0 +1,282 @@
+"""Why a process does not go on: what it waits for, followed to the root cause."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from mabeam.kernel._current import current_kernel, find_or_raise
+from mabeam.kernel._ending import LIFESPAN, TERMINATE
+from mabeam.kernel._info import name_of
+from mabeam.kernel._process import DEAD, RECEIVING, SCHEDULED, STARTING, SUSPENDED
+from mabeam.kernel._waits import awaits, blockers
+from mabeam.kernel._watchdog import stack_of
+
+if TYPE_CHECKING:
+    from mabeam._base import Position
+    from mabeam.kernel._activation import Activation
+    from mabeam.kernel._current import Target
+    from mabeam.kernel._kernel import Kernel
+    from mabeam.kernel._pid import Pid
+    from mabeam.kernel._process import Process
+    from mabeam.kernel._waits import Wait
+
+__all__ = ("Cause", "Why", "explain", "why")
+
+Kind: TypeAlias = Literal[
+    "call", "stop", "start", "await", "room", "lock", "task",
+    "blocked_loop", "cycle", "dead", "empty_mailbox", "kept_caller", "outside_lock", "os_process", "queue", "ready",
+    "running", "socket", "suspended", "thread", "timer", "unknown",
+]  # fmt: skip
+"""The first line leads on to another process or activation; the second is where the way ends."""
+
+_PLACES: Final = (
+    ("asyncio/locks.py", "outside_lock"),
+    ("asyncio/queues.py", "queue"),
+    ("asyncio/streams.py", "socket"),
+    ("asyncio/selector_events.py", "socket"),
+    ("asyncio/base_events.py", "socket"),
+    ("asyncio/sslproto.py", "socket"),
+    ("asyncio/subprocess.py", "os_process"),
+    ("asyncio/base_subprocess.py", "os_process"),
+    ("asyncio/tasks.py", "timer"),
+)
+_WORDS: Final = {
+    "outside_lock": "a lock, an event or a semaphore of asyncio, which does not know who holds it",
+    "queue": "a queue of asyncio",
+    "socket": "a socket",
+    "os_process": "an OS process",
+    "timer": "time to pass",
+    "unknown": "something that mabeam knows nothing of",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """One link of the chain: a process, and what keeps it.
+
+    Attributes:
+        pid: the process; ``None`` for code that belongs to none.
+        process: how it is called.
+        kind: what kind of thing keeps it.
+        what: the same in words.
+        since: when that began, in loop time, where it is known.
+        stack: where its code is, innermost frame last.
+    """
+
+    pid: Pid | None
+    process: str
+    kind: Kind
+    what: str
+    since: float | None = None
+    stack: tuple[Position, ...] = ()
+
+    def __str__(self) -> str:
+        """In a line."""
+        since = f" since {self.since:.3f}" if self.since is not None else ""
+        place = f", at {self.stack[-1]}" if self.stack else ""
+        return f"{self.process} {self.what}{since}{place}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Why:
+    """Why a process does not go on, link by link.
+
+    Attributes:
+        chain: what keeps the process, what keeps that, and so on to the root cause.
+    """
+
+    chain: tuple[Cause, ...]
+
+    @property
+    def root(self) -> Cause:
+        """Where the chain ends: what would have to change."""
+        return self.chain[-1]
+
+    def __str__(self) -> str:
+        """A line for each link."""
+        return "\n".join(f"{'  ' * depth}{cause}" for depth, cause in enumerate(self.chain))
+
+
+def why(target: Target, /) -> Why:
+    """Tell why a process does not go on: what it waits for, followed through other processes to the root cause.
+
+    Only looks, never waits. ``Runtime.why`` is the same for other threads, from which a blocked loop can be seen too.
+
+    Raises:
+        NoSuchProcess: there is no such process.
+
+    Example:
+        from mabeam import receive, spawn, why
+
+        async def main() -> str:
+            pid = spawn(receive)
+            await mabeam.in_thread(int)  # it has its turn meanwhile
+            return why(pid).root.kind
+
+        assert mabeam.run(main) == "empty_mailbox"
+    """
+    return explain(find_or_raise(current_kernel(), target, "info"))
+
+
+def explain(process: Process) -> Why:
+    """As :func:`why`, for a process that has been found."""
+    chain: list[Cause] = []
+    _follow_process(process, chain, set())
+    _blame_the_loop(process.kernel, chain)
+    return Why(chain=tuple(chain))
+
+
+def _cause(
+    process: Process, kind: Kind, what: str, wait: Wait | None = None, stack: tuple[Position, ...] = ()
+) -> Cause:
+    since = wait.since if wait is not None else None
+    return Cause(pid=process.pid, process=process.describe(), kind=kind, what=what, since=since, stack=stack)
+
+
+def _blame_the_loop(kernel: Kernel, chain: list[Cause]) -> None:
+    """Whatever else is the matter, nothing goes on while the loop is blocked."""
+    blocked = kernel.watchdog.blocked if kernel.watchdog is not None else None
+    if blocked is not None and blocked.pid is not None and chain[-1].pid is blocked.pid:
+        chain.pop()
+    if blocked is not None:
+        chain.append(
+            Cause(
+                pid=blocked.pid,
+                process=blocked.process,
+                kind="blocked_loop",
+                what=f"blocks the event loop in {blocked.handler}",
+                stack=blocked.stack,
+            )
+        )
+
+
+def _follow_process(process: Process, chain: list[Cause], seen: set[object]) -> None:
+    status = process.status
+    if status & DEAD:
+        chain.append(_cause(process, "dead", f"has ended with {process.reason!r}"))
+        return
+    if status & SUSPENDED:
+        chain.append(_cause(process, "suspended", "is suspended; resume() lets it go on"))
+        return
+    activation = next(iter(blockers(process)), None)
+    if activation is None and process.ending is not None:
+        activation = next(iter(process.running()), None)  # being cancelled: it has a grace
+    if activation is not None:
+        _follow(activation, chain, seen)
+    elif status & SCHEDULED:
+        chain.append(_cause(process, "ready", "is ready to run and has its turn soon"))
+    elif process.parent is None:
+        chain.append(_cause(process, "running", "is the block of the Runtime, whose task is not of ours"))
+    elif status & STARTING:
+        chain.append(_cause(process, "ready", "is about to start"))
+    else:
+        chain.append(_cause(process, "empty_mailbox", "waits for a message: its mailbox is empty"))
+
+
+def _follow(activation: Activation, chain: list[Cause], seen: set[object]) -> None:
+    process = activation.process
+    doing = _doing(activation)
+    wait = activation.waits_for
+    if activation in seen:
+        chain.append(_cause(process, "cycle", f"{doing}: it is where this began, a cycle"))
+        return
+    seen.add(activation)
+    stack = activation.stack()
+    if wait is not None:
+        _follow_wait(activation, wait, chain, seen)
+        return
+    if process.status & RECEIVING and activation is process.serial:
+        queued = len(process.mailbox or ())
+        others = f"none of the {queued} in its mailbox matches" if queued else "its mailbox is empty"
+        chain.append(_cause(process, "empty_mailbox", f"waits in receive: {others}", stack=stack))
+        return
+    task = next(iter(awaits(activation) or _perhaps(activation, stack)), None)
+    if task is not None:
+        chain.append(_cause(process, "task", f"{doing} waits for its task {name_of(task)}", stack=stack))
+        _follow(task, chain, seen)
+        return
+    thread = process.kernel.threads.thread_of(activation.waits_on)
+    if thread is not None:
+        frames = stack_of(sys._current_frames().get(thread))
+        chain.append(
+            _cause(process, "thread", f"{doing} waits for an OS thread that has not returned", stack=frames)
+        )
+        return
+    if not stack or not activation.started:
+        chain.append(_cause(process, "running", f"{doing} runs, or has not begun"))
+        return
+    kind = _kind_of(stack)
+    chain.append(_cause(process, kind, f"{doing} waits for {_WORDS[kind]}", stack=stack))
+
+
+def _perhaps(activation: Activation, stack: tuple[Position, ...]) -> tuple[Activation, ...]:
+    """Tasks of a process that wait for others while it waits for any of its tasks, with ``asyncio.wait`` say."""
+    if not stack or not stack[-1].file.endswith(("asyncio/tasks.py", "asyncio/timeouts.py")):
+        return ()
+    return tuple(each for each in activation.process.tasks or () if each.waits_for is not None)
+
+
+def _follow_wait(activation: Activation, wait: Wait, chain: list[Cause], seen: set[object]) -> None:
+    process, doing, stack = activation.process, _doing(activation), activation.stack()
+    held = wait.lock.held_by() if wait.lock is not None else None
+    other = held[0] if held is not None else wait.process
+    name = other.describe()
+    if wait.lock is not None:
+        chain.append(_cause(process, "lock", f"{doing} waits for {name} {wait.what}", wait, stack))
+        holder = held[1] if held is not None else None
+        if holder is not None and holder is not other:
+            _follow(holder, chain, seen)  # type: ignore[arg-type]  # a process or one of its activations; not the first
+        else:
+            _follow_process(other, chain, seen)
+        return
+    caller = wait.caller
+    if caller is not None:
+        chain.append(_cause(process, "call", f"{doing} waits for {name} to answer {wait.what}", wait, stack))
+        if caller.detached:
+            chain.append(_cause(other, "kept_caller", f"has not answered {wait.what}: {caller.detached}"))
+        elif caller.answerer is not None:
+            _follow(caller.answerer, chain, seen)
+        else:
+            _follow_process(other, chain, seen)
+        return
+    kind: Kind = "room" if wait.what.startswith("room") else "await"
+    if wait.what in {"stop", "start"}:
+        kind = "stop" if wait.what == "stop" else "start"
+    words = {
+        "room": f"waits for room in the mailbox of {name}, which has {len(other.mailbox or ())} messages",
+        "stop": f"waits for {name} to end",
+        "start": f"waits for {name} to start",
+        "await": f"waits for {name}: {wait.what}",
+    }
+    chain.append(_cause(process, kind, f"{doing} {words[kind]}", wait, stack))
+    _follow_process(other, chain, seen)
+
+
+def _doing(activation: Activation) -> str:
+    """What of a process it is that waits."""
+    process = activation.process
+    ending = process.ending
+    if ending is not None and ending.stage == TERMINATE and activation in (process.activations or ()):
+        return "(in terminate)"
+    if activation is process.hold:
+        return (
+            "(in the clean-up of lifespan)"
+            if ending is not None and ending.stage == LIFESPAN
+            else "(in lifespan)"
+        )
+    if ending is not None:
+        return f"(in {name_of(activation)}, which is being cancelled)"
+    if process.status & STARTING:
+        return "(in init)"
+    return f"(in {name_of(activation)})"
+
+
+def _kind_of(stack: tuple[Position, ...]) -> Kind:
+    """What kind of thing the innermost frames wait for."""
+    file = stack[-1].file
+    for end, kind in _PLACES:
+        if file.endswith(end) and (kind != "timer" or stack[-1].function == "sleep"):
+            return kind  # type: ignore[return-value]  # the table above has kinds only
+    return "unknown"

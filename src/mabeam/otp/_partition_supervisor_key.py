@@ -1,0 +1,55 @@
+"""Which partition a key belongs to: the same one in every process, every run and every version of Python."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+from mabeam.errors import UsageError
+from mabeam.kernel import Pid
+
+__all__ = ("partition_of",)
+
+
+def partition_of(key: Any, count: int) -> int:
+    """The partition of a key among ``count``, from 0.
+
+    Whole numbers are counted off (``abs(key) % count``, as in Elixir), a pid by its serial number. Text and bytes go by their
+    CRC-32, anything else by that of its ``repr``; Python's own ``hash`` of text differs from run to run.
+
+    Raises:
+        UsageError: the key has no ``repr`` that is the same each time, so neither has it a partition.
+    """
+    if isinstance(key, int):
+        return abs(int(key)) % count
+    if isinstance(key, Pid):
+        return key.serial % count
+    return zlib.crc32(_bytes_of(key)) % count
+
+
+def _bytes_of(key: Any) -> bytes:
+    if isinstance(key, str):
+        return key.encode("utf-8", "surrogatepass")
+    if isinstance(key, bytes):
+        return key
+    if isinstance(key, tuple):
+        # The length of each part keeps ("ab", "c") and ("a", "bc") apart.
+        parts = [_tagged(part) for part in key]
+        return b"".join(b"%d:%s" % (len(part), part) for part in parts)
+    if isinstance(key, set | frozenset):
+        return b"".join(sorted(b"%d:%s" % (len(part), part) for part in map(_tagged, key)))
+    if isinstance(key, Pid):
+        return b"%d" % key.serial
+    text = repr(key)
+    if " at 0x" in text:
+        msg = (
+            f"a key of a PartitionSupervisor needs a repr that is the same in each run, got {text}: it shows where the object "
+            "is in memory. Use a number, text, a tuple of them, or a frozen dataclass."
+        )
+        raise UsageError(msg)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _tagged(part: Any) -> bytes:
+    """A part of a key together with its kind, so that 1 and "1" are two."""
+    return type(part).__name__.encode() + b"=" + _bytes_of(part)

@@ -1,0 +1,179 @@
+"""What OTP's `sys` does to a running server's state and code: look, replace, change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from mabeam.errors import UsageError
+from mabeam.kernel import ask
+from mabeam.otp._observed import unobserved
+from mabeam.otp._ref import Ref
+from mabeam.otp._requests import Call, Cast
+from mabeam.otp._server import ServerBehaviour
+from mabeam.otp._streams import StreamRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mabeam.kernel import Process
+
+__all__ = ("code_change", "get_state", "replace_state")
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+async def get_state(server: Ref[S], /, *, timeout: float | None = 5.0) -> S:
+    """The state of a running server: its instance. For debugging and tests.
+
+    It takes its place in the mailbox, so what is seen is the state between two messages; a suspended server answers, too.
+
+    Args:
+        server: its handle.
+        timeout: seconds to wait; ``None`` waits without limit.
+
+    Returns:
+        The instance itself, which must not be changed: see :func:`replace_state`.
+
+    Raises:
+        NoSuchProcess: there is no such process.
+        CallTimeout: it did not come to it in time.
+        UsageError: it is a plain process.
+
+    Example:
+        from mabeam import GenServer, get_state
+
+        class Counter(GenServer):
+            def __init__(self) -> None:
+                self.value = 7
+
+        async def main() -> int:
+            return (await get_state(await Counter.start_link())).value
+
+        assert mabeam.run(main) == 7
+    """
+    return cast(
+        "S", await ask(server, "get_state", lambda process: process.behaviour.state_of(process), timeout)
+    )
+
+
+async def replace_state(server: Ref[S], function: Callable[[S], S], /, *, timeout: float | None = 5.0) -> S:
+    """Have a running server go on with another state. For debugging, repair and tests.
+
+    Args:
+        server: its handle.
+        function: is given the instance and returns the one to go on with, the same or another of its class. It runs for
+            the server between two messages, so it must neither wait nor block.
+        timeout: seconds to wait; ``None`` waits without limit.
+
+    Returns:
+        The new state.
+
+    Raises:
+        Exception: what ``function`` raised; the server goes on with the instance that it had.
+        NoSuchProcess: there is no such process.
+        CallTimeout: it did not come to it in time.
+        UsageError: it is a plain process, or ``function`` returned something else.
+    """
+
+    def change(process: Process) -> S:
+        state = function(cast("S", process.behaviour.state_of(process)))
+        process.behaviour.replace_state(process, state)
+        return state
+
+    return await ask(server, "replace_state", change, timeout)
+
+
+async def code_change(
+    server: Ref[Any], new: type[S], /, extra: object = None, *, timeout: float | None = 5.0
+) -> Ref[S]:
+    """Have a running server go on as an instance of another class: state handed over, mailbox kept.
+
+    Between two messages the instance becomes one of ``new``, and its ``code_change(old, extra)``, if the class has one, makes
+    its attributes fit. Messages that wait are handled by the methods of the same name; those that the new class does not
+    answer are refused. Handlers in progress beside (concurrent ones, streams, ``lifespan``) end as they began.
+
+    A restart still starts what the child spec says: put the new class there, too.
+
+    Args:
+        server: its handle.
+        new: the class to change to: a server of the same kind.
+        extra: given to ``code_change``.
+        timeout: seconds to wait; ``None`` waits without limit.
+
+    Returns:
+        A handle of the new class for the same process.
+
+    Raises:
+        Exception: what ``code_change`` raised; nothing has changed.
+        UsageError: ``new`` is no server class of the same kind, or its instances are laid out in another way.
+        NoSuchProcess: there is no such process.
+        CallTimeout: it did not come to it in time.
+    """
+    process = await ask(server, "code_change", lambda process: _change(process, new, extra), timeout)
+    return Ref(process, process.kernel)
+
+
+def _change(process: Process, new: type[Any], extra: object) -> Process:
+    behaviour = process.behaviour
+    changed: Any = getattr(new, "__mabeam_behaviour__", None)
+    if (
+        not isinstance(behaviour, ServerBehaviour)
+        or type(changed) is not type(unobserved(behaviour))
+        or (new.is_supervisor, new.runs_trusted_code)
+        != (behaviour.cls.is_supervisor, behaviour.cls.runs_trusted_code)
+    ):
+        msg = f"{process.describe()} cannot change to {new!r}; code_change expects a server class of the same kind"
+        raise UsageError(msg)
+    instance = process.body
+    old, attributes = type(instance), dict(vars(instance))
+    try:
+        instance.__class__ = new
+    except TypeError as error:
+        msg = f"{old.__qualname__} cannot become {new.__qualname__}: {error}. The two must have the same __slots__, or none."
+        raise UsageError(msg) from error
+    try:
+        instance.code_change(old, extra)
+        changed.check_change(process)
+    except BaseException:
+        instance.__class__ = old
+        vars(instance).clear()
+        vars(instance).update(attributes)
+        raise
+    process.kernel.scheduler.change_behaviour(process, changed.with_observers(behaviour.observers))
+    _redirect(process)
+    return process
+
+
+def _redirect(process: Process) -> None:
+    """Have the messages that wait handled by the new class; those for a place among concurrent handlers are taken again."""
+    behaviour = cast("ServerBehaviour", process.behaviour)
+    asides = process.extra
+    for waiting in (asides.waiting if asides is not None else {}).values():
+        while waiting:
+            message = waiting.pop()
+            if type(message) is Call:
+                message.caller.detached = ""
+            process.kernel.put_back(process, message)
+    mailbox = process.mailbox
+    for index in reversed(range(len(mailbox or ()))):
+        message = mailbox[index]  # type: ignore[index]  # not empty, or there is no index
+        if not isinstance(message, Call | Cast | StreamRequest):
+            continue
+        name = message.handler.what.rpartition(".")[2]
+        handler = behaviour.handlers.get(name)
+        if handler is not None and handler.kind == message.handler.kind:
+            message.handler = handler
+            continue
+        del mailbox[index]  # type: ignore[union-attr]  # as above
+        error = UsageError(
+            f"{message.handler.what} is no handler of {process.describe()} since its code was changed"
+        )
+        if type(message) is Call:
+            message.caller.fail(error)
+        elif type(message) is StreamRequest:
+            message.channel.refuse(error)
+        else:
+            process.kernel.dead_letters.add(process.describe(), message, "not_understood")
+    if not mailbox:
+        process.mailbox = None

@@ -1,0 +1,215 @@
+"""One run of a program in a simulation: a loop, a Runtime, the program as its first process, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import traceback
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+from mabeam._base import fault_listener, shared_random_seeded
+from mabeam.kernel import Body, NoProcess, PlainBehaviour, Runtime, died, label_of
+from mabeam.testing._faults import InjectedFault
+from mabeam.testing._session import UnhandledError
+from mabeam.testing._simulated_loop import SimulatedLoop
+from mabeam.testing._simulation import Simulation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+    from mabeam.kernel import Process
+    from mabeam.testing._deciders import Decider
+
+    Program = Callable[[], Coroutine[Any, Any, object]]
+
+__all__ = ("Limits", "Run", "garbage_kept_small", "have_same_classes", "quiet", "run_once")
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How far one run may go, and what is looked at meanwhile.
+
+    Attributes:
+        max_steps: most turns of the event loop and events of the trace.
+        max_virtual_seconds: how far virtual time may go, in seconds.
+        check_mutation: whether messages are looked at again after they were sent.
+        tolerate: exceptions that may end the program.
+    """
+
+    max_steps: int
+    max_virtual_seconds: float
+    check_mutation: bool
+    tolerate: tuple[type[BaseException], ...]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What came of one run.
+
+    Attributes:
+        simulation: its choices, faults and trace.
+        error: why it failed; ``None`` when it did not.
+        tolerated: it was ended by an exception that may end it.
+        seconds: how much virtual time it took.
+    """
+
+    simulation: Simulation
+    error: BaseException | None
+    tolerated: bool
+    seconds: float
+
+    def fails_like(self, other: Run) -> bool:
+        """Whether both failed, with the same classes of exceptions."""
+        return have_same_classes(self.error, other.error)
+
+
+def run_once(program: Program, decider: Decider, limits: Limits, *, injects: bool = True) -> Run:
+    """Run ``program`` in a loop and a Runtime of its own, with the decisions of ``decider``.
+
+    Guarantees:
+        The same decisions give the same run, also in what the program draws from ``random``.
+    """
+    simulation = Simulation(decider, injects=injects, checks_mutation=limits.check_mutation)
+    begun = _Program(program, simulation)
+    with shared_random_seeded(0), asyncio.Runner(loop_factory=lambda: _loop(simulation, limits)) as runner:
+        loop = runner.get_loop()
+        loop.set_exception_handler(begun.heard)
+        try:
+            loop.run_until_complete(begun.run())
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  (whatever ends the run is its outcome)
+            begun.failed(error)
+        seconds = loop.time()
+    outcome, tolerated = begun.outcome(), False
+    if outcome is not None and isinstance(outcome, limits.tolerate):
+        outcome, tolerated = None, True
+    if simulation.mutations is not None and simulation.mutations.found is not None:
+        outcome = simulation.mutations.found  # whatever else went wrong may have come from that
+    return Run(simulation=simulation, error=outcome, tolerated=tolerated, seconds=seconds)
+
+
+def _loop(simulation: Simulation, limits: Limits) -> SimulatedLoop:
+    return SimulatedLoop(
+        simulation, max_steps=limits.max_steps, max_seconds=limits.max_virtual_seconds
+    )
+
+
+class _Program:
+    """The program as the first process of a Runtime, as ``mabeam.run`` has it."""
+
+    def __init__(self, program: Program, simulation: Simulation) -> None:
+        self._program = program
+        self._simulation = simulation
+        self._process: Process | None = None
+        self._finished = False
+        self._error: BaseException | None = None
+        self._problems: list[str] = []
+
+    async def run(self) -> None:
+        fault_listener.set(self._simulation)
+        async with Runtime() as runtime:
+            kernel = runtime.kernel
+            body = Body(self._program, (), {}, self._over)
+            behaviour = PlainBehaviour(label_of(self._program))
+            self._process = process = kernel.create(behaviour, body, runtime.root, runtime.root.context)
+            self._simulation.spares(process)
+            ended = kernel.loop.create_future()
+            process.on_death = [ended]
+            kernel.scheduler.schedule(process)
+            await ended
+
+    def failed(self, error: BaseException) -> None:
+        """The loop was ended from inside: a program that can never go on, or went on for too long."""
+        if self._error is None:
+            self._error = error
+            self._finished = True
+        self._simulation.trace.ends()
+
+    def heard(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """The loop's exception handler: errors that nobody else has heard of."""
+        error = context.get("exception")
+        if isinstance(error, InjectedFault):
+            return
+        lines = [str(context.get("message", "unhandled error in the event loop"))]
+        if error is not None:
+            lines += traceback.format_exception(error)
+        self._problems.append("\n".join(lines))
+
+    def outcome(self) -> BaseException | None:
+        """Why the run failed."""
+        process = self._process
+        if not self._finished and process is not None:
+            return died(process, process.reason or NoProcess(), "main")
+        if self._error is None and self._problems:
+            return UnhandledError(self._problems)
+        return self._error
+
+    def _over(self, _value: object, error: BaseException | None) -> None:
+        self._simulation.trace.ends()
+        if not self._finished:  # else it is its cancellation, after the loop was ended
+            self._finished = True
+            self._error = error
+
+
+def have_same_classes(one: BaseException | None, other: BaseException | None) -> bool:
+    """Whether there are two exceptions that look like one bug: equal in class, also of what they came from in the end."""
+    return one is not None and other is not None and _signature(one) == _signature(other)
+
+
+def _signature(error: BaseException | None) -> tuple[type[BaseException], ...]:
+    """The class of an exception, and of what it came from in the end."""
+    kinds: list[type[BaseException]] = []
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        kinds.append(type(error))
+        error = error.__cause__
+    return (kinds[0], kinds[-1]) if kinds else ()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep crash reports of runs that nobody looks at out of the log.
+
+    Yields:
+        Nothing.
+    """
+
+    def drop(_record: logging.LogRecord) -> bool:
+        return False
+
+    logger = logging.getLogger("mabeam")
+    logger.addFilter(drop)
+    try:
+        yield
+    finally:
+        logger.removeFilter(drop)
+
+
+@contextmanager
+def garbage_kept_small() -> Iterator[Callable[[], None]]:
+    """Decide when garbage is collected: between two runs, never in one, where its moment would differ from run to run.
+
+    Yields:
+        What to call between two runs. What there was before the block is not looked at, so that costs little.
+    """
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield _collect
+    finally:
+        gc.unfreeze()
+        if was_enabled:
+            gc.enable()
+
+
+def _collect() -> None:
+    gc.collect()

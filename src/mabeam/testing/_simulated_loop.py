@@ -1,0 +1,332 @@
+"""The event loop of a simulated run: virtual time, and every order that is free is chosen.
+
+What is free on an event loop: which of several timers that are due at the same time fires first, and when those outside
+(threads) begin and answer. What is not: callbacks that are ready run in the order in which they became so; asyncio promises it.
+
+Threads really run, since a function may block; but one at a time, and the loop hears of what they do only when it has nothing
+else to do. So the machine's speed makes no difference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import threading
+from collections import deque
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple, final
+
+from mabeam.kernel import here
+from mabeam.testing._endless import EndlessError
+from mabeam.testing._simulated_scheduler import SimulatedScheduler
+from mabeam.testing._trace import name_callback
+from mabeam.testing._virtual_loop import VirtualLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from concurrent.futures import Executor
+    from contextvars import Context
+
+    from mabeam.kernel import Runtime
+    from mabeam.testing._simulation import Simulation
+
+__all__ = ("SimulatedLoop",)
+
+T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
+
+_PATIENCE: Final = 30.0
+"""Real seconds that a thread may take until it is given up: it might wait for another, which has no turn meanwhile."""
+
+
+@final
+class SimulatedLoop(VirtualLoop):
+    """A virtual loop whose free choices a simulation makes.
+
+    Guarantees:
+        Equal choices give equal runs, as far as the program itself makes no difference: tasks and futures in sets are in the same
+        order each time, and threads answer in a chosen order. Programs that look at the real time, draw from the operating
+        system's randomness or talk to sockets can differ.
+        Every Runtime on it that was given no chooser of its own is simulated.
+
+    Args:
+        simulation: makes the choices.
+        max_steps: most turns of the loop and events of the trace.
+        max_seconds: how far virtual time may go, in seconds.
+    """
+
+    # Kept by asyncio, and unknown to type checkers.
+    _ready: deque[asyncio.Handle]
+    _check_closed: Callable[[], None]
+    _write_to_self: Callable[[], None]
+
+    def __init__(
+        self, simulation: Simulation, *, max_steps: float = float("inf"), max_seconds: float = float("inf")
+    ) -> None:
+        self._simulation = simulation
+        self._max_steps = max_steps
+        self._max_seconds = max_seconds
+        self._numbers = count(1)
+        self._letters: deque[asyncio.Handle] = deque()
+        """What threads have handed in."""
+        self._out: _Out | None = None
+        """The thread that is at work."""
+        self._waiting_out: list[_Out] = []
+        super().__init__()
+        simulation.begins_on(self)
+        self.set_task_factory(self._make_task)
+
+    def runtime_opened(self, runtime: Runtime) -> None:
+        """Take part in a Runtime that begins on this loop."""
+        kernel, simulation = runtime.kernel, self._simulation
+        if kernel.scheduler.chooser is not None:
+            return
+        if simulation.watches:
+            kernel.scheduler = SimulatedScheduler(self, self.virtual_stopwatch, simulation)
+            kernel.on_create = simulation.created
+        else:
+            kernel.scheduler.chooser = simulation
+
+    # ------------------------------------------------------------------------------- threads
+
+    def let_out(self, start: Callable[[], None]) -> Callable[[], None]:
+        """Have a thread begin when it is its turn (see ``mabeam._base.let_out``)."""
+        out = _Out(start)
+        self._waiting_out.append(out)
+        return partial(self._let_in, out)
+
+    def thread_asks(self) -> Callable[[Callable[[], None]], None]:
+        """Let others have their turn while the thread that is at work waits for this loop."""
+        answer = super().thread_asks()
+        out, self._out = self._out, None
+
+        def answer_in_turn(give: Callable[[], None]) -> None:
+            if out is None or out.over:
+                answer(give)
+                return
+            out.start = partial(answer, give)
+            self._waiting_out.append(out)
+
+        return answer_in_turn
+
+    def call_soon_threadsafe(
+        self,
+        callback: Callable[[*Arguments], object],
+        *args: *Arguments,
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        """Run something soon, as asyncio does; what other threads hand in waits until nothing else is ready."""
+        if threading.get_ident() == getattr(self, "_thread_id", None):
+            return super().call_soon_threadsafe(callback, *args, context=context)
+        self._check_closed()
+        handle = asyncio.Handle(callback, args, self, context)
+        self._letters.append(handle)
+        self._write_to_self()
+        return handle
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Arguments], T], *args: *Arguments
+    ) -> asyncio.Future[T]:
+        """Run a function in an executor when it is its turn."""
+        self._check_closed()
+        future: asyncio.Future[T] = self.create_future()
+        inner: asyncio.Future[T] | None = None
+
+        def start() -> None:
+            nonlocal inner
+            try:
+                inner = asyncio.SelectorEventLoop.run_in_executor(self, executor, func, *args)
+            except BaseException as error:  # noqa: BLE001  (it is for whoever waits for the function)
+                _settle(future, error)
+                return
+            inner.add_done_callback(partial(_copy_outcome, future))
+
+        def done(_future: object) -> None:
+            self.outside_returned()
+            over()
+            if inner is not None:
+                inner.cancel()
+
+        self.outside_left()
+        over = self.let_out(start)
+        future.add_done_callback(done)
+        return future
+
+    def _let_in(self, out: _Out) -> None:
+        if out.over:
+            return
+        out.over = True
+        if self._out is out:
+            self._out = None
+        elif out in self._waiting_out:
+            # Nobody waits for it any more: as if it had begun, or gone on, just before that.
+            self._waiting_out.remove(out)
+            out.start()
+
+    # ------------------------------------------------------------------------------- the order of timers
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Arguments], object],
+        *args: *Arguments,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Set a timer, as asyncio does; of equal times any may be first."""
+        simulation = self._simulation
+        if not simulation.watches:
+            return super().call_at(when, callback, *args, context=context)
+        when += simulation.timer_set(callback)
+        return super().call_at(when, self._fire, callback, args, context=context)
+
+    def _fire(self, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
+        self._simulation.timer_fires(callback)
+        callback(*args)
+
+    def _order_ties(self) -> None:
+        """Choose the order of the timers that are due now at the same time."""
+        heap = self._scheduled
+        if len(heap) < 2 or heap[0].when() >= self.time() + self._clock_resolution:
+            return
+        tied = [handle for handle in _equal_heads(heap) if not handle.cancelled()]
+        if len(tied) < 2:
+            return
+        tied.sort()
+        orders = [handle.when().order for handle in tied]  # type: ignore[attr-defined]  # times of ours have one
+        for order in orders[:-1]:
+            index = self._simulation.choose("timer_tie", len(tied))
+            handle = tied.pop(index)
+            handle.when().order = order  # type: ignore[attr-defined]  # as above
+            self._simulation.note_choice(index, len(tied) + 1, f"timer_tie: {self._in_words(handle)} is first")
+        tied[0].when().order = orders[-1]  # type: ignore[attr-defined]  # as above
+        heapq.heapify(heap)
+
+    def _in_words(self, handle: Any) -> str:
+        # The context of a handle is kept by asyncio; timers of ours go through _fire, and have their callback for an argument.
+        owner = handle._context.get(here) if handle._context is not None else None
+        whose = f" of {self._simulation.name(owner.process)}" if owner is not None else ""
+        return name_callback(handle._args[0] if handle._args else handle._callback) + whose
+
+    # ------------------------------------------------------------------------------- turns
+
+    def _look(self) -> list[Any]:
+        # Asking the operating system is most of a turn's time. It has something to say only if others than we are registered.
+        if len(self._virtual_selector.get_map()) > self._own_descriptors or self._outside:
+            return super()._look()
+        return []
+
+    def _turn(self) -> None:
+        simulation = self._simulation
+        simulation.steps += 1
+        if simulation.steps > self._max_steps:
+            raise EndlessError(f"{self._max_steps:,} steps", self.time(), _HINT_STEPS)
+        if self.time() > self._max_seconds:
+            raise EndlessError(f"{self._max_seconds:g} virtual seconds", self.time(), _HINT_SECONDS)
+        self._order_ties()
+
+    def _wait(self) -> list[Any]:
+        if self._out is None and self._waiting_out:
+            waiting = self._waiting_out
+            index = self._simulation.choose("thread", len(waiting)) if len(waiting) > 1 else 0
+            self._out = out = waiting.pop(index)
+            self._simulation.note_choice(index, len(waiting) + 1, "thread: it begins or goes on")
+            out.start()
+        if self._wake_idle():
+            return []
+        if self._letters:
+            self._ready.append(self._letters.popleft())
+            return []
+        if self._out is not None:
+            events = self._virtual_selector.real.select(_PATIENCE)
+            if not events:
+                raise EndlessError(f"{_PATIENCE:g} real seconds", self.time(), _HINT_THREAD)
+            return events
+        return super()._wait()
+
+    # ------------------------------------------------------------------------------- tasks and futures
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """Make a future with a place of its own in sets."""
+        return _Future(next(self._numbers), self)
+
+    def _make_task(
+        self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any
+    ) -> asyncio.Future[Any]:
+        return _Task(next(self._numbers), coro, loop, options)
+
+
+_HINT_STEPS = (
+    "Likely a process that never rests, sending to itself or in a ring; if it just needs more, raise max_steps."
+)
+_HINT_SECONDS = (
+    "Likely it waits for something that never comes, while a periodic timer goes on; if it just needs more, raise "
+    "max_virtual_seconds."
+)
+_HINT_THREAD = (
+    "A thread has not come back. Threads run one at a time in a simulation: one that waits for another, or for something "
+    "that the event loop does later, waits for ever."
+)
+
+
+class _Out:
+    """A thread that works for the loop, or wants to."""
+
+    __slots__ = ("over", "start")
+
+    def __init__(self, start: Callable[[], None]) -> None:
+        self.start = start
+        self.over = False
+
+
+class _Future(asyncio.Future[Any]):
+    """A future whose place in a set follows from when it was made, not from where it is in memory."""
+
+    def __init__(self, number: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._number = number
+        super().__init__(loop=loop)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class _Task(asyncio.Task[Any]):  # noqa: TID251  (it belongs to whoever asked the loop for a task)
+    """The same for a task."""
+
+    def __init__(
+        self,
+        number: int,
+        coro: Coroutine[Any, Any, Any],
+        loop: asyncio.AbstractEventLoop,
+        options: dict[str, Any],
+    ) -> None:
+        self._number = number
+        super().__init__(coro, loop=loop, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+def _equal_heads(heap: list[asyncio.TimerHandle]) -> list[asyncio.TimerHandle]:
+    """The timers of a heap that are as early as the first: they hang together at its top."""
+    first, found, pending = heap[0].when(), [], [0]
+    while pending:
+        index = pending.pop()
+        if index < len(heap) and float(heap[index].when()) == float(first):
+            found.append(heap[index])
+            pending += (2 * index + 1, 2 * index + 2)
+    return found
+
+
+def _copy_outcome(future: asyncio.Future[Any], inner: asyncio.Future[Any]) -> None:
+    if inner.cancelled():
+        future.cancel()
+    elif (error := inner.exception()) is not None:
+        _settle(future, error)
+    elif not future.done():
+        future.set_result(inner.result())
+
+
+def _settle(future: asyncio.Future[Any], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)

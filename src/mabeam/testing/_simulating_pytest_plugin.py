@@ -1,0 +1,202 @@
+"""The part of the pytest plugin that runs a test under many seeds.
+
+Each seed has fixtures of its own: the test is set up, run and torn down as if it were another one, and only one of these runs is
+reported, the first that fails or else the last.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast, final
+
+import pytest
+
+# Public in all but name: it is how pytest runs a test, and made to be called again (see its comment on reruns).
+from _pytest.runner import runtestprotocol
+
+from mabeam._base import shared_random_seeded
+from mabeam.testing._deciders import Recorded, Seeded
+from mabeam.testing._faults import Faults
+from mabeam.testing._one_run import have_same_classes
+from mabeam.testing._schedule import Schedule
+from mabeam.testing._shrink import Shrinker
+from mabeam.testing._story import what_happened, what_it_needs
+from mabeam.testing._simulation import Simulation
+
+if TYPE_CHECKING:
+    from mabeam.testing._deciders import Decider
+
+__all__ = ("MAX_STEPS", "SIMULATION", "SeededTest", "note_error", "seeds_of")
+
+SIMULATION: Final[pytest.StashKey[Simulation | None]] = pytest.StashKey()
+"""The simulation that the next run of a test takes place in."""
+_ERROR: Final[pytest.StashKey[BaseException | None]] = pytest.StashKey()
+
+DEFAULT_SEEDS: Final = 20
+_OPTIONS: Final = {"seeds", "faults", "max_faults", "check_mutation", "reason"}
+_MOST_SHRINK_RUNS: Final = 100
+MAX_STEPS: Final = 1_000_000
+"""Most turns of the event loop in one run."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Settings:
+    """What the marker ``simulate`` of a test says."""
+
+    seeds: tuple[int, ...]
+    faults: Faults | None
+    max_faults: int
+    check_mutation: bool
+    token: str | None
+
+
+def seeds_of(item: pytest.Item) -> SeededTest | None:
+    """How a test is to be run under seeds; ``None`` when it is not.
+
+    Raises:
+        pytest.UsageError: the marker says something else than it can.
+    """
+    mark = item.get_closest_marker("simulate")
+    if mark is None:
+        return None
+    wanted = mark.args[0] if mark.args else True
+    if len(mark.args) > 1 or not isinstance(wanted, bool) or set(mark.kwargs) - _OPTIONS:
+        raise pytest.UsageError(
+            f"{item.nodeid}: simulate expects seeds=, faults=, max_faults= and check_mutation=, or (False, reason='...'); "
+            f"got {mark.args} {mark.kwargs}."
+        )
+    if not wanted:
+        if not mark.kwargs.get("reason"):
+            raise pytest.UsageError(
+                f"{item.nodeid}: simulate(False) expects the reason why no other order will do: simulate(False, reason='...')."
+            )
+        return None
+    token = item.config.getoption("simulate_token")
+    count = item.config.getoption("simulate_seeds")
+    seeds: Any = mark.kwargs.get("seeds", DEFAULT_SEEDS) if count is None else count
+    settings = _Settings(
+        seeds=tuple(seeds if isinstance(seeds, Iterable) else range(seeds)),
+        faults=mark.kwargs.get("faults"),
+        max_faults=mark.kwargs.get("max_faults", 3),
+        check_mutation=mark.kwargs.get("check_mutation", False),
+        token=token,
+    )
+    return SeededTest(item, settings) if settings.seeds or token else None
+
+
+def note_error(item: pytest.Item, error: BaseException) -> None:
+    """Remember what the body of a test raised: reports have its text only."""
+    item.stash[_ERROR] = error
+
+
+@final
+class SeededTest:
+    """One test and the seeds that it runs under."""
+
+    def __init__(self, item: pytest.Item, settings: _Settings) -> None:
+        self._item = item
+        self._settings = settings
+
+    def run(self, nextitem: pytest.Item | None) -> None:
+        """Run the test in the ordinary order, then under each seed, up to the first run that fails; report that run."""
+        item = self._item
+        hook = item.ihook
+        hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        reports = self._reports()
+        for report in reports:
+            hook.pytest_runtest_logreport(report=report)
+        # What is above the test, as far as no other test needs it.
+        state = item.session._setupstate
+        call = pytest.CallInfo.from_call(lambda: state.teardown_exact(nextitem), when="teardown")
+        if call.excinfo is not None:
+            hook.pytest_runtest_logreport(report=pytest.TestReport.from_item_and_call(item, call))
+        hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+    def _reports(self) -> list[pytest.TestReport]:
+        settings = self._settings
+        if settings.token is not None:
+            simulation = self._watched(Recorded(Schedule.from_token(settings.token)))
+            return self._explained(self._once(simulation), simulation, "the run of --simulate-token")
+        reports = self._once(None)
+        if any(not report.passed for report in reports):
+            return reports  # it fails in the ordinary order, or was skipped
+        with _no_collections():
+            for seed in settings.seeds:
+                simulation = self._simulation(Seeded(seed, settings.faults, settings.max_faults))
+                reports = self._once(simulation)
+                if any(report.failed for report in reports):
+                    return self._shrunk(seed, simulation, reports)
+        return reports
+
+    def _simulation(self, decider: Decider) -> Simulation:
+        """One that costs little: it only makes choices, unless more is asked for."""
+        settings = self._settings
+        watches = settings.faults is not None or settings.check_mutation
+        return Simulation(decider, watches=watches, checks_mutation=settings.check_mutation)
+
+    def _watched(self, decider: Decider) -> Simulation:
+        return Simulation(decider, checks_mutation=self._settings.check_mutation)
+
+    def _once(self, simulation: Simulation | None) -> list[pytest.TestReport]:
+        """Set the test up, run it and tear it down; what is above it stays set up."""
+        item = self._item
+        item.stash[SIMULATION] = simulation
+        item.stash[_ERROR] = None
+        above: Any = item.parent
+        with shared_random_seeded(0):
+            return runtestprotocol(item, log=False, nextitem=cast("pytest.Item", above))
+
+    def _shrunk(
+        self, seed: int, simulation: Simulation, reports: list[pytest.TestReport]
+    ) -> list[pytest.TestReport]:
+        error = self._item.stash.get(_ERROR, None)
+        failing = simulation.schedule()
+        title = f"seed {seed}"
+        if error is None:
+            return self._explained(reports, simulation, title)
+
+        def attempt(schedule: Schedule) -> Schedule | None:
+            found = self._simulation(Recorded(schedule))
+            self._once(found)
+            return found.schedule() if have_same_classes(error, self._item.stash.get(_ERROR, None)) else None
+
+        if attempt(failing) is None:
+            title += " (not found again with the same choices: the test depends on something else, too)"
+            return self._explained(reports, simulation, title)
+        shrinker = Shrinker(attempt, _MOST_SHRINK_RUNS)
+        smallest = shrinker.shrink(failing)
+        watched = self._watched(Recorded(smallest))
+        confirmed = self._once(watched)
+        if not any(report.failed for report in confirmed):
+            return self._explained(reports, simulation, f"{title} (not seen again while it was watched)")
+        title += f", shrunk in {shrinker.runs} runs"
+        return self._explained(confirmed, watched, title)
+
+    def _explained(
+        self, reports: list[pytest.TestReport], simulation: Simulation, title: str
+    ) -> list[pytest.TestReport]:
+        """Add to the report of what failed how that came about, and how to see it again."""
+        lines = [
+            *what_it_needs(simulation),
+            *what_happened(simulation),
+            f"Again:  pytest {self._item.nodeid!r} --simulate-token={simulation.schedule().token()}",
+        ]
+        for report in reports:
+            if report.failed:
+                report.sections.append((f"simulation: {title}", "\n".join(lines)))
+        return reports
+
+
+class _no_collections:  # noqa: N801  (a block)
+    """Keep the garbage collector from running at moments that differ from run to run."""
+
+    def __enter__(self) -> None:
+        self._was_enabled = gc.isenabled()
+        gc.disable()
+
+    def __exit__(self, *_: object) -> None:
+        if self._was_enabled:
+            gc.enable()

@@ -1,0 +1,61 @@
+"""A simulated run in words: what was unusual about it, what happened, and where two runs differ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from mabeam.testing._schedule import Schedule
+    from mabeam.testing._simulation import Simulation
+
+__all__ = ("count_of", "first_line", "how_they_differ", "what_happened", "what_it_needs")
+
+_SHOWN_EVENTS: Final = 25
+_SHOWN_CHOICES: Final = 12
+
+
+def what_it_needs(simulation: Simulation) -> list[str]:
+    """The faults and the unusual choices of a run."""
+    choices = simulation.trace.unusual()
+    lines = [f"  fault   {fault}" for fault in simulation.faults]
+    lines += [f"  choice  {choice}" for choice in choices[:_SHOWN_CHOICES]]
+    if len(choices) > _SHOWN_CHOICES:
+        lines.append(f"  and {len(choices) - _SHOWN_CHOICES} more choices")
+    return lines or ["  nothing unusual: it fails in the ordinary order, without faults"]
+
+
+def what_happened(simulation: Simulation) -> list[str]:
+    """The latest events up to the end of the program; what its Runtime did to stop the rest tells nothing."""
+    lines = simulation.trace.lines_to_end()
+    shown = lines[-_SHOWN_EVENTS:]
+    title = "What happened:" if len(shown) == len(lines) else f"The last {len(shown)} of {len(lines):,} events:"
+    return [title, *shown]
+
+
+def how_they_differ(one: Simulation, other: Simulation) -> list[str]:
+    """The first event in which two runs differ that should be equal."""
+    first, second = one.trace.lines(), other.trace.lines()
+    index = next(
+        (number for number, (left, right) in enumerate(zip(first, second, strict=False)) if left != right),
+        min(len(first), len(second)),
+    )
+    here, there = (lines[index] if index < len(lines) else "(nothing more)" for lines in (first, second))
+    return [
+        "The same seed gave another run the second time, so it was not shrunk. The program depends on something that no seed "
+        "decides: the real time, sockets, os.urandom, the order of a set, something left over from the run before.",
+        f"They differ at event {index}:",
+        f"  first:   {here.strip()}",
+        f"  second:  {there.strip()}",
+    ]
+
+
+def count_of(schedule: Schedule) -> str:
+    """How much a schedule holds."""
+    choices, faults = len(schedule.choices), len(schedule.faults)
+    return f"{choices} choice{'s' * (choices != 1)} and {faults} fault{'s' * (faults != 1)}"
+
+
+def first_line(error: BaseException | None) -> str:
+    """An exception in a line."""
+    text = f"{type(error).__name__}: {error}".rstrip(": ")
+    return text.splitlines()[0] if text else ""

@@ -1,0 +1,108 @@
+"""A lock between processes: fair, owned, and given up by the dead."""
+
+from __future__ import annotations
+
+import pytest
+
+from mabeam import CallCycle, GenServer, Lock, Ref, UsageError, handle_call, kill, receive, ref, send, spawn
+from mabeam.testing import wait_until_idle
+
+
+async def hold(lock: Lock, name: str, got: list[str]) -> None:
+    """Hold it until told to let go."""
+    async with lock:
+        got.append(name)
+        await receive()
+
+
+async def test_first_come_first_served() -> None:
+    lock, got = Lock(), list[str]()
+    pids = [spawn(hold, lock, name, got) for name in "abc"]
+    await wait_until_idle()
+    assert lock.holder == pids[0]
+    for pid in pids:
+        send(pid, "go")
+        await wait_until_idle()
+    assert got == ["a", "b", "c"]
+    assert lock.holder is None
+    assert repr(lock) == "<Lock 'lock', free, 0 waiting>"
+
+
+@pytest.mark.parametrize("victim", [0, 1], ids=["who holds it", "who waits"])
+async def test_a_kill_loses_nothing(victim: int) -> None:
+    lock, got = Lock(), list[str]()
+    pids = [spawn(hold, lock, name, got) for name in "abc"]
+    await wait_until_idle()
+    kill(pids[victim])
+    await wait_until_idle()
+    for pid in pids:
+        if pid.is_alive:
+            send(pid, "go")
+            await wait_until_idle()
+    assert got == (["a", "b", "c"] if victim == 0 else ["a", "c"])
+    assert lock.holder is None
+
+
+async def test_it_is_entered_once() -> None:
+    """Waiting for oneself would be for ever."""
+    lock = Lock("printer")
+
+    async def twice() -> None:
+        async with lock:
+            with pytest.raises(UsageError, match="holds the printer already"):
+                await lock.__aenter__()
+
+    spawn(twice)
+    await wait_until_idle()
+    assert lock.holder is None
+
+
+async def test_handlers_of_one_server_keep_each_other_out() -> None:
+    lock, order = Lock(), list[str]()
+
+    class Server(GenServer):
+        @handle_call(concurrent=2)
+        async def work(self, name: str) -> None:
+            async with lock:
+                order.append(f"{name} in")
+                await self.turn()
+                order.append(f"{name} out")
+
+        async def turn(self) -> None:
+            await ref("other", Other).call(Other.slow)
+
+    class Other(GenServer):
+        @handle_call
+        async def slow(self) -> None:
+            return None
+
+    await Other.child_spec().named("other").start_link()
+    server = await Server.start_link()
+    for name in "ab":
+        spawn(server.call, Server.work, name)
+    await wait_until_idle()
+    assert order == ["a in", "a out", "b in", "b out"]
+
+
+async def test_a_cycle_of_a_lock_and_a_call_is_refused() -> None:
+    """Who holds the lock waits for who wants it."""
+    lock = Lock()
+
+    class Holder(GenServer):
+        @handle_call
+        async def hold_and_ask(self, other: Ref[Wants]) -> str:
+            async with lock:
+                return await other.call(Wants.take)
+
+    class Wants(GenServer):
+        @handle_call
+        async def take(self) -> str:
+            try:
+                async with lock:
+                    return "taken"
+            except CallCycle:
+                return "refused"
+
+    holder, wants = await Holder.start_link(), await Wants.start_link()
+    assert await holder.call(Holder.hold_and_ask, wants) == "refused"
+    assert await wants.call(Wants.take) == "taken"

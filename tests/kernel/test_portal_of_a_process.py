@@ -1,0 +1,360 @@
+"""Portals of threads that belong to a process: what is done through them is done by that process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mabeam import (
+    CallCycle,
+    DeadlineExceeded,
+    GenServer,
+    Killed,
+    NoSuchProcess,
+    Pid,
+    Portal,
+    ProcessDied,
+    Ref,
+    Registry,
+    Runtime,
+    TaskSupervisor,
+    UsageError,
+    handle_call,
+    handle_cast,
+    in_thread,
+    kill,
+    portal,
+    receive,
+    ref,
+    reply_later,
+    self_pid,
+    send,
+    spawn,
+)
+from mabeam.testing import Probe, wait_until_idle
+from tests.kernel._scenes import never, process_of, reason_of
+from tests.otp._servers import begun, clock, pid_of, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Echo(GenServer):
+    """Answers, and asks others."""
+
+    @handle_call
+    def echo(self, word: str) -> str:
+        return word
+
+    @handle_call(raises=(CallCycle,))
+    async def ask_back(self, other: Ref[Threaded]) -> str:
+        return await other.options(timeout=None).call(Threaded.ping)
+
+
+class Threaded(GenServer):
+    """Runs in threads whatever it is given."""
+
+    def __init__(self) -> None:
+        self.seen: list[object] = []
+        self.release = threading.Event()
+
+    @handle_call(thread=True, raises=(CallCycle, DeadlineExceeded, ProcessDied, UsageError))
+    def do(self, function: Callable[..., Any], *args: Any) -> Any:
+        return function(*args)
+
+    @handle_call(raises=(CallCycle,))
+    async def do_later(self, function: Callable[..., Any], *args: Any) -> Any:
+        return await in_thread(function, *args)
+
+    @handle_call(concurrent=2, raises=(CallCycle,))
+    async def do_beside(self, function: Callable[..., Any], *args: Any) -> Any:
+        return await in_thread(function, *args)
+
+    @handle_call
+    def ping(self) -> str:
+        return "pong"
+
+    @handle_cast
+    def note(self, what: object) -> None:
+        self.seen.append(what)
+
+
+def ping(server: Ref[Threaded]) -> Any:
+    return portal().call(server.options(timeout=None), Threaded.ping)
+
+
+# ---------------------------------------------------------------------------------------- cycles
+
+
+@pytest.mark.parametrize("how", [Threaded.do, Threaded.do_later])
+async def test_a_thread_that_calls_its_own_server_gets_call_cycle_at_once(how: Any) -> None:
+    """As an async handler does: nothing is waited for."""
+    server = await Threaded.start_link()
+    with pytest.raises(CallCycle) as caught:
+        await server.options(timeout=None).call(how, ping, server)
+    assert len(caught.value.path) == 2
+    assert caught.value.path[0] == caught.value.path[1]
+    assert clock().time() == 0.0
+    assert await server.call(Threaded.ping) == "pong"
+
+
+async def test_a_thread_that_calls_one_that_calls_back_gets_call_cycle() -> None:
+    """The path goes through the thread."""
+    server = await Threaded.start_link()
+    echo = await Echo.start_link()
+
+    def ask() -> Any:
+        return portal().call(echo, Echo.ask_back, server)
+
+    with pytest.raises(CallCycle) as caught:
+        await server.options(timeout=None).call(Threaded.do, ask)
+    assert len(caught.value.path) == 3
+
+
+async def test_a_thread_of_a_concurrent_handler_may_call_its_own_server() -> None:
+    """The server takes messages meanwhile."""
+    server = await Threaded.start_link()
+    assert await server.call(Threaded.do_beside, ping, server) == "pong"
+
+
+async def test_another_thread_that_was_given_the_portal_is_no_cycle() -> None:
+    """The handler does not wait for it, so the call is served when the handler has returned."""
+    server = await Threaded.start_link()
+    outcome: list[object] = []
+    threads: list[threading.Thread] = []
+
+    def start_another() -> None:
+        gate = portal()
+
+        def call() -> None:
+            outcome.append(gate.call(server.options(timeout=None), Threaded.ping))
+
+        threads.append(threading.Thread(target=call))
+        threads[0].start()
+
+    await server.call(Threaded.do, start_another)
+    with clock().outside():
+        await asyncio.to_thread(threads[0].join)
+    assert outcome == ["pong"]
+
+
+async def test_a_thread_whose_caller_has_stopped_waiting_begins_nothing_new() -> None:
+    """The deadline of the message is that of the calls which the thread makes."""
+    server = await Threaded.child_spec().start()
+    echo = await Echo.start_link()
+
+    def late() -> Any:
+        portal().run(pass_time)
+        return portal().call(echo, Echo.echo, "late")
+
+    async def pass_time() -> None:
+        loop = asyncio.get_running_loop()
+        over = loop.create_future()
+        loop.call_later(2.0, over.set_result, None)
+        await over
+
+    with pytest.raises(TimeoutError):
+        await server.options(timeout=1.0).call(Threaded.do, late)
+    assert await server.call(Threaded.ping) == "pong"  # the handler ended with it, and not the server
+
+
+# ---------------------------------------------------------------------------------------- who acts
+
+
+async def test_code_run_through_the_portal_is_code_of_the_process() -> None:
+    """It has its pid, what it links is linked to it, and what it registers is registered for it."""
+    server = await Threaded.start_link()
+    agents = Registry.at(await Registry.start_link(keys="unique"))
+
+    async def look() -> Pid:
+        agents.register("it")
+        return self_pid()
+
+    def work() -> tuple[Pid, Ref[Echo]]:
+        return portal().run(look), portal().run(Echo.start_link)
+
+    pid, echo = await server.call(Threaded.do, work)
+    assert pid == pid_of(server) == agents.whereis("it")
+    assert process_of(pid_of(echo)) in process_of(pid).links
+    assert await echo.call(Echo.echo, "alive") == "alive"  # the thread has ended, its process has not
+
+
+async def test_casts_and_messages_from_a_thread_arrive_in_the_order_sent(runtime: Runtime) -> None:
+    server = await Threaded.start_link()
+    probe = Probe.start()
+
+    def work() -> None:
+        for number in range(3):
+            portal().cast(server, Threaded.note, number)
+            portal().send(probe.pid, number)
+        portal().send("nobody", "lost")
+
+    await server.call(Threaded.do, work)
+    await wait_until_idle()
+    assert state_of(server).seen == [0, 1, 2] == list(probe.messages)
+    assert runtime.dead_letters.counts == {"no_name": 1}
+
+
+async def test_a_task_that_a_thread_starts_is_awaited_through_the_portal() -> None:
+    """It belongs to the process, so a later step of the thread can take its value."""
+    server = await Threaded.start_link()
+    tasks = await TaskSupervisor.start_link()
+
+    async def double(number: int) -> int:
+        return 2 * number
+
+    async def outcome_of(task: Any) -> Any:
+        return await task
+
+    def work() -> Any:
+        task = portal().run(TaskSupervisor.start_task, tasks, double, 21)
+        return portal().run(outcome_of, task)
+
+    assert await server.call(Threaded.do, work) == 42
+
+
+async def test_a_thread_may_answer_later() -> None:
+    """It takes the caller of its handler."""
+    server = await Threaded.start_link()
+    kept: list[Any] = []
+
+    async def keep() -> Any:
+        return reply_later(kept.append)
+
+    waiting = await begun(server.call(Threaded.do, lambda: portal().run(keep)))
+    with clock().outside():
+        await wait_until_idle()
+    assert not waiting.done()
+    kept[0].reply("later")
+    assert await waiting == "later"
+
+
+async def test_the_portal_of_a_plain_process_leaves_its_mailbox_alone() -> None:
+    """``receive`` belongs to the function of the process itself."""
+    probe = Probe.start()
+
+    async def body() -> None:
+        try:
+            await in_thread(lambda: portal().run(receive))
+        except UsageError as error:
+            send(probe.pid, error)
+
+    spawn(body)
+    assert "function of a plain process" in str(await probe.next())
+
+
+# ---------------------------------------------------------------------------------------- ends
+
+
+@pytest.mark.parametrize("end", [kill, lambda server: process_of(pid_of(server)).kernel.signal])
+async def test_a_thread_that_waits_hears_of_the_end_of_its_process(end: Any, runtime: Runtime) -> None:
+    """However that ends, and however it resists."""
+    server = await Threaded.child_spec().start()
+    outcome: list[BaseException] = []
+    left = threading.Event()
+
+    async def stay() -> None:
+        while True:
+            try:
+                await never()
+            except asyncio.CancelledError:
+                if end is kill:
+                    continue  # what swallows a kill is frozen
+                raise
+
+    def work() -> None:
+        try:
+            portal().run(stay)
+        except BaseException as error:
+            outcome.append(error)
+        left.set()
+
+    probe = Probe.start()
+    probe.watch(server)
+    call = await begun(server.options(timeout=None).call(Threaded.do, work))
+    with clock().outside():
+        await wait_until_idle()
+    if end is kill:
+        kill(server)
+    else:
+        process_of(pid_of(server)).kernel.signal(process_of(pid_of(server)), runtime.root, Killed())
+    await probe.next()
+    with clock().outside():
+        assert left.wait(30)
+    assert isinstance(outcome[0], ProcessDied)
+    assert outcome[0].reason == Killed() == reason_of(pid_of(server))
+    with pytest.raises(ProcessDied):
+        await call
+
+
+async def test_an_interrupted_wait_ends_what_was_waited_for_and_not_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody needs it any more, and the process has more to do."""
+    import concurrent.futures
+    from types import SimpleNamespace
+
+    ended: list[str] = []
+    waits = threading.Event()
+
+    class Interrupted(concurrent.futures.Future[object]):
+        def result(self, timeout: float | None = None) -> object:
+            waits.wait(30)
+            raise KeyboardInterrupt
+
+    async def stay() -> None:
+        waits.set()
+        try:
+            await never()
+        finally:
+            ended.append("stay")
+
+    def work() -> str:
+        try:
+            portal().run(stay)
+        except KeyboardInterrupt:
+            return "interrupted"
+        return "not reached"
+
+    server = await Threaded.start_link()
+    monkeypatch.setattr(
+        "mabeam.kernel._portal.concurrent", SimpleNamespace(futures=SimpleNamespace(Future=Interrupted))
+    )
+    assert await server.call(Threaded.do, work) == "interrupted"
+    await wait_until_idle()
+    assert ended == ["stay"]
+    assert await server.call(Threaded.ping) == "pong"
+
+
+async def test_a_thread_that_nobody_waits_for_is_told_so() -> None:
+    """Its process lives, so it must not be told that it is dead."""
+    server = await Threaded.start_link()
+    release, left = threading.Event(), threading.Event()
+    gates: list[Portal] = []
+    outcome: list[BaseException] = []
+
+    def work() -> None:
+        gates.append(portal())
+        release.wait(30)
+        try:
+            portal().call(ref("anybody", Echo), Echo.echo, "x")
+        except NoSuchProcess as error:
+            outcome.append(error)
+        left.set()
+
+    async def give_up() -> None:
+        task = asyncio.get_running_loop().create_task(in_thread(work))
+        with clock().outside():
+            await wait_until_idle()
+        task.cancel()
+        await asyncio.wait([task])
+        release.set()
+        with clock().outside():
+            left.wait(30)
+
+    await give_up()
+    assert "left behind" in str(outcome[0])
+    assert await server.call(Threaded.ping) == "pong"

@@ -1,0 +1,133 @@
+"""The watchdog names whatever blocks the loop while it does. Real loops and threads, since it is about real time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mabeam import GenServer, Runtime, handle_call, in_thread, spawn
+from tests.otp._servers import pid_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.real_time
+
+
+class Seen(logging.Handler):
+    """Lets what blocks go on as soon as it has been reported."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self.reported = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+        self.reported.set()
+
+
+@pytest.fixture
+def seen() -> Any:
+    handler = Seen()
+    logging.getLogger("mabeam").addHandler(handler)
+    yield handler
+    logging.getLogger("mabeam").removeHandler(handler)
+
+
+def block(seen: Seen) -> None:
+    """Block until the report has come: it comes while this blocks, or never."""
+    assert seen.reported.wait(30), "nobody has noticed"
+
+
+class Server(GenServer):
+    @handle_call
+    def inline(self, seen: Seen) -> None:
+        block(seen)
+
+    @handle_call
+    async def waiting(self, seen: Seen) -> None:
+        await in_thread(int)
+        block(seen)
+
+    @handle_call(concurrent=2)
+    async def beside(self, seen: Seen) -> None:
+        block(seen)
+
+
+@pytest.mark.parametrize(
+    "handler", [Server.inline, Server.waiting, Server.beside], ids=lambda each: each.__name__
+)
+async def test_process_handler_and_stack_are_named_while_it_blocks(
+    handler: Any, seen: Seen, runtime: Runtime
+) -> None:
+    server = await Server.child_spec().named("server").start_link()
+    durations: list[tuple[float, object]] = []
+    runtime.bus.attach(
+        lambda _event, numbers, metadata: durations.append((numbers["duration"], metadata["handler"])),
+        events=["loop.blocked"],
+    )
+    await server.options(timeout=60).call(handler, seen)
+    (line,) = seen.lines
+    first, *stack = line.splitlines()
+    assert first.startswith(
+        f"the event loop is blocked by Server.{handler.__name__} of Server ('server', pid "
+    )
+    assert any(place.endswith(f"in Server.{handler.__name__}") for place in stack)
+    assert any(place.endswith("in block") for place in stack)
+    while not durations:
+        await in_thread(int)
+    ((seconds, what),) = durations
+    assert seconds >= 0.1
+    assert what == f"Server.{handler.__name__}"
+    assert runtime.kernel.watchdog is not None
+    assert runtime.kernel.watchdog.counts[pid_of(server).serial] == 1
+
+
+async def test_a_plain_process_is_named(seen: Seen) -> None:
+    spawn(block, seen)
+    while not seen.lines:
+        await in_thread(int)
+    assert seen.lines[0].startswith("the event loop is blocked by block of block (pid ")
+
+
+async def test_code_that_belongs_to_no_process_has_a_stack(seen: Seen) -> None:
+    """The block of a Runtime, say, or a callback."""
+    block(seen)
+    assert "by code of no process at " in seen.lines[0]
+    assert "in block" in seen.lines[0]
+
+
+async def test_an_idle_loop_is_not_woken(runtime: Runtime) -> None:
+    """It is seen to wait; nothing is asked of it."""
+    asked: list[Callable[..., object]] = []
+    loop = runtime.kernel.loop
+    original = loop.call_soon_threadsafe
+    watchdog = runtime.kernel.watchdog
+    assert watchdog is not None
+
+    def spy(callback: Callable[..., object], *args: Any, **options: Any) -> Any:
+        if callback == watchdog._answered.set:
+            asked.append(callback)
+        return original(callback, *args, **options)
+
+    loop.call_soon_threadsafe = spy  # type: ignore[assignment]  # to see who wakes it
+    try:
+        await in_thread(threading.Event().wait, 0.3)
+    finally:
+        del loop.call_soon_threadsafe
+    assert not asked
+
+
+async def test_there_may_be_none() -> None:
+    before = threading.active_count()
+    async with Runtime(blocked_after=None) as quiet:
+        assert quiet.kernel.watchdog is None
+        assert quiet.blocked is None
+        assert threading.active_count() == before
+    async with Runtime(blocked_after=5.0):
+        assert threading.active_count() == before + 1
+    assert threading.active_count() == before

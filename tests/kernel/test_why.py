@@ -1,0 +1,378 @@
+"""``why``: what a process waits for, followed to the root cause. Each cause is planted, and must be named."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pytest
+
+from mabeam import (
+    Caller,
+    GenServer,
+    Lock,
+    NoSuchProcess,
+    Ref,
+    Runtime,
+    Supervisor,
+    Why,
+    handle_call,
+    handle_cast,
+    in_thread,
+    kill,
+    receive,
+    reply_later,
+    send_after,
+    spawn,
+    suspend,
+    trap_exit,
+    unlink,
+    why,
+)
+from mabeam.testing import wait_until_idle
+
+if TYPE_CHECKING:
+    from mabeam import Pid
+
+
+class Worker(GenServer):
+    """Can be kept busy in many ways."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.kept: list[Caller[None]] = []
+
+    @handle_call
+    async def hold(self) -> None:
+        await self.gate.wait()
+
+    @handle_call
+    def ping(self) -> None:
+        return None
+
+    @handle_call
+    async def ask(self, other: Ref[Any]) -> None:
+        await other.options(timeout=None).call(Worker.ping)
+
+    @handle_call
+    async def ask_in_task(self, other: Ref[Any], *further: Ref[Any]) -> None:
+        """In a way that the check for cycles does not see through: one of two would be enough."""
+        method, arguments = (Worker.ask_in_task, further) if further else (Worker.ping, ())
+        calls = [asyncio.create_task(other.options(timeout=None).call(method, *arguments))]
+        done, _ = await asyncio.wait(calls)
+        assert all(call.exception() is not None for call in done)
+
+    @handle_call
+    def keep(self) -> None:
+        return reply_later(self.kept.append)
+
+    @handle_call(thread=True)
+    def block_thread(self, begun: threading.Event, release: threading.Event) -> None:
+        stuck_in_thread(begun, release)
+
+
+def stuck_in_thread(begun: threading.Event, release: threading.Event) -> None:
+    begun.set()
+    release.wait()
+
+
+def kinds(answer: Why) -> list[str]:
+    return [cause.kind for cause in answer.chain]
+
+
+def asker(server: Ref[Any], method: Any, *args: Any) -> Pid:
+    """A process that calls and waits without limit."""
+
+    async def ask() -> None:
+        await server.options(timeout=None).call(method, *args)
+
+    return spawn(ask)
+
+
+async def busy() -> tuple[Ref[Worker], Pid]:
+    """A worker that is in the middle of something, and who has asked for it."""
+    worker = await Worker.start_link()
+    first = asker(worker, Worker.hold)
+    await wait_until_idle()
+    return worker, first
+
+
+async def test_a_call_to_a_busy_server() -> None:
+    worker, _ = await busy()
+    second = asker(worker, Worker.ping)
+    await wait_until_idle()
+    answer = why(second)
+    assert kinds(answer) == ["call", "outside_lock"]
+    assert answer.chain[0].what.endswith("to answer Worker.ping")
+    assert answer.chain[0].since == 0.0
+    assert answer.root.pid == worker.pid
+    assert "(in Worker.hold)" in answer.root.what
+    assert answer.root.stack[-2].function == "Worker.hold"
+
+
+async def test_a_chain_of_three_calls() -> None:
+    third, _ = await busy()
+    second, first = await Worker.start_link(), await Worker.start_link()
+    asker(second, Worker.ask, third)
+    await wait_until_idle()
+    asker(first, Worker.ask, second)
+    start = asker(first, Worker.ping)
+    await wait_until_idle()
+    answer = why(start)
+    assert kinds(answer) == ["call", "call", "call", "outside_lock"]
+    assert [cause.pid for cause in answer.chain] == [start, first.pid, second.pid, third.pid]
+
+
+async def test_a_call_cycle() -> None:
+    """One that the check at the call could not see."""
+    first, second = await Worker.start_link(), await Worker.start_link()
+    start = asker(first, Worker.ask_in_task, second, first)
+    await wait_until_idle()
+    answer = why(start)
+    assert kinds(answer) == ["call", "task", "call", "task", "call", "cycle"]
+    assert answer.root.pid == first.pid
+    for server in (first, second):
+        unlink(server)
+        kill(server)
+
+
+async def test_a_lock_cycle_is_named_as_one() -> None:
+    """Locks of different kinds are taken in different orders."""
+    lock, ready = Lock("first"), asyncio.Event()
+
+    class Holder(GenServer):
+        @handle_call
+        async def take_and_ask(self, other: Ref[Any]) -> None:
+            async with lock:
+                ready.set()
+                await asyncio.create_task(other.options(timeout=None).call(Taker.take))
+
+    class Taker(GenServer):
+        @handle_call
+        async def take(self) -> None:
+            task = asyncio.create_task(take())
+            await asyncio.wait([task])
+
+    async def take() -> None:
+        async with lock:
+            pass
+
+    holder, taker = await Holder.start_link(), await Taker.start_link()
+    start = asker(holder, Holder.take_and_ask, taker)
+    await wait_until_idle()
+    assert kinds(why(start))[:3] == ["call", "task", "call"]
+
+
+async def test_a_callee_that_took_the_caller_and_never_replies() -> None:
+    worker = await Worker.start_link()
+    start = asker(worker, Worker.keep)
+    await wait_until_idle()
+    answer = why(start)
+    assert kinds(answer) == ["call", "kept_caller"]
+    assert answer.root.pid == worker.pid
+    assert "took the caller" in answer.root.what
+
+
+async def test_a_suspended_process() -> None:
+    worker = await Worker.start_link()
+    await suspend(worker)
+    start = asker(worker, Worker.ping)
+    await wait_until_idle()
+    assert kinds(why(start)) == ["call", "suspended"]
+
+
+async def test_a_full_mailbox_under_block() -> None:
+    class Small(Worker):
+        mailbox_limit: ClassVar[int] = 1
+        on_full = "block"
+
+        @handle_cast
+        def put(self) -> None:
+            return None
+
+    small = await Small.start_link()
+    asker(small, Worker.hold)
+    await wait_until_idle()
+    small.cast(Small.put)
+    start = asker(small, Worker.ping)
+    await wait_until_idle()
+    answer = why(start)
+    assert kinds(answer) == ["room", "outside_lock"]
+    assert "which has 1 messages" in answer.chain[0].what
+
+
+async def test_a_lock_held_by_another_process() -> None:
+    """The holder is named, and what keeps it."""
+    lock, asyncio_lock, entered = Lock("printer"), asyncio.Lock(), asyncio.Event()
+
+    async def hold() -> None:
+        async with lock, asyncio_lock:
+            entered.set()
+            await receive()
+
+    async def wait(what: Any) -> None:
+        async with what:
+            pass
+
+    holder = spawn(hold)
+    await entered.wait()
+    ours, others = spawn(wait, lock), spawn(wait, asyncio_lock)
+    await wait_until_idle()
+    answer = why(ours)
+    assert kinds(answer) == ["lock", "empty_mailbox"]
+    assert answer.root.pid == holder
+    assert "to release the printer" in answer.chain[0].what
+    answer = why(others)
+    assert kinds(answer) == ["outside_lock"]
+    assert answer.root.stack[0].function.endswith("wait")
+
+
+@pytest.mark.real_time
+async def test_a_socket_read() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        reader, writer = await asyncio.open_connection(sock=ours)
+
+        async def read() -> None:
+            await reader.read(1)
+
+        pid = spawn(read)
+        await asyncio.sleep(0)  # noqa: TID251  (a turn, not a wait)
+        await asyncio.sleep(0)  # noqa: TID251  (a turn, not a wait)
+        answer = why(pid)
+        assert kinds(answer) == ["socket"]
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_an_os_thread_that_does_not_return() -> None:
+    """Where the thread is, is told too."""
+    release, begun = threading.Event(), [threading.Event(), threading.Event()]
+    worker = await Worker.start_link()
+    direct = spawn(in_thread, stuck_in_thread, begun[0], release)
+    start = asker(worker, Worker.block_thread, begun[1], release)
+    for _ in range(5):
+        await asyncio.sleep(0)  # noqa: TID251  (a turn, not a wait: the threads hold up the virtual clock)
+    try:
+        for pid, expected, thread in ((start, ["call", "thread"], begun[1]), (direct, ["thread"], begun[0])):
+            assert thread.wait(30)
+            answer = why(pid)
+            assert kinds(answer) == expected
+            assert "stuck_in_thread" in {place.function for place in answer.root.stack}
+    finally:
+        release.set()
+    await wait_until_idle()
+
+
+class Slow(GenServer):
+    """Hangs when it starts, or when it ends."""
+
+    def __init__(self, gate: asyncio.Event, *, at: str) -> None:
+        trap_exit()
+        self.gate = gate
+        self.at = at
+
+    async def init(self) -> None:
+        if self.at == "start":
+            await self.gate.wait()
+
+    async def terminate(self, reason: object) -> None:
+        await self.gate.wait()
+
+
+async def test_a_child_start_that_hangs_its_supervisor() -> None:
+    gate = asyncio.Event()
+    supervisor = await Supervisor.start_link([], strategy="one_for_one")
+    start = asker(supervisor, Supervisor.start_child, Slow.child_spec(gate, at="start"))
+    asking = asker(supervisor, Supervisor.which_children)
+    await wait_until_idle()
+    for pid in (start, asking):
+        answer = why(pid)
+        assert kinds(answer) == ["call", "start", "outside_lock"]
+        assert answer.root.process.startswith("Slow")
+        assert "(in init)" in answer.root.what
+    gate.set()
+    await wait_until_idle()
+
+
+async def test_a_stop_that_waits_for_a_hanging_terminate() -> None:
+    gate = asyncio.Event()
+    child = Slow.child_spec(gate, at="end").named("slow").options(shutdown="infinity")
+    supervisor = await Supervisor.start_link([child], strategy="one_for_one")
+    start = asker(supervisor, Supervisor.terminate_child, "slow")
+    await wait_until_idle()
+    answer = why(start)
+    assert kinds(answer) == ["call", "stop", "outside_lock"]
+    assert "(in terminate)" in answer.root.what
+    gate.set()
+    await wait_until_idle()
+
+
+@pytest.mark.real_time
+async def test_a_blocked_loop(runtime: Runtime) -> None:
+    """It is asked from another thread, while the loop is blocked."""
+    answers: list[Why] = []
+    blocking, seen = threading.Event(), threading.Event()
+
+    class Blocker(GenServer):
+        @handle_call
+        def block(self) -> None:
+            blocking.set()
+            seen.wait(30)
+
+    blocker = await Blocker.start_link()
+    waiting = spawn(receive)
+
+    def look() -> None:
+        blocking.wait(30)
+        while runtime.blocked is None and not seen.wait(0.01):
+            pass  # until the watchdog has seen it
+        answers.extend((runtime.why(waiting), runtime.why(blocker)))
+        seen.set()
+
+    looking = asyncio.ensure_future(in_thread(look))
+    await in_thread(int)  # so that the thread looks before the loop is blocked
+    await blocker.call(Blocker.block)
+    await looking
+    idle, own = answers
+    assert idle.root.kind == own.root.kind == "blocked_loop"
+    assert idle.root.pid == own.root.pid == blocker.pid
+    assert "Blocker.block" in idle.root.what
+    assert "Blocker.block" in {place.function.rpartition("<locals>.")[2] for place in own.root.stack}
+
+
+async def test_what_waits_for_nothing_in_particular() -> None:
+    """An empty mailbox, a message of another kind, a timer, one that is ready, one that is gone."""
+    reader, choosy, sleeper, idle = (
+        spawn(receive),
+        spawn(receive, str),
+        spawn(asyncio.sleep, 5.0),  # noqa: TID251  (it is looked at)
+        await Worker.start_link(),
+    )
+    assert kinds(why(reader)) == ["ready"]
+    await wait_until_idle()
+    send_after(0.0, choosy, 1)
+    await asyncio.sleep(0)  # noqa: TID251  (a turn, not a wait)
+    await wait_until_idle()
+    assert kinds(why(reader)) == kinds(why(choosy)) == kinds(why(idle)) == ["empty_mailbox"]
+    assert "none of the 1 in its mailbox matches" in why(choosy).root.what
+    assert kinds(why(sleeper)) == ["timer"]
+    unlink(idle)
+    with pytest.raises(NoSuchProcess):
+        why("nobody")
+
+
+async def test_a_task_that_a_process_waits_for() -> None:
+    async def part() -> None:
+        await asyncio.Event().wait()
+
+    async def whole() -> None:
+        await asyncio.create_task(part())
+
+    pid = spawn(whole)
+    await wait_until_idle()
+    answer = why(pid)
+    assert kinds(answer) == ["task", "outside_lock"]
+    assert str(answer).count("\n  ") == 1

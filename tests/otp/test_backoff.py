@@ -1,0 +1,49 @@
+"""The wait before a restart: its defaults, its formula, its mistakes."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from mabeam import Backoff
+
+
+def test_the_defaults_are_a_tenth_of_a_second_doubled_up_to_ten() -> None:
+    backoff = Backoff()
+    assert (backoff.first, backoff.factor, backoff.limit) == (0.1, 2.0, 10.0)
+    assert [backoff.delay(attempt) for attempt in (1, 2, 3, 7, 8, 100)] == [0.1, 0.2, 0.4, 6.4, 10.0, 10.0]
+    assert backoff.check() == ()
+
+
+def test_it_is_a_value() -> None:
+    """Named fields only, and none of them changes."""
+    changed: Any = Backoff()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        changed.first = 5.0
+    with pytest.raises(TypeError, match="positional"):
+        Backoff(0.1)  # type: ignore[misc]  # what is refused
+    assert Backoff(first=1.0) == Backoff(first=1.0)
+
+
+def test_it_stops_growing_with_the_sixty_fifth_attempt() -> None:
+    """Whatever the limit: a float cannot hold a series without end."""
+    backoff = Backoff(first=1.0, factor=1.01, limit=100.0)
+    assert backoff.delay(64) == 1.01**63
+    assert backoff.delay(65) == backoff.delay(66) == backoff.delay(10**6) == 1.01**64
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [({"first": True}, "first"), ({"factor": True}, "factor"), ({"limit": True}, "limit")],
+)
+def test_true_is_no_number(options: dict[str, Any], field: str) -> None:
+    """To Python it is 1."""
+    (problem,) = Backoff(**options).check()
+    assert problem.startswith(f"Backoff.{field} expects")
+
+
+@pytest.mark.parametrize("options", [{"first": 0}, {"limit": 0}, {"factor": 1}, {"first": 1, "limit": 2}])
+def test_the_smallest_numbers_and_whole_ones_are_right(options: dict[str, Any]) -> None:
+    assert Backoff(**options).check() == ()
