@@ -103,6 +103,7 @@ __all__ = (
     "code_change",
     "continue_with",
     "demonitor",
+    "fault_point",
     "get_state",
     "handle_call",
     "handle_cast",
@@ -151,6 +152,7 @@ __all__ = (
 )
 
 if TYPE_CHECKING:
+    from mabeam._base import fault_point
     from mabeam.errors import (
         AlreadyRegistered,
         CallCycle,
@@ -301,7 +303,7 @@ if TYPE_CHECKING:
 else:
     # The packages that names come from, in the order they are asked. A name is looked for in their __all__, so a new
     # one is added above only. Hidden from the type checker, for which a __getattr__ would make every name right.
-    _PACKAGES = ("errors", "kernel", "otp")
+    _PACKAGES = ("errors", "kernel", "otp", "_base")
 
     def __getattr__(name: str) -> object:
         """Find a name in the package it comes from, and keep it here."""

@@ -1,5 +1,5 @@
 """The command line."""
 
-from mabeam.cli._main import main
+from mabeam.cli._entry import main
 
 __all__ = ("main",)

@@ -10,7 +10,7 @@ import typer
 from mabeam.cli._output import open_standard_streams
 from mabeam.cli._review import review_command
 
-__all__ = ("main",)
+__all__ = ("run",)
 
 app = typer.Typer(
     name="mabeam",
@@ -39,7 +39,7 @@ def options(
     """mabeam: OTP supervision on asyncio, and tools built on it."""
 
 
-def main() -> None:
-    """Run the command line."""
+def run() -> None:
+    """Run the command that was asked for."""
     open_standard_streams()
     app()

@@ -38,6 +38,8 @@ def check_writable(output: Path) -> str | None:
         return "it is a directory"
     if output.exists() and not output.is_file():
         return None  # a device or a pipe: it will show
+    if output.exists() and not os.access(output, os.W_OK):
+        return "it is read-only"
     folder = _real(output).parent
     if not folder.is_dir():
         return f"there is no directory {folder}"

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import signal
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 import typer
 
 from mabeam.cli._output import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from types import FrameType
 
 __all__ = ("ending_on_signals",)
+
+_Handler: TypeAlias = "Callable[[int, FrameType | None], object] | int | signal.Handlers | None"
 
 _EXIT_SIGINT = 128 + signal.SIGINT
 _EXIT_SIGTERM = 128 + signal.SIGTERM
@@ -29,20 +32,29 @@ def ending_on_signals(what_is_left: str) -> Iterator[None]:
     Args:
         what_is_left: what the user is told besides.
     """
-    before = signal.signal(signal.SIGTERM, _terminate)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        if before[signal.SIGINT] is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, _terminate)
         yield
+        _restore(before)
     except KeyboardInterrupt:
         _end("interrupted", what_is_left, _EXIT_SIGINT)
     except SystemExit as error:
-        if error.code != _EXIT_SIGTERM:
-            signal.signal(signal.SIGTERM, before)
-            raise
-        _end("terminated", what_is_left, _EXIT_SIGTERM)
-    except BaseException:
-        signal.signal(signal.SIGTERM, before)
+        if error.code == _EXIT_SIGTERM:
+            _end("terminated", what_is_left, _EXIT_SIGTERM)
+        _restore(before)
         raise
-    signal.signal(signal.SIGTERM, before)
+    except BaseException:
+        _restore(before)
+        raise
+
+
+def _restore(before: Mapping[signal.Signals, _Handler]) -> None:
+    for number, handler in before.items():
+        if handler is not None:  # it was set by something that is not Python
+            signal.signal(number, handler)
 
 
 def _terminate(_number: int, _frame: object) -> NoReturn:

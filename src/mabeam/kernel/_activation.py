@@ -132,6 +132,12 @@ def steps(
         if resumed:
             resumed = False
         else:
+            ending = activation.process.ending
+            if ending is not None and ending.killed:
+                # The kill is carried out from the run queue, and what it waited for came first. It is dead to all others, so it
+                # takes no step more: it waits here to be ended.
+                error = None
+                yield from activation.process.kernel.loop.create_future()
             activation.started = True
             try:
                 waits_on = coroutine.send(None) if error is None else coroutine.throw(error)
@@ -202,7 +208,9 @@ def _enlist(activation: Activation, *, serial: bool) -> None:
 def _run_in_task(activation: Activation, coroutine: Any, waits_on: Any, *, resumed: bool) -> None:
     driver: Any = _drive(activation, coroutine, waits_on, resumed=resumed)
     driver.__qualname__ = name = getattr(coroutine, "__qualname__", activation.process.label)
-    task = asyncio.Task(driver, loop=activation.process.kernel.loop, name=name, context=activation.context)
+    kernel = activation.process.kernel
+    make_task = kernel.make_task or asyncio.Task
+    task = make_task(driver, loop=kernel.loop, name=name, context=activation.context)
     activation.task = task
     task.add_done_callback(activation.task_ended)
 

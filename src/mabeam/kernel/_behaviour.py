@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from mabeam.errors import UsageError
@@ -40,6 +40,9 @@ class Behaviour:
     One object serves every process of its kind: what belongs to a single process is in ``process.body``. The methods
     are called by the scheduler, never two at a time for one process.
     """
+
+    handlers: Mapping[str, Any] | None = None
+    """What a server answers to, by name; ``None`` for what is none."""
 
     __slots__ = ("is_supervisor", "label", "mailbox_limit", "observers", "on_full", "shared", "shutdown")
 

@@ -10,6 +10,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, final
 
+from mabeam._base import thread_asks
 from mabeam.errors import NoSuchProcess, UsageError
 from mabeam.kernel._activation import Activation, activate, here
 from mabeam.kernel._calls import Caller, died
@@ -112,10 +113,11 @@ class Portal:
             pending: _Pending = _OwnProcess(self._parent, body)
         else:
             pending = _OnBehalf(self._owner, body)
+        pending.is_waited_for = _is_in_thread_of(self._owner)
         with self._kernel.gate:
             # Once this is handed over it will run: the Runtime cannot close in between.
             self._check()
-            self._kernel.loop.call_soon_threadsafe(pending.start)
+            self._kernel.loop.call_soon_threadsafe(pending.begin)
         return pending
 
     def _act(self, function: Callable[..., object], /, *args: Any, **kwargs: Any) -> None:
@@ -147,9 +149,19 @@ class _Pending:
         self.parent = parent
         self.body = body
         self.outcome: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        self.is_waited_for = False
+        """The thread that waits is one that a process waits for: it counts as being out of the loop."""
+        self._is_settled = False
+        self._hand_over: Callable[[Callable[[], None]], None] | None = None
+
+    def begin(self) -> None:
+        """Begin; runs in the loop's thread."""
+        if self.is_waited_for:
+            self._hand_over = thread_asks(self.parent.kernel.loop)
+        self.start()
 
     def start(self) -> None:
-        """Begin; runs in the loop's thread."""
+        """Begin what is special."""
         raise NotImplementedError
 
     def give_up(self) -> None:
@@ -157,12 +169,17 @@ class _Pending:
         raise NotImplementedError
 
     def settle(self, value: object, error: BaseException | None) -> None:
-        if self.outcome.done():
+        if self._is_settled or self.outcome.done():
             return
-        if error is None:
-            self.outcome.set_result(value)
+        self._is_settled = True
+        set_outcome: Callable[[Any], None] = (
+            self.outcome.set_result if error is None else self.outcome.set_exception
+        )
+        give = partial(set_outcome, value if error is None else error)
+        if self._hand_over is None:
+            give()
         else:
-            self.outcome.set_exception(error)
+            self._hand_over(give)
 
     def watch(self, process: Process) -> asyncio.Future[None]:
         """Have the waiting thread told when a process dies before it has answered."""
@@ -211,9 +228,7 @@ class _OnBehalf(_Pending):
         self.owner = owner
         self.activation: Activation | None = None
         self.ended: asyncio.Future[None] | None = None
-        # Some other thread that was given the portal may wait while the process's own goes on.
-        is_own_thread = isinstance(owner, ThreadOwner) and owner.ident == threading.get_ident()
-        self.waiter = owner.waiter if isinstance(owner, ThreadOwner) and is_own_thread else None
+        self.waiter = owner.waiter if isinstance(owner, ThreadOwner) and _is_in_thread_of(owner) else None
         self.wait_edge: Wait | None = None
 
     def start(self) -> None:
@@ -249,6 +264,11 @@ class _OnBehalf(_Pending):
     def give_up(self) -> None:
         if self.activation is not None:
             self.activation.cancel()
+
+
+def _is_in_thread_of(owner: Process | Activation | None) -> bool:
+    """Whether this is the owner's own thread: some other that was given the portal may ask while that one goes on."""
+    return isinstance(owner, ThreadOwner) and owner.ident == threading.get_ident()
 
 
 def _check_handle(what: str, ref: object) -> None:

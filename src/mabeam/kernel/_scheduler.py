@@ -135,17 +135,15 @@ class Scheduler:
 
     def may_hand_off(self) -> bool:
         """Whether a call may run its handler in the caller's turn; says no when the caller has to yield first."""
-        if self.choose("hand_off", 2):
+        if self.chooser is not None and self.chooser.choose("hand_off", 2):
             return False
-        if self._handoffs == 0:
-            self._handoff_since = self._stopwatch()
-        elif (
-            self._handoffs >= HANDOFFS_IN_A_ROW
-            or self._stopwatch() - self._handoff_since > SECONDS_OF_HANDOFFS
-        ):
+        now, count = self._stopwatch(), self._handoffs
+        if count == 0:
+            self._handoff_since = now
+        elif count >= HANDOFFS_IN_A_ROW or now - self._handoff_since > SECONDS_OF_HANDOFFS:
             self._handoffs = 0
             return False
-        self._handoffs += 1
+        self._handoffs = count + 1
         return True
 
     def _slice(self, process: Process) -> int:

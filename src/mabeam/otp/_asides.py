@@ -116,7 +116,7 @@ def _server_here(what: str) -> Process:
         UsageError: it is none.
     """
     process = current_process()
-    if not getattr(process.behaviour, "handlers", None) and not hasattr(process.behaviour, "handlers"):
+    if process.behaviour.handlers is None:
         msg = f"{what} belongs in a GenServer; this is {process.describe()}"
         raise UsageError(msg)
     return process

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, TypeVar, cast
 
 from mabeam.errors import ChildError, RejectedError, StartFailed, StartIgnored, UsageError
 from mabeam.kernel import (
@@ -11,6 +11,7 @@ from mabeam.kernel import (
     Shutdown,
     Stop,
     Target,
+    Turn,
     current_process,
     find,
     name_target,
@@ -61,6 +62,10 @@ class _Retry:
     def __init__(self, process: Process, *, counted: bool) -> None:
         self.process = process
         self.counted = counted
+
+
+_STOPS_IN_A_ROW: Final = 64
+"""Children that are told to stop before others have their turn."""
 
 
 class DynamicSupervisor(GenServer):
@@ -151,7 +156,9 @@ class DynamicSupervisor(GenServer):
         """Ask all children to stop, then wait for all: it takes as long as the slowest of them."""
         me = current_process()
         waits: list[asyncio.Future[None]] = []
-        for process, child in tuple(self._children.items()):
+        for count, (process, child) in enumerate(tuple(self._children.items()), 1):
+            if count % _STOPS_IN_A_ROW == 0:
+                await Turn()
             if not child.restarting and process.is_alive:
                 ended = begin_stop(process, me, child.spec.shutdown_seconds)
                 if ended is not None:

@@ -42,6 +42,7 @@ class Handler:
         function: the method of the most derived class.
         kind: ``call``, ``cast`` or ``stream``.
         inline: it runs to its end in the scheduler, so it can be handed a call directly.
+        waits: calling it gives a coroutine, and runs none of it.
         concurrent: how many of it may run at once beside the serial handler; 0 when it is a serial one itself.
         thread: it runs in a thread.
         raises: exceptions that are answers.
@@ -53,6 +54,7 @@ class Handler:
     function: Callable[..., Any]
     kind: Kind
     inline: bool
+    waits: bool
     concurrent: int
     thread: bool
     raises: Raises
@@ -204,6 +206,7 @@ def _handler(cls: type, name: str, function: Callable[..., Any], declaration: _D
         function=function,
         kind=declaration.kind,
         inline=is_plain and not declaration.thread,
+        waits=inspect.iscoroutinefunction(function),
         concurrent=declaration.concurrent,
         thread=declaration.thread,
         raises=declaration.raises,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
+from asyncio import _get_running_loop as running_loop
+from types import CoroutineType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -27,7 +28,6 @@ from mabeam.kernel import (
     NoProcess,
     Normal,
     Pid,
-    activate_trusted,
     check_cycle,
     check_reason,
     current_kernel,
@@ -139,12 +139,13 @@ class Ref(Generic[S_co]):
 
     def _handler(self, process: Process, method: Any, kind: str) -> Handler:
         """The handler behind a method: found by name on the server's own class, so that overriding works."""
-        name = getattr(method, "__name__", "")
-        behaviour = process.behaviour
-        handler = behaviour.handlers.get(name) if isinstance(behaviour, ServerBehaviour) else None
-        if handler is not None and handler.kind == kind:
-            return handler
-        raise _wrong_method(process, method, handler, kind)
+        handlers = process.behaviour.handlers
+        handler: Handler | None = (
+            handlers.get(getattr(method, "__name__", "")) if handlers is not None else None
+        )
+        if handler is None or handler.kind != kind:
+            raise _wrong_method(process, method, handler, kind)
+        return handler
 
     # ------------------------------------------------------------------------------------------- talking
 
@@ -179,16 +180,42 @@ class Ref(Generic[S_co]):
             UsageError: the method answers no calls, or the arguments do not fit.
             Exception: one that the handler declared with ``raises``.
         """
-        process = self._reach("call")
-        if not is_on_loop(process.kernel):
+        process = self._process
+        if process is None or process.status & DEAD:
+            process = self._reach("call")
+        kernel = process.kernel
+        if running_loop() is not kernel.loop:
             raise _wrong_thread(process)
         handler = self._handler(process, method, "call")
         owner = here.get(None)
         if owner is not None and owner.deadline is not None:
             _check_deadline(owner)
-        kernel = process.kernel
         if process.status == 0 and handler.inline and kernel.scheduler.may_hand_off():
-            return await self._hand_off(process, handler, args, kwargs, owner)
+            # The handler runs now, in the turn of its caller. What can be seen of it is what the mailbox would have done.
+            exiting = owner is not None and owner.process.status & EXITING
+            asides = process.extra
+            if asides is not None and asides.idle_timer is not None:
+                asides.idle_timer.cancel()
+                asides.idle_timer = None
+            process.status, process.message = BUSY, handler
+            value, waiting = None, None
+            try:
+                value = process.context.copy().run(handler.function, process.body, *args, **kwargs)
+            except BaseException as error:  # noqa: BLE001  (it is the outcome of the handler, not of the caller)
+                waiting = self._failed_at_once(process, handler, args, kwargs, error)
+            else:
+                if process.extra is not None or type(value) is CoroutineType:
+                    waiting = self._answered_at_once(process, handler, args, kwargs, value)
+                elif process.mailbox is None and process.ending is None:
+                    process.status, process.message = 0, None
+                else:
+                    kernel.scheduler.settle(process)
+            if not exiting and owner is not None and owner.process.status & EXITING:
+                await kernel.loop.create_future()  # the handler ended its own caller, which does not go on
+            if waiting is None:
+                return value
+            timeout = handler.timeout if self._timeout is _UNSET else self._timeout
+            return await wait_for_reply(process, waiting.future, handler.what, timeout, waiting)
         if process.status:
             check_cycle(owner, process)
         timeout = handler.timeout if self._timeout is _UNSET else self._timeout
@@ -203,76 +230,57 @@ class Ref(Generic[S_co]):
             since = kernel.loop.time()
             await enter_full(process, message, timeout)
             timeout = None if timeout is None else max(0.0, timeout - (kernel.loop.time() - since))
-        if not is_decided(process):
+        if process.ending is None or not is_decided(process):
             return await wait_for_reply(process, caller.future, handler.what, timeout, caller)
         try:
             return await wait_for_reply(process, caller.future, handler.what, timeout, caller)
         except ProcessDied:
             raise _was_gone(process, "call") from None
 
-    async def _hand_off(
+    def _answered_at_once(
+        self, process: Process, handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any], value: Any
+    ) -> Caller[Any] | None:
+        """A handler that was called directly has returned, and there may be more to it; who waits for its answer, if any."""
+        behaviour, asides = cast("ServerBehaviour", process.behaviour), process.extra
+        caller = take_deferred(process)
+        done = True
+        if caller is not None:
+            done = behaviour.answered(process, caller, value)
+        elif type(value) is CoroutineType:
+            caller = self._caller(process, handler)
+            process.message = message = Call(handler, args, kwargs, caller)
+            caller.hold()
+            behaviour.go_on(process, value, message, caller)
+            done = False
+        elif asides is not None and asides.pending:
+            caller = self._caller(process, handler)
+            caller.hold()
+            done = behaviour.answered(process, caller, value)
+        if done:
+            process.kernel.scheduler.settle(process)
+        return caller
+
+    def _failed_at_once(
         self,
         process: Process,
         handler: Handler,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        owner: Process | Activation | None,
-    ) -> Any:
-        """Run a plain handler of an idle server at once. What can be seen of it is what the mailbox would have done."""
-        exiting = owner is not None and owner.process.status & EXITING
-        behaviour = cast("ServerBehaviour", process.behaviour)
-        asides = process.extra
-        if asides is not None and asides.idle_timer is not None:
-            asides.idle_timer.cancel()
-            asides.idle_timer = None
-        process.status = BUSY
-        process.message = handler
-        caller: Caller[Any] | None = None
-        value = None
+        error: BaseException,
+    ) -> Caller[Any]:
+        """A handler that was called directly has raised; who is to be told."""
+        # A handler that has taken its caller may have answered it before it raised.
+        caller = take_deferred(process) or self._caller(process, handler)
+        process.message = message = Call(handler, args, kwargs, caller)
+        caller.hold()
+        done = True
         try:
-            value = process.context.copy().run(handler.function, process.body, *args, **kwargs)
-        except BaseException as error:  # noqa: BLE001  (it is the outcome of the handler, not of the caller)
-            # A handler that has taken its caller may have answered it before it raised.
-            caller = take_deferred(process) or self._caller(process, handler)
-            process.message = message = Call(handler, args, kwargs, caller)
-            caller.hold()
-            try:
-                done = behaviour.failed(process, message, caller, error)
-            except BaseException:
-                # Raised to stop the loop (SystemExit, say). The process must still be able to end.
+            done = cast("ServerBehaviour", process.behaviour).failed(process, message, caller, error)
+        finally:
+            # Also when it raised to stop the loop (SystemExit, say): the process must still be able to end.
+            if done:
                 process.kernel.scheduler.settle(process)
-                raise
-        else:
-            caller = take_deferred(process)
-            asides = process.extra
-            if caller is not None:
-                done = behaviour.answered(process, caller, value)
-            elif handler.trusted and inspect.iscoroutine(value):
-                caller = self._caller(process, handler)
-                message = Call(handler, args, kwargs, caller)
-                caller.hold()
-                process.message = message
-                activate_trusted(process, value, message, behaviour.activation_done)
-                done = False
-            elif asides is not None and asides.pending:
-                caller = self._caller(process, handler)
-                caller.hold()
-                done = behaviour.answered(process, caller, value)
-            else:
-                done = True
-        if done:
-            if process.mailbox is None and process.ending is None:
-                process.status, process.message = 0, None
-            else:
-                process.kernel.scheduler.settle(process)
-        if not exiting and owner is not None and owner.process.status & EXITING:
-            await (
-                process.kernel.loop.create_future()
-            )  # the handler ended its own caller, which does not go on
-        if caller is None:
-            return value
-        timeout = handler.timeout if self._timeout is _UNSET else self._timeout
-        return await wait_for_reply(process, caller.future, handler.what, timeout, caller)
+        return caller
 
     def _caller(self, process: Process, handler: Handler) -> Caller[Any]:
         return Caller(process, process.kernel.loop.create_future(), handler.what)
@@ -288,17 +296,19 @@ class Ref(Generic[S_co]):
         Raises:
             UsageError: the method takes no casts.
         """
-        kernel = self._process.kernel if self._process is not None else self._kernel or current_kernel()
-        if not is_on_loop(kernel):
+        process = self._process
+        kernel = process.kernel if process is not None else self._kernel or current_kernel()
+        if running_loop() is not kernel.loop:
             owner = here.get(None)
             if owner is not None and owner.over:
                 raise NoSuchProcess(owner.process.describe(), NoProcess(), operation="send")
             kernel.loop.call_soon_threadsafe(lambda: self.cast(method, *args, **kwargs))
             return
-        process = self._process or kernel.names.find(cast("Name", self._address))
         if process is None:
-            kernel.dead_letters.add(name_target(self.address()), method, "no_name")
-            return
+            process = kernel.names.find(cast("Name", self._address))
+            if process is None:
+                kernel.dead_letters.add(name_target(self.address()), method, "no_name")
+                return
         kernel.send(process, Cast(self._handler(process, method, "cast"), args, kwargs))
 
     async def cast_wait(

@@ -6,7 +6,8 @@ import inspect
 import math
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mabeam.errors import DeadlineExceeded, HandlerFailed, UsageError
 from mabeam.kernel import (
@@ -163,16 +164,21 @@ class ServerBehaviour(Behaviour):
                 caller.hold()
             if handler.thread:
                 function = partial(handler.function, process.body, *message.args, **message.kwargs)
-                blocking = run_blocking(process, message, function)
-                activation = activate(process, blocking, message, self.activation_done, serial=True)
-                activation.deadline = caller.deadline if caller is not None else None
-                return False
-            return self._run(
-                process,
-                message,
-                caller,
-                partial(handler.function, process.body, *message.args, **message.kwargs),
-            )
+                return self.go_on(process, run_blocking(process, message, function), message, caller)
+            process.message = message
+            try:
+                if handler.waits:
+                    value = handler.function(process.body, *message.args, **message.kwargs)
+                else:
+                    context = process.context.copy()
+                    value = context.run(handler.function, process.body, *message.args, **message.kwargs)
+            except BaseException as error:  # noqa: BLE001  (it is the outcome of the handler)
+                return self.failed(process, message, caller, error)
+            if type(value) is CoroutineType:
+                return self.go_on(process, value, message, caller)
+            if caller is None and process.extra is None and handler.inline:
+                return True
+            return self.answered(process, caller, value)
         if kind is Continue:
             return self._run(process, message, None, partial(process.body.handle_continue, message.argument))
         if kind is StopRequest:
@@ -237,12 +243,21 @@ class ServerBehaviour(Behaviour):
             value = process.context.copy().run(function)
         except BaseException as error:  # noqa: BLE001  (it is the outcome of the handler)
             return self.failed(process, message, caller, error)
-        if inspect.iscoroutine(value):
-            activation = self._activate(process, value, message, self.activation_done)
-            if caller is not None:
-                activation.deadline = caller.deadline
-            return False
+        if type(value) is CoroutineType:
+            return self.go_on(process, value, message, caller)
         return self.answered(process, caller, value)
+
+    def go_on(
+        self, process: Process, coroutine: Any, message: Any, caller: Caller[Any] | None
+    ) -> Literal[False]:
+        """Run what a serial handler has left to be awaited; the process takes no other message meanwhile."""
+        if message.__class__ is Call and message.handler.thread:
+            activation = activate(process, coroutine, message, self.activation_done, serial=True)
+        else:
+            activation = self._activate(process, coroutine, message, self.activation_done)
+        if caller is not None:
+            activation.deadline = caller.deadline
+        return False
 
     def activation_done(self, activation: Activation, value: object, error: BaseException | None) -> None:
         process, message = activation.process, activation.message

@@ -142,7 +142,12 @@ class StateMachineBehaviour(ServerBehaviour):
                 self._not_here(process, event, table)
                 return self._afterwards(process)
             event.handler = clause
-            return super().take(process, event)
+            done = super().take(process, event)
+            if done and machine.is_open:
+                return self._afterwards(
+                    process
+                )  # not begun, since the caller's time was over: an event all the same
+            return done
         if kind is Continue:
             return super().take(process, event)
         content = event.content if kind is Own else event

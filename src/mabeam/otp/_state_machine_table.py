@@ -92,42 +92,51 @@ def tables_of(
     events = {
         name: _clause_of(handler, name, handler.function, handler.what) for name, handler in handlers.items()
     }
-    answered: dict[tuple[str, str], _Method] = {}
-    messages: dict[str, list[MessageClause]] = {name: [] for name in states}
-    for method in methods.values():
-        for state, what in method.clauses:
-            where = f"{cls.__qualname__}.{method.name}"
-            if state not in states:
-                problems.append(f"{where}: this class has no state {state!r}; it has {_listed(states)}")
-            elif isinstance(what, tuple):
-                problems += _message_problems(where, what)
-                messages[state].append(
-                    MessageClause(where=f"{where} in state {state!r}", kinds=what, function=method.function)
-                )
-            else:
-                name = what if isinstance(what, str) else getattr(what, "__name__", "")
-                problems += _event_problems(where, state, name, what, method.function, handlers)
-                if (state, name) in answered:
-                    other = answered[state, name].name
-                    problems.append(
-                        f"{where} and {other} both answer {name} in state {state!r}; keep one of them"
-                    )
-                answered[state, name] = method
-    own_state_only = {name for state, name in answered if answered[state, name].name == name}
+    answered, messages, wrong = _sort(cls, states, methods, handlers)
+    # Declared for a state only, by @locked.handle_call, an event means nothing in those that do not say.
+    in_states_only = {name for (_, name), method in answered.items() if method.name == name}
     tables = {}
     for state, entry in states.items():
         clauses = {}
         for name, handler in handlers.items():
-            found = answered.get((state, name))
-            if found is not None:
-                where = f"{cls.__qualname__}.{found.name} in state {state!r}"
-                clauses[name] = _clause_of(handler, name, found.function, where)
-            elif name not in own_state_only:
-                clauses[name] = _clause_of(
-                    handler, name, handler.function, f"{handler.what} in state {state!r}"
-                )
+            method = answered.get((state, name))
+            if method is not None:
+                where = f"{cls.__qualname__}.{method.name} in state {state!r}"
+                clauses[name] = _clause_of(handler, name, method.function, where)
+            elif name not in in_states_only:
+                where = f"{handler.what} in state {state!r}"
+                clauses[name] = _clause_of(handler, name, handler.function, where)
         tables[state] = StateTable(state=entry, clauses=clauses, messages=tuple(messages[state]))
-    return events, tables, problems
+    return events, tables, [*problems, *wrong]
+
+
+def _sort(
+    cls: type, states: dict[str, State], methods: dict[str, _Method], handlers: dict[str, Handler]
+) -> tuple[dict[tuple[str, str], _Method], dict[str, list[MessageClause]], list[str]]:
+    """What answers an event in a state, what takes messages in a state, and what is wrong with either."""
+    answered: dict[tuple[str, str], _Method] = {}
+    messages: dict[str, list[MessageClause]] = {name: [] for name in states}
+    problems: list[str] = []
+    for method in methods.values():
+        where = f"{cls.__qualname__}.{method.name}"
+        for state, what in method.clauses:
+            if state not in states:
+                problems.append(f"{where}: this class has no state {state!r}; it has {_listed(states)}")
+            elif isinstance(what, tuple):
+                problems += _message_problems(where, what)
+                clause = MessageClause(
+                    where=f"{where} in state {state!r}", kinds=what, function=method.function
+                )
+                messages[state].append(clause)
+            else:
+                name = what if isinstance(what, str) else getattr(what, "__name__", "")
+                problems += _event_problems(where, state, name, what, method.function, handlers)
+                other = answered.setdefault((state, name), method)
+                if other is not method:
+                    problems.append(
+                        f"{where} and {other.name} both answer {name} in state {state!r}; keep one of them"
+                    )
+    return answered, messages, problems
 
 
 def _collect(cls: type) -> tuple[dict[str, State], dict[str, _Method], list[str]]:
@@ -140,6 +149,7 @@ def _collect(cls: type) -> tuple[dict[str, State], dict[str, _Method], list[str]
             clauses = getattr(value, CLAUSES, ()) if inspect.isfunction(value) else ()
             if isinstance(value, State):
                 states[name] = value
+                methods.pop(name, None)
                 problems += [f"{base.__qualname__}: {problem}" for problem in value.problems]
                 if value.name != name:
                     problems.append(

@@ -161,7 +161,7 @@ def _redirect(process: Process) -> None:
         if not isinstance(message, Call | Cast | StreamRequest):
             continue
         name = message.handler.what.rpartition(".")[2]
-        handler = behaviour.handlers.get(name)
+        handler = behaviour.handlers.get(name) if behaviour.handlers is not None else None
         if handler is not None and handler.kind == message.handler.kind:
             message.handler = handler
             continue

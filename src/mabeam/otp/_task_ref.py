@@ -56,7 +56,18 @@ class TaskRef(Generic[R_co]):
             says that the outcome is not wanted any more, the value included.
     """
 
-    __slots__ = ("__weakref__", "_held", "_keeper", "_owner", "_process", "_sent", "_tail", "_waiter", "ref")
+    __slots__ = (
+        "__weakref__",
+        "_abandoned",
+        "_held",
+        "_keeper",
+        "_owner",
+        "_process",
+        "_sent",
+        "_tail",
+        "_waiter",
+        "ref",
+    )
 
     ref: MonitorRef
 
@@ -68,6 +79,7 @@ class TaskRef(Generic[R_co]):
         self._held: list[TaskResult | Down] = []
         self._tail: Down | None = None
         self._waiter: asyncio.Future[TaskResult | Down | None] | None = None
+        self._abandoned = False
         self._sent = 0
         """Messages that went to the mailbox; somebody else may have taken them from there."""
 
@@ -177,6 +189,10 @@ class TaskRef(Generic[R_co]):
     def begin(self, process: Process, *, link: bool) -> None:
         """The process of the task is there and has not run yet: link and monitor it."""
         self._process = process
+        if self._abandoned:
+            # The request was still in the mailbox of the supervisor when the owner gave up, or was killed.
+            kill_process(process)
+            return
         self.ref = add_monitor(self._owner, process)
         self.ref.taker = self._deliver
         if self._keeper is not None:
@@ -194,6 +210,7 @@ class TaskRef(Generic[R_co]):
 
     def abandon(self) -> None:
         """Whoever was to own the task has gone before it had it: take it back."""
+        self._abandoned = True
         if self._process is not None:
             remove_link(self._owner, self._process)
             self._forget()

@@ -22,12 +22,18 @@ if TYPE_CHECKING:
 __all__ = ("analyse_file", "analyse_source")
 
 # Comments for other linters, those of pylint with names instead of codes.
-_OTHERS = re.compile(r"#[^\n]*?(?:noqa:|pylint:\s*disable=)([^#\n]*)")
+_OTHERS = re.compile(r"#[^\n]*?(?:noqa:|pylint:\s*disable=|ruff:\s*ignore\[)([^#\n\]]*)", re.IGNORECASE)
+_NEXT_LINE = re.compile(r"#[^\n]*?pylint:\s*disable-next=([^#\n]*)")
+# Without a code it stands for all of them; behind `except:` there is only one that it can be meant for.
+_BARE = re.compile(r"^\s*except\b[^#\n]*:\s*#\s*noqa\s*(?:$|#)", re.IGNORECASE)
+# A comment in words, and not one for a tool.
+_REMARK = re.compile(r"(?:^|\s)#+\s*(?!noqa|type:|pylint|pragma|mabeam|nosec|fmt:)[A-Za-z]", re.IGNORECASE)
+_MARKS = re.compile(r"noqa|pylint|ruff:", re.IGNORECASE)
 _CODES = re.compile(r"[A-Za-z][\w-]*")
 
 
 def analyse_file(
-    path: str | os.PathLike[str], *, shown_as: str, codes: frozenset[str]
+    path: str | os.PathLike[str], *, shown_as: str, codes: frozenset[str], below: str = ""
 ) -> tuple[Finding, ...] | FileError:
     """Review one file.
 
@@ -37,12 +43,13 @@ def analyse_file(
         path: where the file is.
         shown_as: how it is called in findings.
         codes: the rules to run, from :func:`select_codes`.
+        below: the way to it from the folder that is reviewed, by which tests are told.
 
     Returns:
         The findings in order, or why there are none. What a file may hold never raises; a fault in a rule does.
     """
     source = read_source(path, shown_as=shown_as)
-    return source if isinstance(source, FileError) else _review(source, shown_as, codes)
+    return source if isinstance(source, FileError) else _review(source, shown_as, codes, below)
 
 
 def analyse_source(
@@ -55,9 +62,9 @@ def analyse_source(
     return source if isinstance(source, FileError) else _review(source, shown_as, codes)
 
 
-def _review(source: Source, shown_as: str, codes: frozenset[str]) -> tuple[Finding, ...]:
+def _review(source: Source, shown_as: str, codes: frozenset[str], below: str = "") -> tuple[Finding, ...]:
     lines = source.text.split("\n")
-    drafts = _drafts(source, shown_as, codes)
+    drafts = _drafts(source, shown_as, codes, below)
     comments = find_suppressions(source.text)
     silenced: set[int] = set()
     findings: list[Finding] = []
@@ -71,18 +78,20 @@ def _review(source: Source, shown_as: str, codes: frozenset[str]) -> tuple[Findi
     return tuple(sorted(findings, key=lambda finding: finding.sort_key))
 
 
-def _drafts(source: Source, shown_as: str, codes: frozenset[str]) -> list[tuple[Rule, Draft, int]]:
+def _drafts(
+    source: Source, shown_as: str, codes: frozenset[str], below: str
+) -> list[tuple[Rule, Draft, int]]:
     """Run the rules that can find anything here; each draft comes with the last line of its statement."""
     rules = [
         rule
         for rule in RULES.values()
         if rule.code in codes and rule.checks and any(hint in source.text for hint in rule.hints)
     ]
-    if rules and is_test_code(source.tree, shown_as):
+    if rules and is_test_code(source.tree, shown_as, below):
         rules = [rule for rule in rules if rule.in_tests]
     if not rules:
         return []
-    module = Module(source.tree, {kind for rule in rules for kind in rule.checks})
+    module = Module(source.tree, {kind for rule in rules for kind in rule.checks}, shown_as)
     drafts = [
         (rule, draft, _last_line(draft.node, module))
         for rule in rules
@@ -90,21 +99,38 @@ def _drafts(source: Source, shown_as: str, codes: frozenset[str]) -> list[tuple[
         for node, scope in module.nodes(kind)
         for draft in check(node, scope, module)
     ]
-    if _OTHERS.search(source.text) is None:
-        return drafts
     lines = source.text.split("\n")
+    drafts = [entry for entry in drafts if not _is_settled(entry[1], lines)]
+    if _MARKS.search(source.text) is None:
+        return drafts
     return [entry for entry in drafts if not _is_known(entry[0], lines, _line(entry[1].node), entry[2])]
 
 
-def _is_known(rule: Rule, lines: list[str], *places: int) -> bool:
-    """Whether a comment for another linter accepts this very flaw on one of the lines."""
-    for place in places:
-        found = _OTHERS.search(lines[place - 1]) if place <= len(lines) else None
-        if found is not None and any(
-            code.startswith(known) for code in _CODES.findall(found[1]) for known in rule.known_as
-        ):
-            return True
-    return False
+def _is_settled(draft: Draft, lines: list[str]) -> bool:
+    first, last = draft.settled_by or (1, 0)
+    return any(_REMARK.search(line) is not None for line in lines[first - 1 : last])
+
+
+def _is_known(rule: Rule, lines: list[str], first: int, last: int) -> bool:
+    """Whether a comment for another linter, on the lines or before the first, accepts this very flaw."""
+    if rule.known_as and _BARE.search(_at(lines, first)) is not None:
+        return True
+    found = [
+        _NEXT_LINE.search(_at(lines, first - 1)),
+        _OTHERS.search(_at(lines, first)),
+        _OTHERS.search(_at(lines, last)),
+    ]
+    return any(
+        code.startswith(known)
+        for comment in found
+        if comment is not None
+        for code in _CODES.findall(comment[1])
+        for known in rule.known_as
+    )
+
+
+def _at(lines: list[str], number: int) -> str:
+    return lines[number - 1] if 0 < number <= len(lines) else ""
 
 
 def _last_line(node: ast.AST, module: Module) -> int:

@@ -6,11 +6,13 @@ import ast
 import builtins
 from typing import TYPE_CHECKING
 
-from mabeam.review._scope import Binding, BindingKind, Scope, ScopeKind
+from mabeam.review._scope import BindingKind, FunctionNode, Scope, ScopeKind
 from mabeam.review._walk import walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from mabeam.review._scope import AttributeBinding
 
 __all__ = ("Module", "dotted", "own_nodes")
 
@@ -33,17 +35,22 @@ class Module:
     Attributes:
         root: the module's scope.
         scopes: every scope, the root first.
+        shown_as: how its file is called in reports.
     """
 
-    def __init__(self, tree: ast.Module, wanted: Iterable[type[ast.AST]]) -> None:
+    def __init__(self, tree: ast.Module, wanted: Iterable[type[ast.AST]], shown_as: str = "") -> None:
         """Make the pass over ``tree``, collecting the nodes of the kinds ``wanted``."""
         walked = walk(tree, wanted)
+        self.shown_as = shown_as
         self.root = walked.root
         self.scopes = walked.scopes
         self._scope_of = walked.scope_of
         self._parents = walked.parents
         self._wanted = walked.wanted
         self._stars = walked.stars
+        self._attributes: dict[str, list[AttributeBinding]] = {}
+        for bound in walked.attributes:
+            self._attributes.setdefault(bound.name, []).append(bound)
 
     # ---------------------------------------------------------------- nodes
 
@@ -143,30 +150,87 @@ class Module:
 
     # ---------------------------------------------------------------- values
 
-    def made_by(self, expression: ast.expr, scope: Scope) -> str | None:
+    def made_by(self, expression: ast.expr, scope: Scope, *, depth: int = _ALIAS_DEPTH) -> str | None:
         """Name the class or function whose result ``expression`` is, where that is certain.
 
         ``session`` after ``session = requests.Session()`` is made by ``requests.Session``; so are the name of a
-        ``with`` block and a parameter with that annotation.
+        ``with`` block, a parameter with that annotation, and ``self.session`` when the class sets it to nothing else.
 
         Returns:
             The absolute name, or ``None``.
         """
         if isinstance(expression, ast.Call):
-            return self.qualified(expression.func, scope)
-        if not isinstance(expression, ast.Name) or (found := scope.lookup(expression.id)) is None:
-            return None
-        owner, bindings = found
-        makers = {self._maker(binding, owner) for binding in bindings}
+            return self._of_type(expression.func, scope)
+        makers: set[str | None] = set()
+        for kind, value, owner in self._bindings(expression, scope):
+            if kind is BindingKind.PARAMETER:
+                makers.add(self._of_type(value, owner))
+            elif kind not in (BindingKind.VALUE, BindingKind.CONTEXT) or value is None or depth == 0:
+                makers.add(None)
+            elif isinstance(value, ast.Call):
+                makers.add(self._of_type(value.func, owner))
+            elif isinstance(expression, ast.Attribute) and isinstance(value, ast.Name):
+                makers.add(self.made_by(value, owner, depth=depth - 1))
+            elif not (isinstance(expression, ast.Attribute) and _is_none(value)):
+                makers.add(None)
         return makers.pop() if len(makers) == 1 else None
 
-    def _maker(self, binding: Binding, owner: Scope) -> str | None:
-        value = binding.value
-        if binding.kind is BindingKind.PARAMETER and value is not None:
-            return self.qualified(value, owner)
-        if binding.kind in (BindingKind.VALUE, BindingKind.CONTEXT) and isinstance(value, ast.Call):
-            return self.qualified(value.func, owner)
-        return None
+    def value_of(self, expression: ast.expr, scope: Scope) -> ast.expr:
+        """Return what a name, or an attribute of ``self``, was set to when it was set once; else the expression itself."""
+        values = [
+            (kind, value)
+            for kind, value, _ in self._bindings(expression, scope)
+            if kind is not BindingKind.PARAMETER
+            and not (isinstance(expression, ast.Attribute) and _is_none(value))
+        ]
+        if len(values) != 1 or values[0][0] not in (BindingKind.VALUE, BindingKind.CONTEXT):
+            return expression
+        return values[0][1] or expression
+
+    def _bindings(
+        self, expression: ast.expr, scope: Scope
+    ) -> list[tuple[BindingKind, ast.expr | None, Scope]]:
+        """List the places where a name, or an attribute of ``self``, gets its value; nothing for what is unknown."""
+        if isinstance(expression, ast.Name):
+            found = scope.lookup(expression.id)
+            return [(each.kind, each.value, found[0]) for each in found[1]] if found is not None else []
+        if not isinstance(expression, ast.Attribute) or not isinstance(expression.value, ast.Name):
+            return []
+        owner = self.class_of(expression.value.id, scope)
+        if owner is None:
+            return []
+        declared = [(each.kind, each.value, owner) for each in owner.bindings.get(expression.attr, [])]
+        assigned = [
+            (each.kind, each.value, each.scope)
+            for each in self._attributes.get(expression.attr, [])
+            if self.class_of(each.owner, each.scope) is owner
+        ]
+        return declared + assigned
+
+    def class_of(self, name: str, scope: Scope) -> Scope | None:
+        """Return the class whose method has ``name`` as its first parameter, when ``name`` means that here."""
+        found = scope.lookup(name)
+        if found is None or len(found[1]) != 1 or found[1][0].kind is not BindingKind.PARAMETER:
+            return None
+        method = found[0]
+        node, owner = method.node, method.parent
+        if not isinstance(node, FunctionNode) or owner is None or owner.kind is not ScopeKind.CLASS:
+            return None
+        parameters = [*node.args.posonlyargs, *node.args.args]
+        static = any(
+            isinstance(decorator, ast.Name) and decorator.id == "staticmethod"
+            for decorator in node.decorator_list
+        )
+        return owner if parameters and parameters[0].arg == name and not static else None
+
+    def _of_type(self, kind: ast.expr | None, scope: Scope) -> str | None:
+        """Resolve a class as it is called or written in an annotation: ``X``, ``X[int]``, ``X | None``."""
+        if isinstance(kind, ast.BinOp) and isinstance(kind.op, ast.BitOr):
+            kind = kind.left if _is_none(kind.right) else kind.right if _is_none(kind.left) else None
+        if isinstance(kind, ast.Subscript):
+            outer = self.qualified(kind.value, scope)
+            return self.qualified(kind.slice, scope) if outer == "typing.Optional" else outer
+        return self.qualified(kind, scope) if kind is not None else None
 
     def uses(self, name: str, scope: Scope) -> list[tuple[ast.Name, Scope]]:
         """Return every read of a variable of ``scope``, in nested scopes too."""
@@ -182,6 +246,10 @@ class Module:
         """Whether code evaluated in ``scope`` runs in an ``async def``."""
         function = scope.function
         return function is not None and function.kind is ScopeKind.COROUTINE
+
+
+def _is_none(expression: ast.expr | None) -> bool:
+    return isinstance(expression, ast.Constant) and expression.value is None
 
 
 def dotted(expression: ast.expr) -> str | None:

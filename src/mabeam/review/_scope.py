@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
 
-__all__ = ("Binding", "BindingKind", "FunctionNode", "Scope", "ScopeKind")
+__all__ = ("AttributeBinding", "Binding", "BindingKind", "FunctionNode", "Scope", "ScopeKind")
 
 FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -58,6 +58,25 @@ class Binding:
     node: ast.AST
     target: str = ""
     value: ast.expr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeBinding:
+    """One place where an attribute of a name is bound: ``self.session = Session()``.
+
+    Attributes:
+        owner: the name, ``self`` mostly.
+        name: the attribute.
+        kind: how, as for names.
+        value: the expression behind it, ``None`` when it cannot be told.
+        scope: where.
+    """
+
+    owner: str
+    name: str
+    kind: BindingKind
+    value: ast.expr | None
+    scope: Scope
 
 
 class Scope:

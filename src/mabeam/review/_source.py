@@ -86,11 +86,12 @@ def parse_source(data: bytes, *, shown_as: str) -> Source | FileError:
 
 
 def _read_bytes(path: str | os.PathLike[str]) -> bytes:
-    # Opening a FIFO would wait for its writer for ever, so the flag; what is not a file is refused after that.
+    # What is not a file is not even opened: a device may take that for an order. Something else may have its name by the time
+    # it is opened, so it is asked again; a FIFO would wait for its writer for ever, so the flag.
+    _check_is_file(os.stat(path))  # noqa: PTH116 - strings throughout, as the listing gives them
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(0, "not a regular file")
+        _check_is_file(os.fstat(descriptor))
         chunks: list[bytes] = []
         size = 0
         while size <= MAX_BYTES and (chunk := os.read(descriptor, MAX_BYTES)):
@@ -99,6 +100,11 @@ def _read_bytes(path: str | os.PathLike[str]) -> bytes:
         return b"".join(chunks)
     finally:
         os.close(descriptor)
+
+
+def _check_is_file(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(0, "not a regular file")
 
 
 def _decode(data: bytes) -> str | Exception:

@@ -12,12 +12,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections import Counter, deque
+from collections import deque
 from typing import TYPE_CHECKING
 
 from mabeam._base import now, seeded_random
-from mabeam.kernel import Crashed, Down, ExitReason, Normal, Pid, in_thread, is_abnormal, monitor, self_pid
+from mabeam.kernel import Down, ExitReason, Normal, Pid, in_thread, is_abnormal, monitor, self_pid
 from mabeam.otp import (
     DynamicSupervisor,
     GenServer,
@@ -29,10 +28,10 @@ from mabeam.otp import (
     stop_self,
 )
 from mabeam.review._analyse import analyse_file
-from mabeam.review._finding import ErrorKind, FileError
-from mabeam.review._listing import ListedFile, list_files
-from mabeam.review._order import CRASHES_PER_FILE, CRASHES_TO_GIVE_UP, InjectedCrash, Order, Outcome, Work
-from mabeam.review._report import make_report
+from mabeam.review._books import Crashes, Results, in_words
+from mabeam.review._finding import FileError
+from mabeam.review._listing import list_files
+from mabeam.review._order import CRASHES_PER_FILE, InjectedCrash, Order, Outcome, Work
 from mabeam.telemetry import emit
 
 if TYPE_CHECKING:
@@ -48,22 +47,16 @@ SECONDS_PER_FILE = 120.0
 
 
 class Collector(GenServer):
-    """Gathers results; each file counts once, whoever reports it and however often."""
+    """Keeps the books, and hands out the report when they are complete."""
 
     def __init__(self) -> None:
-        self._findings: list[Finding] = []
-        self._errors: list[FileError] = []
-        self._done: set[ListedFile] = set()
-        self._expected: int | None = None
+        self._results = Results()
         self._waiting: list[Caller[Report]] = []
 
     @handle_cast
     def expect(self, listing: Listing) -> None:
-        """Learn how many files there are, and what could not even be listed."""
-        self._expected = len(listing.files)
-        self._errors.extend(listing.errors)
-        gone = "no such file or directory"
-        self._errors.extend(FileError(path, ErrorKind.UNREADABLE, gone) for path in listing.missing)
+        """Learn which files there are."""
+        self._results.expect(listing)
         self._answer()
 
     @handle_call
@@ -71,13 +64,8 @@ class Collector(GenServer):
         self, work: Work, result: tuple[Finding, ...] | FileError, reviewer: str, seconds: float
     ) -> None:
         """Take the result for one file. A call, so that a reviewer knows it is safe before it asks for more."""
-        if work.file in self._done:
+        if not self._results.add(work.file, result):
             return  # its reviewer died between delivering it and asking for more
-        self._done.add(work.file)
-        if isinstance(result, FileError):
-            self._errors.append(result)
-        else:
-            self._findings.extend(result)
         found = 0 if isinstance(result, FileError) else len(result)
         labels = {"file": work.file.shown_as, "reviewer": reviewer}
         emit("review.file_done", {"duration": seconds, "findings": found}, labels)
@@ -86,14 +74,10 @@ class Collector(GenServer):
     @handle_call
     def file_given_up(self, work: Work, reason: str) -> None:
         """Take note that there will be no result for a file."""
-        if work.file in self._done:
-            return
-        self._done.add(work.file)
-        shown = work.file.shown_as
-        text = f"given up: its review crashed {CRASHES_TO_GIVE_UP} times, the last time with {reason}"
-        self._errors.append(FileError(shown, ErrorKind.GIVEN_UP, text))
-        emit("review.file_given_up", {"attempts": work.attempt}, {"file": shown, "reason": reason})
-        self._answer()
+        if self._results.give_up(work.file, reason):
+            labels = {"file": work.file.shown_as, "reason": reason}
+            emit("review.file_given_up", {"attempts": work.attempt}, labels)
+            self._answer()
 
     @handle_call
     def report(self) -> Report:
@@ -103,8 +87,7 @@ class Collector(GenServer):
         return answer
 
     def _answer(self) -> None:
-        if len(self._done) == self._expected:
-            report = make_report(self._findings, self._errors, files=self._expected)
+        if self._waiting and (report := self._results.report()) is not None:
             while self._waiting:
                 self._waiting.pop().reply(report)
 
@@ -118,8 +101,7 @@ class Lister(GenServer):
         self._queue: deque[Work] = deque()
         self._held: dict[Pid, tuple[Work, str]] = {}
         self._idle: deque[tuple[Pid, str, Caller[Work | None]]] = deque()
-        self._crashes: Counter[ListedFile] = Counter()
-        self._injected = 0
+        self._crashes = Crashes()
 
     async def init(self) -> None:
         """List the files, off the loop."""
@@ -138,7 +120,7 @@ class Lister(GenServer):
     @handle_call
     def crashes(self) -> tuple[int, int]:
         """How many crashes chaos has caused, and how many it has not."""
-        return self._injected, self._crashes.total()
+        return self._crashes.injected, self._crashes.others
 
     @handle_call
     def take(self, reviewer: Pid, name: str) -> Work | None:
@@ -172,14 +154,11 @@ class Lister(GenServer):
         self._hand_out()
 
     async def _reviewer_crashed(self, work: Work, reviewer: str, reason: ExitReason) -> None:
-        file, why = work.file, _in_words(reason)
-        if isinstance(reason, Crashed) and isinstance(reason.exception, InjectedCrash):
-            self._injected += 1
-        else:
-            self._crashes[file] += 1
+        file, why = work.file, in_words(reason)
+        may_try_again = self._crashes.count(file, reason)
         labels = {"file": file.shown_as, "reviewer": reviewer, "reason": why}
         emit("review.reviewer_crashed", {"attempt": work.attempt}, labels)
-        if self._crashes[file] < CRASHES_TO_GIVE_UP:
+        if may_try_again:
             self._queue.appendleft(Work(file, work.attempt + 1, crash=False))
         else:
             await self._collector.call(Collector.file_given_up, work, why)
@@ -205,7 +184,9 @@ class Reviewer(GenServer):
         emit("review.file_started", {"attempt": work.attempt}, labels)
         started = now(asyncio.get_running_loop())
         async with asyncio.timeout(SECONDS_PER_FILE):
-            result = await in_thread(analyse_file, file.path, shown_as=file.shown_as, codes=self._codes)
+            result = await in_thread(
+                analyse_file, file.path, shown_as=file.shown_as, codes=self._codes, below=file.below
+            )
         if work.crash:
             emit("review.crash_injected", {}, labels)
             raise InjectedCrash(file.shown_as)
@@ -238,11 +219,3 @@ async def review(order: Order) -> Outcome:
     report = await collector.call(Collector.report)
     injected, crashes = await lister.call(Lister.crashes)
     return Outcome(report=report, injected=injected, crashes=crashes)
-
-
-def _in_words(reason: ExitReason) -> str:
-    """Say why a reviewer died, the same in every run: on one line, and without the addresses of objects."""
-    if not isinstance(reason, Crashed):
-        return repr(reason)
-    text = f"{type(reason.exception).__name__}: {reason.exception}".rstrip(": ")
-    return re.sub(r" at 0x[0-9a-f]+", "", " ".join(text.split()))[:200]

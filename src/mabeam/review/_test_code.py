@@ -12,16 +12,22 @@ if TYPE_CHECKING:
 __all__ = ("is_test_code",)
 
 _FILE_NAMES = re.compile(r"^(?:test_.*|.*_tests?|tests?|conftest)\.py$")
+_FOLDERS = frozenset({"test", "tests", "_tests", "testing", "_testing", "stresstest"})
 # What only tests import. `unittest` itself imports its parts relatively.
 _PACKAGES = frozenset({"pytest", "unittest", "test", "nose", "hypothesis"})
 
 
-def is_test_code(tree: ast.Module, shown_as: str) -> bool:
-    """Whether a module is a test, or a part of one: by the name of its file, or by what it imports at its top.
+def is_test_code(tree: ast.Module, shown_as: str, below: str = "") -> bool:
+    """Whether a module is a test, or a part of one: by its file, its folder, or by what it imports at its top.
 
-    The directories do not count: what lies below somebody's ``tests`` may be anything.
+    Args:
+        tree: the module.
+        shown_as: how the file is called; of its folders none counts, they may belong to who asked for the review.
+        below: the way to it from the folder that was to be reviewed; the folders on it count.
     """
     if _FILE_NAMES.match(shown_as.replace("\\", "/").rpartition("/")[2]) is not None:
+        return True
+    if not _FOLDERS.isdisjoint(below.split("/")[:-1]):
         return True
     return any(name.partition(".")[0] in _PACKAGES for name in _imported(tree))
 

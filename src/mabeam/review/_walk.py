@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, TypeAlias
 
-from mabeam.review._scope import Binding, BindingKind, FunctionNode, Scope, ScopeKind
+from mabeam.review._scope import AttributeBinding, Binding, BindingKind, FunctionNode, Scope, ScopeKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,6 +32,7 @@ class Walk:
         scopes: every scope, the root first.
         parents: the parent of each node that was visited.
         wanted: the nodes of the wanted kinds, each with the scope that it is evaluated in.
+        attributes: what was bound to an attribute of a plain name, ``self`` mostly.
         stars: the modules imported with ``*``; an empty name for a relative one.
     """
 
@@ -42,6 +43,7 @@ class Walk:
         self.scope_of: dict[ast.AST, Scope] = {tree: self.root}
         self.parents: dict[ast.AST, ast.AST] = {}
         self.wanted: dict[type[ast.AST], list[tuple[ast.AST, Scope]]] = {kind: [] for kind in wanted}
+        self.attributes: list[AttributeBinding] = []
         self.stars: list[str] = []
         self._stack: list[tuple[ast.AST, Scope]] = []
 
@@ -175,6 +177,9 @@ class Walk:
             elif isinstance(part, ast.Name):
                 scope.bind(part.id, Binding(BindingKind.OPAQUE, owner))
             else:
+                if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name):
+                    known = value if part is target else None
+                    self.attributes.append(AttributeBinding(part.value.id, part.attr, kind, known, scope))
                 self._push(owner, scope, part)
 
     def _assign(self, node: ast.Assign, scope: Scope) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import inspect
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ class SimulationResult:
         virtual_seconds: how much virtual time has passed.
         tolerated: runs that were ended by an exception that may end them.
         uncompared: parts of messages that could not be looked into, to see whether they were changed.
+        digest: a word for everything that has happened: equal for equal seeds, in every OS process, as long as neither the
+            program nor mabeam has changed.
     """
 
     seeds: int
@@ -51,6 +54,7 @@ class SimulationResult:
     virtual_seconds: float
     tolerated: int
     uncompared: int
+    digest: str
 
     def __str__(self) -> str:
         """In a line."""
@@ -254,6 +258,7 @@ class _Results:
     def __init__(self) -> None:
         self.runs = 0
         self._digests: set[str] = set()
+        self._digest = hashlib.blake2b(digest_size=16)
         self._choices = 0
         self._faults = 0
         self._seconds = 0.0
@@ -263,7 +268,9 @@ class _Results:
     def add(self, run: Run) -> None:
         simulation = run.simulation
         self.runs += 1
-        self._digests.add(simulation.trace.digest())
+        digest = simulation.trace.digest()
+        self._digests.add(digest)
+        self._digest.update(digest.encode())
         self._choices += simulation.choice_count
         self._faults += len(simulation.faults)
         self._seconds += run.seconds
@@ -279,6 +286,7 @@ class _Results:
             virtual_seconds=self._seconds,
             tolerated=self._tolerated,
             uncompared=self._uncompared,
+            digest=self._digest.hexdigest(),
         )
 
 

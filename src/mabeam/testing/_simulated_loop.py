@@ -80,6 +80,7 @@ class SimulatedLoop(VirtualLoop):
     def runtime_opened(self, runtime: Runtime) -> None:
         """Take part in a Runtime that begins on this loop."""
         kernel, simulation = runtime.kernel, self._simulation
+        kernel.make_task = self._make_driver_task
         if kernel.scheduler.chooser is not None:
             return
         if simulation.watches:
@@ -249,6 +250,9 @@ class SimulatedLoop(VirtualLoop):
     def create_future(self) -> asyncio.Future[Any]:
         """Make a future with a place of its own in sets."""
         return _Future(next(self._numbers), self)
+
+    def _make_driver_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        return _Task(next(self._numbers), coro, options.pop("loop"), options)
 
     def _make_task(
         self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any

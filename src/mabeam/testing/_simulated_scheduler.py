@@ -8,6 +8,7 @@ from mabeam.kernel import Scheduler
 
 if TYPE_CHECKING:
     import asyncio
+    from collections import deque
     from collections.abc import Callable
 
     from mabeam.kernel import Behaviour, Process
@@ -31,29 +32,10 @@ class SimulatedScheduler(Scheduler):
     def __init__(
         self, loop: asyncio.AbstractEventLoop, stopwatch: Callable[[], float], simulation: Simulation
     ) -> None:
-        super().__init__(loop, stopwatch, simulation)
+        choices = _Choices(simulation)
+        super().__init__(loop, stopwatch, choices)
+        choices.ready = self.ready
         self._simulation = simulation
-
-    def choose(self, kind: str, count: int) -> int:
-        """Make a choice, and write it down."""
-        value = super().choose(kind, count)
-        if count > 1:
-            self._simulation.note_choice(value, count, self._in_words(kind, value))
-        return value
-
-    def _in_words(self, kind: str, value: int) -> str:
-        simulation = self._simulation
-        if kind == "next_process":
-            before = f", before {simulation.name(self.ready[0])}" if value else ""
-            return f"next_process: {simulation.name(self.ready[value])} runs{before}"
-        if kind == "hand_off":
-            how = "waits for its turn" if value else "is done at once"
-            return f"hand_off: what {simulation.name_here()} asks for {how}"
-        if kind == "slice":
-            return f"slice: it takes {value or 'all'} of its messages"
-        if kind == "turn":
-            return f"turn: {'the event loop has its turn' if value else 'the others go on'}"
-        return kind
 
     def enqueue(self, process: Process, message: Any) -> None:
         """Put a message into a mailbox."""
@@ -71,3 +53,31 @@ class SimulatedScheduler(Scheduler):
     def change_behaviour(self, process: Process, behaviour: Behaviour) -> None:
         """Have a process run as something else, and go on watching it."""
         super().change_behaviour(process, self._simulation.watch(behaviour))
+
+
+class _Choices:
+    """Makes the choices of one run queue, and writes them down."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self.ready: deque[Process] | None = None
+
+    def choose(self, kind: str, count: int) -> int:
+        """Pick one of ``count`` possibilities."""
+        value = self._simulation.choose(kind, count)
+        self._simulation.note_choice(value, count, self._in_words(kind, value))
+        return value
+
+    def _in_words(self, kind: str, value: int) -> str:
+        simulation = self._simulation
+        if kind == "next_process" and self.ready is not None:
+            before = f", before {simulation.name(self.ready[0])}" if value else ""
+            return f"next_process: {simulation.name(self.ready[value])} runs{before}"
+        if kind == "hand_off":
+            how = "waits for its turn" if value else "is done at once"
+            return f"hand_off: what {simulation.name_here()} asks for {how}"
+        if kind == "slice":
+            return f"slice: it takes {value or 'all'} of its messages"
+        if kind == "turn":
+            return f"turn: {'the event loop has its turn' if value else 'the others go on'}"
+        return kind

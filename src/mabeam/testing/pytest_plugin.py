@@ -101,7 +101,10 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     """Run the tests that are marked ``simulate`` under seeds."""
     if not (isinstance(item, pytest.Function) and _is_ours(item) and _can_be_simulated(item)):
         return None
-    seeded = seeds_of(item)
+    try:
+        seeded = seeds_of(item)
+    except pytest.UsageError:
+        return None  # the test's session says it, where it is an error of this test only
     if seeded is None:
         return None
     seeded.run(nextitem)
@@ -138,6 +141,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
 @pytest.fixture(name=_SESSION)
 def _session(request: pytest.FixtureRequest) -> Iterator[LoopSession]:
     simulation = request.node.stash.get(SIMULATION, None)
+    if simulation is None:
+        seeds_of(request.node)
     session = LoopSession(_loop_factory(request.node), simulation)
     yield session
     session.close()

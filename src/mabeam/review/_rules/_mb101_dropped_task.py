@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from mabeam.review._clues._words import place, shown
 from mabeam.review._finding import Severity
 from mabeam.review._module import own_nodes
-from mabeam.review._rules._rule import Draft, Rule, place, shown
+from mabeam.review._rules._rule import Draft, Rule
 from mabeam.review._scope import BindingKind, ScopeKind
 
 if TYPE_CHECKING:
@@ -23,6 +24,17 @@ _LOOP_MAKERS = frozenset({"asyncio.get_event_loop", "asyncio.get_running_loop", 
 _LOOP_TYPES = frozenset({"asyncio.AbstractEventLoop", "asyncio.BaseEventLoop"})
 # A receiver that is called a loop is one; a task group or a nursery never is, and keeps what it starts.
 _LOOP_NAMES = frozenset({"loop", "_loop", "event_loop", "_event_loop", "asyncio_loop"})
+# Methods of a loop that throw away what the callback returns, and where the callback stands.
+_CALLBACK_TAKERS = {
+    "call_soon": 0,
+    "call_soon_threadsafe": 0,
+    "call_later": 1,
+    "call_at": 1,
+    "add_signal_handler": 1,
+    "add_reader": 1,
+    "add_writer": 1,
+    "add_done_callback": 0,
+}
 # `ensure_future` hands a future back as it came: then no task was started here.
 _EXPECTATIONS = frozenset({"raises", "assertRaises", "assertRaisesRegex"})
 _FUTURE_MAKERS = frozenset(
@@ -35,7 +47,11 @@ def starts_task(call: ast.Call, scope: Scope, module: Module) -> bool:
     name = module.qualified(call.func, scope)
     if name in _STARTERS:
         return name != "asyncio.ensure_future" or _is_coroutine_call(call)
-    function = call.func
+    return _is_method_of_loop(call.func, scope, module)
+
+
+def _is_method_of_loop(function: ast.expr, scope: Scope, module: Module) -> bool:
+    """Whether the expression is `loop.create_task`."""
     if not isinstance(function, ast.Attribute) or function.attr != "create_task":
         return False
     receiver = function.value
@@ -63,14 +79,38 @@ def _is_coroutine_call(call: ast.Call) -> bool:
 
 
 def _check(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]:
-    if not starts_task(call, scope, module):
-        return
+    if starts_task(call, scope, module):
+        yield from _check_start(call, scope, module)
+    elif (given := _callback(call)) is not None and (
+        module.qualified(given, scope) in _STARTERS or _is_method_of_loop(given, scope, module)
+    ):
+        yield Draft(
+            node=call,
+            observation=f"`{shown(call.func)}({shown(given)}, ...)` {place(scope)} starts a task and drops its handle.",
+        )
+
+
+def _callback(call: ast.Call) -> ast.expr | None:
+    """Return the callback that is given to the loop, or to a future: what it returns goes nowhere."""
+    function = call.func
+    position = _CALLBACK_TAKERS.get(function.attr) if isinstance(function, ast.Attribute) else None
+    return call.args[position] if position is not None and len(call.args) > position else None
+
+
+def _check_start(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]:
     started = f"`{_shown_start(call)}` {place(scope)}"
     above = module.parent(call)
     if isinstance(above, ast.ListComp | ast.SetComp) and above.elt is call:
         above = module.parent(above)
         started = f"`{_shown_start(call)}` for each item {place(scope)}"
-    if isinstance(above, ast.Expr):
+    if isinstance(above, ast.Lambda) and above.body is call:
+        taker = module.parent(above)
+        if isinstance(taker, ast.Call) and _callback(taker) is above:
+            yield Draft(
+                node=call,
+                observation=f"{started} starts a task, and `{shown(taker.func)}` drops its handle.",
+            )
+    elif isinstance(above, ast.Expr):
         if not _must_fail(above, module):
             yield Draft(node=call, observation=f"{started} starts a task and drops its handle.")
     elif (name := _single_target(above)) is not None and scope.function is not None:
@@ -149,6 +189,6 @@ RULE = Rule(
         "with a TaskSupervisor."
     ),
     hints=("create_task", "ensure_future"),
-    known_as=("RUF006", "F841"),
+    known_as=("RUF006", "F841", "asyncio-dangling-task"),
     checks={ast.Call: _check},
 )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import ast
-import re
 from typing import TYPE_CHECKING
 
+from mabeam.review._clues._functions import definition
+from mabeam.review._clues._thread_ends import has_endless_loop, needs_no_owner, thread_target
+from mabeam.review._clues._words import place, shown
 from mabeam.review._finding import Severity
 from mabeam.review._module import dotted, own_nodes
-from mabeam.review._rules._bounds import definition, is_cleanup_name
-from mabeam.review._rules._rule import Draft, Rule, last_name, place, shown
+from mabeam.review._rules._rule import Draft, Rule
 from mabeam.review._scope import BindingKind, ScopeKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator
 
     from mabeam.review._module import Module
     from mabeam.review._scope import Scope
@@ -33,13 +34,6 @@ _POOLS = frozenset(
 _SETTINGS = frozenset(
     {"start", "setDaemon", "setName", "daemon", "name", "ident", "native_id", "isDaemon", "getName"}
 )
-# A thread that reads, or is given, something of this name can be told to stop, or ends the program itself.
-_STOPS = re.compile(
-    r"stop|shut_?down|clos(?:e|ed|ing)|cancel|finish|(?:^|_)(?:done|exit|quit|kill|running|alive|is_set)(?:$|_)",
-    re.IGNORECASE,
-)
-_STOPPABLE = re.compile(r"stop|shut_?down|is_set|browser", re.IGNORECASE)
-_WAITS = frozenset({"wait", "get", "result", "join", "acquire", "recv"})
 _POOL_USES = frozenset({"submit", "map"})
 
 _POOL_IMPACT = (
@@ -55,7 +49,7 @@ _POOL_RECOMMENDATION = (
 def _check(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]:
     name = module.qualified(call.func, scope)
     if name in _RAW_STARTS:
-        if _needs_no_owner(call, scope, module):
+        if needs_no_owner(call, scope, module):
             return
         yield Draft(
             node=call,
@@ -74,7 +68,7 @@ def _check(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]:
 
 def _check_thread(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]:
     kind = _thread_kind(call, scope, module)
-    if kind is None or _needs_no_owner(call, scope, module):
+    if kind is None or needs_no_owner(call, scope, module):
         return
     severity = _severity(call, scope, module)
     above = module.parent(call)
@@ -122,10 +116,10 @@ def _severity(call: ast.Call, scope: Scope, module: Module) -> Severity:
     """Say how grave it is: the interpreter waits at exit for what is no daemon, which may never end."""
     if module.qualified(call.func, scope) != "threading.Thread" or _is_daemon(call, scope, module):
         return Severity.MINOR
-    target = _target(call)
+    target = thread_target(call)
     body = definition(target, scope) if target is not None else None
     if body is not None:
-        return Severity.MAJOR if _has_endless_loop(own_nodes(*body.body)) else Severity.MINOR
+        return Severity.MAJOR if has_endless_loop(own_nodes(*body.body)) else Severity.MINOR
     # What is defined elsewhere may run for ever; in a coroutine nobody looks for a thread.
     return Severity.MAJOR if module.is_coroutine(scope) else Severity.MINOR
 
@@ -137,95 +131,6 @@ def _is_daemon(call: ast.Call, scope: Scope, module: Module) -> bool:
     variable = _variable(call, scope, module)
     above = [module.parent(node) for node, _ in module.uses(variable, scope)] if variable is not None else []
     return any(isinstance(node, ast.Attribute) and node.attr in ("daemon", "setDaemon") for node in above)
-
-
-def _has_endless_loop(nodes: Iterable[ast.AST]) -> bool:
-    return any(
-        isinstance(node, ast.While) and isinstance(node.test, ast.Constant) and bool(node.test.value)
-        for node in nodes
-    )
-
-
-def _needs_no_owner(call: ast.Call, scope: Scope, module: Module) -> bool:
-    """Whether the thread can be told to stop or be waited for by other means, or is there to end something else."""
-    if any(
-        keyword.arg == "daemon" and isinstance(keyword.value, ast.Constant) and keyword.value.value is False
-        for keyword in call.keywords
-    ):
-        return True  # the interpreter is to wait for it at exit, and somebody has said so
-    target = _target(call)
-    if target is not None:
-        if is_cleanup_name(last_name(target).lstrip("_")):
-            return True
-        body = definition(target, scope)
-        if body is not None and any(_STOPS.search(name) is not None for name in _names(body)):
-            return True
-    given = {
-        node.id for argument in _arguments(call) for node in ast.walk(argument) if isinstance(node, ast.Name)
-    }
-    if any(_STOPS.search(name) is not None for name in given):
-        return True
-    if any(isinstance(a, ast.Dict) and _has_stop_key(a) for a in _arguments(call)):
-        return True
-    function = scope.function
-    if function is not None and any(_STOPPABLE.search(name) is not None for name in _names(function.node)):
-        return True
-    body_of_owner = getattr(function.node, "body", None) if function is not None else None
-    if function is None or not isinstance(body_of_owner, list):
-        return False
-    nested = definition(target, scope) if isinstance(target, ast.Name) else None
-    if nested is not None and module.scope_of(nested) is not None:
-        given |= set(_names(nested))
-    later = [node for node in own_nodes(*body_of_owner) if getattr(node, "lineno", 0) > call.lineno]
-    # A thread beside the loop in which a program spends its life ends with it.
-    return _is_waited_for(given & set(function.bindings), later) or _has_endless_loop(later)
-
-
-def _is_waited_for(names: set[str], later: Sequence[ast.AST]) -> bool:
-    """Whether what the thread works with is waited for or returned afterwards: a future, a queue, an event."""
-    for node in later:
-        if isinstance(node, ast.Attribute) and node.attr in _WAITS:
-            waited: ast.AST | None = node.value
-        elif isinstance(node, ast.Await) and isinstance(node.value, ast.Name):
-            return True  # a future, which the thread sets by a way that is not followed
-        elif isinstance(node, ast.Return | ast.Await | ast.Yield):
-            waited = node.value
-        else:
-            continue
-        if waited is not None and any(
-            isinstance(part, ast.Name) and part.id in names for part in ast.walk(waited)
-        ):
-            return True
-    return False
-
-
-def _has_stop_key(arguments: ast.Dict) -> bool:
-    return any(
-        isinstance(key, ast.Constant) and isinstance(key.value, str) and _STOPS.search(key.value) is not None
-        for key in arguments.keys
-    )
-
-
-def _names(body: ast.AST) -> Iterator[str]:
-    for node in ast.walk(body):
-        if isinstance(node, ast.Name):
-            yield node.id
-        elif isinstance(node, ast.Attribute):
-            yield node.attr
-
-
-def _arguments(call: ast.Call) -> list[ast.expr]:
-    return [*call.args, *(keyword.value for keyword in call.keywords)]
-
-
-def _target(call: ast.Call) -> ast.expr | None:
-    """Return what the thread runs, where the call says it."""
-    for keyword in call.keywords:
-        if keyword.arg in ("target", "function"):
-            return keyword.value
-    name = last_name(call.func)
-    position = 0 if name.startswith("start_") else 1
-    return call.args[position] if len(call.args) > position else None
 
 
 def _derives_from_thread(function: ast.expr, scope: Scope, module: Module) -> bool:
@@ -250,6 +155,8 @@ def _shown_thread(call: ast.Call) -> str:
 def _check_pool(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]:
     above = module.parent(call)
     if isinstance(above, ast.Attribute) and above.attr in _POOL_USES:
+        if _is_waited_for(above, module):
+            return
         how = f"is used for one `{above.attr}` and dropped"
     elif isinstance(above, ast.Call) and _runs_in(above, call):
         how = f"is made for one `{shown(above.func)}` and dropped"
@@ -267,6 +174,12 @@ def _check_pool(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]
         impact=_POOL_IMPACT,
         recommendation=_POOL_RECOMMENDATION,
     )
+
+
+def _is_waited_for(use: ast.Attribute, module: Module) -> bool:
+    """Whether the one result is waited for in place: `Pool().submit(...).result()`."""
+    result = module.parent(module.parent(use) or use)
+    return isinstance(result, ast.Attribute) and result.attr in ("result", "exception")
 
 
 def _only_uses(node: ast.AST, module: Module) -> bool:

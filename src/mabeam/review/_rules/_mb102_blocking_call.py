@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ast
-import re
 from typing import TYPE_CHECKING
 
+from mabeam.review._clues._blocking import DISK_IMPACT, BlockingCall, blocking_call, is_open_file
+from mabeam.review._clues._blocking_table import WHOLE_FILE_READS, Kind
+from mabeam.review._clues._programs import is_command, is_dialogue, is_start, runs_alone
+from mabeam.review._clues._words import place, shown
 from mabeam.review._finding import Severity
 from mabeam.review._module import own_nodes
-from mabeam.review._rules._blocking import DISK_IMPACT, BlockingCall, blocking_call, is_open_file
-from mabeam.review._rules._blocking_table import WHOLE_FILE_READS, Kind
-from mabeam.review._rules._rule import Draft, Rule, last_name, place, shown
-from mabeam.review._scope import BindingKind, FunctionNode, ScopeKind
+from mabeam.review._rules._rule import Draft, Rule
+from mabeam.review._scope import BindingKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,13 +24,12 @@ __all__ = ("RULE",)
 
 # What a decorator of another kind makes of a function is unknown: it may well move it to a thread.
 _HARMLESS_DECORATORS = frozenset({"builtins.staticmethod", "builtins.classmethod", "typing.override"})
-# What takes milliseconds, or waits for the one who started the program, does no harm where nothing else runs.
-_HARMLESS_ALONE = frozenset({Kind.FILE, Kind.REMOVAL, Kind.TERMINAL})
-_COMMANDS = frozenset({"command", "callback"})
-_BEGINNINGS = re.compile(
-    r"^_?(?:async_|a)?(?:main|cli|run_cli|start|startup|on_startup|on_start|setup|set_up|init|initiali[sz]e|lifespan|bootstrap)$|"
-    r"^__aenter__$|^_?(?:async_)?load_(?:config|settings)|^_?(?:setup|init)_|^(?:async_)?setup",
-)
+# What takes milliseconds does no harm where nothing else runs.
+_QUICK = frozenset({Kind.FILE, Kind.REMOVAL})
+# What a command line is there to do: nobody waits besides who called it.
+_COMMANDED = _QUICK | {Kind.PROCESS, Kind.TREE, Kind.RESOLVER, Kind.DATABASE, Kind.NETWORK}
+# What a start may take its time for: to open a database, to learn one's own name.
+_STARTING = frozenset({Kind.RESOLVER, Kind.DATABASE})
 # A function that asks whether a loop is running is written for both worlds; what it does in which cannot be seen.
 _LOOP_QUESTIONS = frozenset(
     {
@@ -48,7 +48,7 @@ def _check(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]:
         # What is awaited is a coroutine of the same name, or fails at once.
         return
     if (blocking := blocking_call(call, scope, module)) is not None:
-        if blocking.why.kind in _HARMLESS_ALONE and _runs_alone(scope):
+        if _is_harmless_here(blocking.why.kind, scope, module):
             return
         yield Draft(
             node=call,
@@ -61,7 +61,7 @@ def _check(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]:
     helper = _called_function(call, scope, module)
     if helper is None or (inner := _first_blocking(helper, module)) is None:
         return
-    if inner.why.kind in _HARMLESS_ALONE and _runs_alone(scope):
+    if _is_harmless_here(inner.why.kind, scope, module) or _is_harmless_here(inner.why.kind, helper, module):
         return
     yield Draft(
         node=call,
@@ -80,7 +80,11 @@ def _check(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]:
 
 def _check_for(loop: ast.For, scope: Scope, module: Module) -> Iterator[Draft]:
     """Find ``for line in file``, which reads all of it as ``read()`` does."""
-    if module.is_coroutine(scope) and not _runs_alone(scope) and is_open_file(loop.iter, scope, module):
+    if (
+        module.is_coroutine(scope)
+        and is_open_file(loop.iter, scope, module)
+        and not runs_alone(scope, module)
+    ):
         why = WHOLE_FILE_READS[1]
         yield Draft(
             node=loop.iter,
@@ -93,16 +97,15 @@ def _check_for(loop: ast.For, scope: Scope, module: Module) -> Iterator[Draft]:
         )
 
 
-def _runs_alone(scope: Scope) -> bool:
-    """Whether the coroutine is a program or a command of its own, or a start: then hardly anything else runs yet."""
-    function = scope.function
-    node = function.node if function is not None else None
-    if not isinstance(node, FunctionNode):
-        return False
-    if _BEGINNINGS.search(node.name) is not None:
+def _is_harmless_here(kind: Kind, scope: Scope, module: Module) -> bool:
+    """Whether waiting like this holds nobody up, because nothing else runs or because it is what everybody waits for."""
+    if kind is Kind.TERMINAL:
+        return is_dialogue(scope, module)
+    if kind in _STARTING and is_start(scope, module):
         return True
-    decorators = (part.func if isinstance(part, ast.Call) else part for part in node.decorator_list)
-    return any(last_name(part) in _COMMANDS for part in decorators)
+    return (kind in _QUICK and runs_alone(scope, module)) or (
+        kind in _COMMANDED and is_command(scope, module)
+    )
 
 
 def _coroutine(scope: Scope) -> str:
@@ -117,7 +120,7 @@ def _called_function(call: ast.Call, scope: Scope, module: Module) -> Scope | No
         found = scope.lookup(function.id)
         bindings = found[1] if found is not None else []
     elif isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
-        owner = _class_of_self(function.value.id, scope)
+        owner = module.class_of(function.value.id, scope)
         bindings = owner.bindings.get(function.attr, []) if owner is not None else []
     else:
         return None
@@ -136,36 +139,15 @@ def _called_function(call: ast.Call, scope: Scope, module: Module) -> Scope | No
     return helper if plain else None
 
 
-def _class_of_self(name: str, scope: Scope) -> Scope | None:
-    """Return the class whose method has ``name`` as its first parameter, when ``name`` means that here."""
-    found = scope.lookup(name)
-    if found is None or len(found[1]) != 1 or found[1][0].kind is not BindingKind.PARAMETER:
-        return None
-    method = found[0]
-    node = method.node
-    if (
-        not isinstance(node, FunctionNode)
-        or method.parent is None
-        or method.parent.kind is not ScopeKind.CLASS
-    ):
-        return None
-    parameters = [*node.args.posonlyargs, *node.args.args]
-    static = any(
-        isinstance(decorator, ast.Name) and decorator.id == "staticmethod"
-        for decorator in node.decorator_list
-    )
-    return method.parent if parameters and parameters[0].arg == name and not static else None
-
-
 def _first_blocking(helper: Scope, module: Module) -> BlockingCall | None:
     """Return the first call in the function's own body that blocks, if calling the function runs it."""
     node = helper.node
     if not isinstance(node, ast.FunctionDef):
         return None
-    if not _LOOP_QUESTIONS.isdisjoint(_called_names(helper)) or _is_generator(node):
+    found = [inner for call in helper.calls if (inner := blocking_call(call, helper, module)) is not None]
+    if not found or not _LOOP_QUESTIONS.isdisjoint(_called_names(helper)) or _is_generator(node):
         return None
-    blocking = [found for call in helper.calls if (found := blocking_call(call, helper, module)) is not None]
-    return min(blocking, key=lambda found: found.line, default=None)
+    return min(found, key=lambda inner: inner.line)
 
 
 def _called_names(helper: Scope) -> Iterator[str]:

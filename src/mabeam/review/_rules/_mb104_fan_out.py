@@ -6,21 +6,14 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from mabeam.review._clues._data import holds_data
+from mabeam.review._clues._functions import definition, is_about_itself, never_waits
+from mabeam.review._clues._limits import is_bounded, mentions_limit, runs_elsewhere
+from mabeam.review._clues._naming import is_cheap, is_cleanup, is_cleanup_name, reaches_out
+from mabeam.review._clues._words import last_name, place, shown
 from mabeam.review._finding import Severity
-from mabeam.review._rules._bounds import (
-    definition,
-    holds_data,
-    is_about_itself,
-    is_bounded,
-    is_cheap,
-    is_cleanup,
-    is_cleanup_name,
-    mentions_limit,
-    reaches_out,
-    runs_elsewhere,
-)
-from mabeam.review._rules._dropped_task import starts_task
-from mabeam.review._rules._rule import Draft, Rule, last_name, place, shown
+from mabeam.review._rules._mb101_dropped_task import starts_task
+from mabeam.review._rules._rule import Draft, Rule
 from mabeam.review._scope import BindingKind, ScopeKind
 
 if TYPE_CHECKING:
@@ -74,7 +67,7 @@ def _check(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]:
 
 
 def _check_gather(call: ast.Call, name: str, scope: Scope, module: Module) -> Iterator[Draft]:
-    if mentions_limit(scope):
+    if mentions_limit(scope) or _is_race(call, module):
         return
     for collection in _collections(call, name):
         fan = _fan(collection, call, scope, module)
@@ -86,6 +79,12 @@ def _check_gather(call: ast.Call, name: str, scope: Scope, module: Module) -> It
                 ),
                 severity=fan.severity,
             )
+
+
+def _is_race(call: ast.Call, module: Module) -> bool:
+    """Whether the first answer is enough: the loop over `as_completed` is left with it."""
+    loop = module.parent(call)
+    return isinstance(loop, ast.For | ast.AsyncFor) and loop.iter is call and _is_left_early(loop)
 
 
 def _collections(call: ast.Call, name: str) -> Iterator[ast.expr]:
@@ -129,7 +128,7 @@ def _from_appends(name: ast.Name, scope: Scope, module: Module) -> _Fan | None:
         loop = _open_loop(call, scope, module)
         if (
             loop is None
-            or not _is_open(loop.iter, loop)
+            or not _is_open(loop, started.func, scope, module)
             or starts_task(started, scope, module)
             or module.qualified(started.func, scope) in _WRAPPERS
         ):
@@ -175,7 +174,11 @@ def _from_map(call: ast.Call, scope: Scope, module: Module) -> _Fan | None:
     if module.qualified(call.func, scope) != "builtins.map" or len(call.args) != 2:
         return None
     function, items = call.args
-    if is_bounded(items, scope) or not holds_data(items) or module.qualified(function, scope) in _WRAPPERS:
+    if (
+        is_bounded(items, scope)
+        or not _holds_data(items, function, scope, module)
+        or module.qualified(function, scope) in _WRAPPERS
+    ):
         return None
     if _needs_no_limit(function, scope, module):
         return None
@@ -200,7 +203,7 @@ def _from_comprehension(node: _Comprehension, scope: Scope, module: Module) -> _
         return None
     part = next(part for part in node.generators if not is_bounded(part.iter, scope))
     items = part.iter
-    if not part.is_async and not holds_data(items):
+    if not part.is_async and not _holds_data(items, started.func, inner, module):
         return None
     return _Fan(shown(started), _shown_items(items), _severity(started.func, part))
 
@@ -212,7 +215,7 @@ def _check_loop(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]
     if scope.kind is not ScopeKind.COROUTINE:
         return  # a comprehension is judged where it is gathered
     loop = _open_loop(call, scope, module)
-    if loop is None or not _is_open(loop.iter, loop):
+    if loop is None:
         return
     started = call.args[0] if call.args else call
     function = started.func if isinstance(started, ast.Call) else started
@@ -222,6 +225,8 @@ def _check_loop(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]
         and started.args
     ):
         function = started = started.args[0]
+    if not _is_open(loop, function, scope, module):
+        return
     if _needs_no_limit(function, scope, module) or mentions_limit(scope):
         return
     if started is function and isinstance(call.func, ast.Attribute) and call.func.attr != "start_soon":
@@ -245,9 +250,13 @@ def _open_loop(call: ast.Call, scope: Scope, module: Module) -> ast.For | ast.As
     return None if _waits_each_turn(loop) else loop
 
 
-def _is_open(items: ast.expr, loop: ast.For | ast.AsyncFor) -> bool:
+def _is_open(loop: ast.For | ast.AsyncFor, function: ast.expr, scope: Scope, module: Module) -> bool:
     """Whether nobody chose how many there are: a stream, or a collection of data."""
-    return isinstance(loop, ast.AsyncFor) or holds_data(items)
+    return isinstance(loop, ast.AsyncFor) or _holds_data(loop.iter, function, scope, module)
+
+
+def _holds_data(items: ast.expr, function: ast.expr, scope: Scope, module: Module) -> bool:
+    return holds_data(items, scope, module, reaches_out=reaches_out(function))
 
 
 def _severity(function: ast.expr, loop: ast.AST | None = None) -> Severity:
@@ -268,6 +277,7 @@ def _needs_no_limit(function: ast.expr, scope: Scope, module: Module) -> bool:
         is_cleanup(function)
         or is_cheap(function)
         or is_about_itself(function, scope)
+        or never_waits(function, scope)
         or runs_elsewhere(function, scope, module)
     )
 

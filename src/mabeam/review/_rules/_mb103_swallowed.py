@@ -6,25 +6,16 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mabeam.review._clues._endings import ends_coroutine, goes_on, is_in_loop, may_end_quietly, tidies_up
+from mabeam.review._clues._exits import may_catch_exits, may_last
+from mabeam.review._clues._handlers import passes_on
+from mabeam.review._clues._interruptions import awaits_handle, awaits_something, waits_for_ever
+from mabeam.review._clues._programs import is_program
+from mabeam.review._clues._surroundings import is_started_as_task, is_thread_main, stops_others_first
+from mabeam.review._clues._words import place, shown
 from mabeam.review._finding import Severity
 from mabeam.review._module import own_nodes
-from mabeam.review._rules._bounds import is_cleanup_name, is_lasting_name
-from mabeam.review._rules._handling import (
-    awaits_handle,
-    awaits_something,
-    cannot_be_interrupted,
-    goes_on_with_work,
-    guards_against_anything,
-    is_only_cleanup,
-    is_started_as_task,
-    is_thread_main,
-    passes_on,
-    passes_on_text,
-    reads_outcome,
-    stops_others_first,
-    waits_for_ever,
-)
-from mabeam.review._rules._rule import Draft, Rule, last_name, place, shown
+from mabeam.review._rules._rule import Draft, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,7 +28,6 @@ __all__ = ("RULE",)
 _CANCELLED = "asyncio.CancelledError"
 _BASE = "builtins.BaseException"
 _EXITS = frozenset({"builtins.KeyboardInterrupt", "builtins.SystemExit"})
-_MAINS = frozenset({"main", "_main"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +37,12 @@ class _Catch:
     shown: str
     cancellation: bool
     exits: bool
+    interrupt: bool = False
+    """KeyboardInterrupt is named as well: the clause is about somebody who has seen enough."""
 
 
 def _check_try(node: ast.Try | ast.TryStar, scope: Scope, module: Module) -> Iterator[Draft]:
+    yield from _check_finally(node, scope, module)
     earlier: set[str] = set()
     for handler in node.handlers:
         names = _caught(handler.type, scope, module)
@@ -60,6 +53,28 @@ def _check_try(node: ast.Try | ast.TryStar, scope: Scope, module: Module) -> Ite
         if passes_on(handler, scope, module):
             continue
         yield from _judge(handler, catch, node.body, scope, module)
+
+
+def _check_finally(node: ast.Try | ast.TryStar, scope: Scope, module: Module) -> Iterator[Draft]:
+    """Find `return` in a `finally` clause, which takes the place of whatever was on its way out."""
+    leaving = next((inner for inner in own_nodes(*node.finalbody) if isinstance(inner, ast.Return)), None)
+    if leaving is None:
+        return
+    for handler in node.handlers:
+        if _BASE in _caught(handler.type, scope, module) and not passes_on(handler, scope, module):
+            return  # nothing is on its way any more
+    waits = module.is_coroutine(scope) and awaits_something(node.body)
+    if may_end_quietly(scope, module) if waits else is_thread_main(scope, module):
+        return
+    yield Draft(
+        node=leaving,
+        observation=(
+            f"`return` in the `finally` clause {place(scope)} drops every exception that is on its way out there"
+            f"{', the cancellation of its own task among them' if waits else ', KeyboardInterrupt and SystemExit among them'}."
+        ),
+        severity=Severity.MAJOR if waits else Severity.MINOR,
+        recommendation="Move the `return` behind the `try` statement: then it runs when nothing was raised, and only then.",
+    )
 
 
 def _check_with(node: ast.With | ast.AsyncWith, scope: Scope, module: Module) -> Iterator[Draft]:
@@ -90,9 +105,12 @@ def _judge(
         return
     if not catch.cancellation and module.is_coroutine(scope) and awaits_something(body):
         return  # the cancellation was dealt with before, and it is how Ctrl-C arrives in a coroutine
-    if catch.exits and not _may_catch_exits(node, body, scope, module):
+    if catch.exits and not may_catch_exits(node, body, scope, module):
+        if _gives_default(node) and not may_last(body):
+            return
         yield Draft(
             node=node,
+            settled_by=_remark(node),
             observation=(
                 f"`{catch.shown}` {place(scope)} also catches KeyboardInterrupt and SystemExit, and does not pass them on."
             ),
@@ -108,23 +126,28 @@ def _judge(
         )
 
 
-def _may_catch_exits(node: ast.AST, body: Sequence[ast.stmt], scope: Scope, module: Module) -> bool:
-    """Whether losing an exit here is no loss: it cannot arrive, or to lose it is the purpose."""
-    if scope.name == "__del__" or cannot_be_interrupted(body) or is_only_cleanup(body):
-        return True
-    if isinstance(node, ast.ExceptHandler):
-        if passes_on_text(node, module):
-            return True
-        if scope.name in _MAINS and isinstance(node.body[-1], ast.Return):
-            return True  # the value becomes the status of the program
-    elif stops_others_first(node, (), scope):
-        return True
-    return reads_outcome(body) or guards_against_anything(body, scope) or is_thread_main(scope, module)
+def _gives_default(node: ast.AST) -> bool:
+    """Whether the clause names BaseException and puts a value in place: `except:` is a slip as a rule, this was meant."""
+    return (
+        isinstance(node, ast.ExceptHandler)
+        and node.type is not None
+        and all(
+            isinstance(inner, ast.Assign) or (isinstance(inner, ast.Return) and inner.value is not None)
+            for inner in node.body
+        )
+    )
+
+
+def _remark(node: ast.AST) -> tuple[int, int] | None:
+    """Return the lines on which somebody says why BaseException is caught; without it, `except:` says nothing."""
+    if not isinstance(node, ast.ExceptHandler) or node.type is None:
+        return None
+    return node.lineno, node.body[0].end_lineno or node.lineno
 
 
 def _cancellation(node: ast.AST, catch: _Catch, scope: Scope, module: Module) -> Iterator[Draft]:
     name = scope.qualified_name
-    if _goes_on(node, scope, module):
+    if goes_on(node, scope, module):
         yield Draft(
             node=node,
             observation=(
@@ -136,11 +159,12 @@ def _cancellation(node: ast.AST, catch: _Catch, scope: Scope, module: Module) ->
                 "timeout, a task group, the shutdown of the program, waits for ever."
             ),
         )
-    elif _ends_coroutine(node, scope, module):
-        if _may_end_quietly(scope, module):
+    elif ends_coroutine(node, scope, module):
+        if may_end_quietly(scope, module) or catch.interrupt:
             return
         yield Draft(
             node=node,
+            settled_by=_remark(node) if not catch.exits else None,
             observation=f"`{catch.shown}` in `{name}` turns the cancellation of its own task into a normal end.",
             severity=Severity.MINOR,
             impact=(
@@ -148,8 +172,9 @@ def _cancellation(node: ast.AST, catch: _Catch, scope: Scope, module: Module) ->
                 "a timeout or task group around it does not learn that its cancellation arrived."
             ),
         )
-    elif not is_cleanup_name((scope.name or "").lstrip("_")) and (
-        _is_in_loop(node, scope, module) or not is_started_as_task(scope, module)
+    elif not tidies_up(scope) and (
+        is_in_loop(node, scope, module)
+        or not (is_started_as_task(scope, module) or is_program(scope, module))
     ):
         yield Draft(
             node=node,
@@ -157,57 +182,6 @@ def _cancellation(node: ast.AST, catch: _Catch, scope: Scope, module: Module) ->
                 f"`{catch.shown}` in `{name}` catches the cancellation of its own task and does not raise it again."
             ),
         )
-
-
-def _is_in_loop(node: ast.AST, scope: Scope, module: Module) -> bool:
-    return any(
-        isinstance(above, ast.For | ast.AsyncFor | ast.While)
-        for above in module.ancestors_within(node, scope)
-    )
-
-
-def _may_end_quietly(scope: Scope, module: Module) -> bool:
-    """Whether nobody misses the cancellation of a coroutine that ends: it is a task of its own, or clean-up."""
-    name = (scope.name or "").lstrip("_")
-    if isinstance(scope.node, ast.AsyncFunctionDef) and any(
-        isinstance(decorator, ast.Call) and last_name(decorator.func) != "wraps"
-        for decorator in scope.node.decorator_list
-    ):
-        return True  # registered with somebody who runs each call as a task of its own
-    return is_cleanup_name(name) or is_lasting_name(name) or is_started_as_task(scope, module)
-
-
-def _ends_coroutine(node: ast.AST, scope: Scope, module: Module) -> bool:
-    """Whether the coroutine is over after the handler: it returns, or only tidies up."""
-    if isinstance(node, ast.ExceptHandler) and node.body and isinstance(node.body[-1], ast.Return):
-        return True
-    leaves_loop = (
-        isinstance(node, ast.ExceptHandler) and bool(node.body) and isinstance(node.body[-1], ast.Break)
-    )
-    below: ast.AST = node
-    for above in (*module.ancestors_within(node, scope), (scope.function or scope).node):
-        body = getattr(above, "body", None)
-        if isinstance(above, ast.For | ast.AsyncFor | ast.While):
-            if not leaves_loop:
-                return False
-            leaves_loop = False
-            below = above
-            continue
-        if isinstance(above, ast.Try | ast.TryStar):
-            if above.orelse and below in above.body:
-                return False
-        else:
-            block = above.orelse if isinstance(above, ast.If) and below in above.orelse else body
-            after = _after(below, block) if isinstance(block, list) else []
-            if not leaves_loop and goes_on_with_work(after):
-                return False
-        below = above
-    return True
-
-
-def _after(statement: ast.AST, block: list[ast.stmt]) -> list[ast.stmt]:
-    place = next((index for index, other in enumerate(block) if other is statement), len(block))
-    return block[place + 1 :]
 
 
 def _raises_after(node: ast.AST, scope: Scope, module: Module) -> bool:
@@ -221,23 +195,6 @@ def _raises_after(node: ast.AST, scope: Scope, module: Module) -> bool:
         below = above
         if isinstance(above, ast.ExceptHandler):
             return isinstance(above.body[-1], ast.Raise) or passes_on(above, scope, module)
-    return False
-
-
-def _goes_on(node: ast.AST, scope: Scope, module: Module) -> bool:
-    """Whether a loop around the place takes its next turn after it."""
-    body = node.body if isinstance(node, ast.ExceptHandler) else []
-    if any(isinstance(inner, ast.Return | ast.Break) for inner in own_nodes(*body)):
-        return False
-    if isinstance(node, ast.Call):
-        # The block of a `suppress` is left early; leaving the loop from inside it is not looked at.
-        return False
-    for above in module.ancestors_within(node, scope):
-        if isinstance(above, ast.While):
-            # `while not self.closed` may well be over; `while True` is not.
-            return isinstance(above.test, ast.Constant) and bool(above.test.value)
-        if isinstance(above, ast.For | ast.AsyncFor):
-            return False
     return False
 
 
@@ -259,7 +216,8 @@ def _catch(handler: ast.ExceptHandler, names: set[str], *, star: bool) -> _Catch
     if _CANCELLED in names and handler.type is not None:
         several = isinstance(handler.type, ast.Tuple)
         text = f"{word} (..., CancelledError):" if several else f"{word} {shown(handler.type)}:"
-        return _Catch(text, cancellation=True, exits=False)
+        interrupt = "builtins.KeyboardInterrupt" in names
+        return _Catch(text, cancellation=True, exits=False, interrupt=interrupt)
     return None
 
 
@@ -270,7 +228,7 @@ def _narrowed(catch: _Catch | None, earlier: set[str]) -> _Catch | None:
     cancellation = catch.cancellation and _CANCELLED not in earlier
     # One of the two caught apart shows that the author has thought of them.
     exits = catch.exits and _EXITS.isdisjoint(earlier)
-    return _Catch(catch.shown, cancellation, exits) if cancellation or exits else None
+    return _Catch(catch.shown, cancellation, exits, catch.interrupt) if cancellation or exits else None
 
 
 def _ends_the_program(finalbody: Sequence[ast.stmt], scope: Scope, module: Module) -> bool:
@@ -296,6 +254,7 @@ RULE = Rule(
     ),
     known_as=(
         "E722",
+        "blind-except",
         "BLE001",
         "B036",
         "ASYNC103",
@@ -304,7 +263,7 @@ RULE = Rule(
         "broad-except",
         "broad-exception-caught",
     ),
-    hints=("except:", "except :", "except\t", "except\\", "BaseException", "CancelledError"),
+    hints=("except:", "except :", "except\t", "except\\", "BaseException", "CancelledError", "finally"),
     checks={
         ast.Try: _check_try,
         # `except*` cannot be bare and cannot lose what it does not name; it is judged all the same.

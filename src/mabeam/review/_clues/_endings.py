@@ -1,0 +1,122 @@
+"""What becomes of a coroutine that has caught its own cancellation: it goes on, ends as if it were done, or just ends."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from mabeam.review._clues._exits import is_guard
+from mabeam.review._clues._interruptions import is_handle
+from mabeam.review._clues._naming import is_cleanup_name, is_lasting_name
+from mabeam.review._clues._programs import is_program
+from mabeam.review._clues._surroundings import is_started_as_task
+from mabeam.review._clues._words import last_name
+from mabeam.review._module import own_nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mabeam.review._module import Module
+    from mabeam.review._scope import Scope
+
+__all__ = ("ends_coroutine", "goes_on", "is_in_loop", "may_end_quietly", "tidies_up")
+
+
+def goes_on(node: ast.AST, scope: Scope, module: Module) -> bool:
+    """Whether a loop around the place takes its next turn after it."""
+    body = node.body if isinstance(node, ast.ExceptHandler) else []
+    if any(isinstance(inner, ast.Return | ast.Break) for inner in own_nodes(*body)):
+        return False
+    if isinstance(node, ast.Call):
+        # The block of a `suppress` is left early; leaving the loop from inside it is not looked at.
+        return False
+    for above in module.ancestors_within(node, scope):
+        if isinstance(above, ast.While):
+            # `while not self.closed` may well be over; `while True` is not.
+            return isinstance(above.test, ast.Constant) and bool(above.test.value)
+        if isinstance(above, ast.For | ast.AsyncFor):
+            return False
+    return False
+
+
+def is_in_loop(node: ast.AST, scope: Scope, module: Module) -> bool:
+    """Whether the place is inside of a loop of its function, and does not leave it."""
+    loops = sum(
+        isinstance(above, ast.For | ast.AsyncFor | ast.While)
+        for above in module.ancestors_within(node, scope)
+    )
+    leaves = isinstance(node, ast.ExceptHandler) and isinstance(node.body[-1], ast.Break)
+    return loops > (1 if leaves else 0)
+
+
+def ends_coroutine(node: ast.AST, scope: Scope, module: Module) -> bool:
+    """Whether the coroutine is over after the handler: it returns, or only tidies up."""
+    if isinstance(node, ast.ExceptHandler) and node.body and isinstance(node.body[-1], ast.Return):
+        return True
+    leaves_loop = (
+        isinstance(node, ast.ExceptHandler) and bool(node.body) and isinstance(node.body[-1], ast.Break)
+    )
+    below: ast.AST = node
+    for above in (*module.ancestors_within(node, scope), (scope.function or scope).node):
+        body = getattr(above, "body", None)
+        if isinstance(above, ast.For | ast.AsyncFor | ast.While):
+            if not leaves_loop:
+                return False
+            leaves_loop = False
+            below = above
+            continue
+        if isinstance(above, ast.Try | ast.TryStar):
+            if above.orelse and below in above.body:
+                return False
+        else:
+            block = above.orelse if isinstance(above, ast.If) and below in above.orelse else body
+            after = _after(below, block) if isinstance(block, list) else []
+            if not leaves_loop and _goes_on_with_work(after):
+                return False
+        below = above
+    return True
+
+
+def _after(statement: ast.AST, block: list[ast.stmt]) -> list[ast.stmt]:
+    place = next((index for index, other in enumerate(block) if other is statement), len(block))
+    return block[place + 1 :]
+
+
+def _goes_on_with_work(statements: Sequence[ast.stmt]) -> bool:
+    """Whether the statements do more than tidy up: they wait for something new."""
+    return any(
+        isinstance(node, ast.AsyncFor | ast.AsyncWith)
+        or (isinstance(node, ast.Await) and not (is_handle(node.value) or _is_cleanup_call(node.value)))
+        for node in own_nodes(*statements)
+    )
+
+
+def _is_cleanup_call(expression: ast.expr) -> bool:
+    return isinstance(expression, ast.Call) and is_cleanup_name(last_name(expression.func).lstrip("_"))
+
+
+def may_end_quietly(scope: Scope, module: Module) -> bool:
+    """Whether nobody misses the cancellation of a coroutine that ends: it is a task of its own, or clean-up."""
+    if isinstance(scope.node, ast.AsyncFunctionDef) and any(
+        isinstance(decorator, ast.Call) and last_name(decorator.func) != "wraps"
+        for decorator in scope.node.decorator_list
+    ):
+        return True  # registered with somebody who runs each call as a task of its own
+    if tidies_up(scope) or is_lasting_name((scope.name or "").lstrip("_")) or _never_ends(scope):
+        return True
+    return is_started_as_task(scope, module) or is_program(scope, module)
+
+
+def tidies_up(scope: Scope) -> bool:
+    """Whether the coroutine is there to end something, or to keep something from failing."""
+    return is_cleanup_name((scope.name or "").lstrip("_")) or is_guard(scope)
+
+
+def _never_ends(scope: Scope) -> bool:
+    """Whether the coroutine is a loop without end and without a result: then its end says that it was stopped."""
+    nodes = list(own_nodes(*getattr(scope.node, "body", ())))
+    endless = any(
+        isinstance(node, ast.While) and isinstance(node.test, ast.Constant) and bool(node.test.value)
+        for node in nodes
+    )
+    return endless and not any(isinstance(node, ast.Return) and node.value is not None for node in nodes)

@@ -1,0 +1,170 @@
+"""Whether Ctrl-C or ``sys.exit()`` can arrive in a block, and whether losing it there is the purpose."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import TYPE_CHECKING
+
+from mabeam.review._clues._handlers import TAKES_CARE, passes_on_text
+from mabeam.review._clues._naming import is_cleanup_name
+from mabeam.review._clues._quick_calls import QUICK_CALLS
+from mabeam.review._clues._surroundings import is_thread_main, stops_others_first
+from mabeam.review._clues._words import last_name
+from mabeam.review._module import own_nodes
+from mabeam.review._scope import BindingKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mabeam.review._module import Module
+    from mabeam.review._scope import Scope
+
+__all__ = ("is_guard", "may_catch_exits", "may_last")
+
+_MAINS = frozenset({"main", "_main"})
+_TAKING_TIME = (ast.Call, ast.Await, ast.Yield, ast.YieldFrom, ast.For, ast.While, ast.With)
+# Code that somebody else wrote runs here, and may raise anything: to catch all of it is the purpose.
+_FOREIGN_CODE = frozenset(
+    {
+        *(
+            "eval",
+            "exec",
+            "execfile",
+            "__import__",
+            "import_module",
+            "exec_module",
+            "find_spec",
+            "reload",
+            "repr",
+        ),
+        *("load_module", "load_extension", "load_extensions", "load_plugin", "load_plugins", "_load"),
+    }
+)
+_GUARDS = re.compile(
+    r"(?:^|_)(?:safe|safely|quiet|quietly|silent|silently|best_effort|ignore|ignoring|suppress|swallow|try|protect)(?:$|_)"
+)
+# `do_this` is a command of an interactive program, which goes back to its prompt; `on_this` is called back by somebody else.
+_CALLED_BACK = re.compile(r"^do_|^_?on_")
+# Classes of interactive programs, which go back to their prompt as well.
+_CONSOLES = frozenset({"Cmd", "Bdb", "InteractiveInterpreter", "InteractiveConsole"})
+_OUTCOMES = frozenset({"result", "exception"})
+# Names of calls in which a program may spend some time: those of work, of waiting, and of the world outside.
+_LASTING = re.compile(
+    r"(?:^|_)(?:run|work|process|poll|wait|sleep|fetch|load|send|recv|receive|read|write|connect|request|query|execute|handle|"
+    r"build|train|upload|download|scan|sync|serve|step|main|job|task|loop|start|input|open|compute|call|post|put|do)(?:$|_|s$|ing)|"
+    r"^(?:get|f|fn|func|function)$",
+    re.IGNORECASE,
+)
+# `failed = True`, `exit_code = 1`: what happened is told at the end.
+_VERDICTS = re.compile(
+    r"fail|success|(?:^|_)(?:ok|error|err|crashed|status)(?:$|_)|(?:exit|return)_?(?:code|status)",
+    re.IGNORECASE,
+)
+
+
+def may_catch_exits(node: ast.AST, body: Sequence[ast.stmt], scope: Scope, module: Module) -> bool:
+    """Whether losing an exit here is no loss: it cannot arrive, or to lose it is the purpose."""
+    if scope.name == "__del__" or _cannot_be_interrupted(body) or _is_only_cleanup(body):
+        return True
+    if isinstance(node, ast.ExceptHandler):
+        if passes_on_text(node, module) or _keeps_verdict(node):
+            return True
+        if scope.name in _MAINS and isinstance(node.body[-1], ast.Return):
+            return True  # the value becomes the status of the program
+    elif stops_others_first(node, (), scope):
+        return True
+    return _reads_outcome(body) or _guards_against_anything(body, scope) or is_thread_main(scope, module)
+
+
+def _reads_outcome(body: Sequence[ast.stmt]) -> bool:
+    """Whether the body only asks a finished task or future how it ended: what it raises is old, and not for us."""
+    if len(body) != 1 or not isinstance(body[0], ast.Expr | ast.Assign | ast.Return):
+        return False
+    value = body[0].value
+    return (
+        isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr in _OUTCOMES
+    )
+
+
+def _cannot_be_interrupted(body: Sequence[ast.stmt]) -> bool:
+    """Whether the body is over at once, as far as one can tell: it calls nothing but what it raises."""
+    nodes = list(own_nodes(*body))
+    raised = {below for node in nodes if isinstance(node, ast.Raise) for below in ast.walk(node)}
+    return not any(
+        isinstance(node, _TAKING_TIME) and node not in raised and not _is_quick(node) for node in nodes
+    )
+
+
+def _is_quick(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call):
+        return False
+    name = last_name(node.func)
+    return name in QUICK_CALLS or (name.startswith("__") and name.endswith("__"))
+
+
+def may_last(body: Sequence[ast.stmt]) -> bool:
+    """Whether the body may go on for a while, so that somebody may lose patience: it loops, or calls what sounds like work."""
+    return any(
+        isinstance(node, ast.For | ast.AsyncFor | ast.While | ast.Await)
+        or (isinstance(node, ast.Call) and _LASTING.search(last_name(node.func)) is not None)
+        for node in own_nodes(*body)
+    )
+
+
+def _keeps_verdict(handler: ast.ExceptHandler) -> bool:
+    return any(
+        isinstance(node, ast.Assign) and any(_VERDICTS.search(last_name(target)) for target in node.targets)
+        for node in own_nodes(*handler.body)
+    )
+
+
+def _is_only_cleanup(body: Sequence[ast.stmt]) -> bool:
+    """Whether all that the body does is to close, stop or remove something: the way out must not fail."""
+    calls = [node for node in own_nodes(*body) if isinstance(node, ast.Call)]
+    lasting = any(isinstance(node, ast.For | ast.AsyncFor | ast.While) for node in own_nodes(*body))
+    return (
+        bool(calls)
+        and not lasting
+        and all(_is_quick(call) or is_cleanup_name(last_name(call.func).lstrip("_")) for call in calls)
+    )
+
+
+def _guards_against_anything(body: Sequence[ast.stmt], scope: Scope) -> bool:
+    """Whether catching everything is the purpose: foreign code runs, or the function says so by its name."""
+    function = scope.function
+    name = (function.name if function is not None else None) or ""
+    if function is not None and (_is_about_an_exception(function) or is_guard(scope)):
+        return True
+    owner = scope.enclosing_class
+    bases = owner.node.bases if owner is not None and isinstance(owner.node, ast.ClassDef) else []
+    if any(last_name(base) in _CONSOLES for base in bases):
+        return True
+    if TAKES_CARE.search(name) is not None or _CALLED_BACK.search(name) is not None or is_cleanup_name(name):
+        return True
+    return any(
+        isinstance(node, ast.Import | ast.ImportFrom)
+        or (isinstance(node, ast.Call) and last_name(node.func) in _FOREIGN_CODE)
+        for node in own_nodes(*body)
+    )
+
+
+def is_guard(scope: Scope) -> bool:
+    """Whether the function, or the one that makes it, says by its name that it lets nothing through."""
+    around: Scope | None = scope
+    while around is not None:
+        if _GUARDS.search(around.name or "") is not None:
+            return True
+        around = around.parent
+    return False
+
+
+def _is_about_an_exception(function: Scope) -> bool:
+    """Whether the function is given an exception: the first error is what matters there, not the next one."""
+    return any(
+        binding.kind is BindingKind.PARAMETER
+        and binding.value is not None
+        and last_name(binding.value) in ("BaseException", "Exception")
+        for bindings in function.bindings.values()
+        for binding in bindings
+    )
