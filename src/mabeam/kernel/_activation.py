@@ -101,19 +101,6 @@ class Activation:
         self.done(self, value, error)
         process.kernel.activation_over(self)
 
-    def task_ended(self, task: asyncio.Task[Any]) -> None:
-        """Report an end that the driver did not see: the task was cancelled before its first step."""
-        coroutine = self.coroutine
-        if coroutine is not None and not self.started:
-            coroutine.close()
-        self.tell(None, asyncio.CancelledError())
-        # Each leads back here, in a cycle that only the garbage collector would end.
-        self.task = self.context = None
-        error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, SystemExit | KeyboardInterrupt):
-            # The driver lets nothing of the user's out, so this is a fault in what was told of the outcome: ours.
-            logger.critical("mabeam: internal error; please report it", exc_info=error)
-
     def stack(self) -> tuple[Position, ...]:
         """Where it waits, innermost frame last."""
         return await_chain(self.coroutine) if self.coroutine is not None else ()
@@ -159,13 +146,33 @@ def steps(
 async def _drive(activation: Activation, coroutine: Any, waits_on: Any, *, resumed: bool) -> None:
     """Run an activation to its end and tell its process. Nothing is raised here but what must stop the loop."""
     try:
+        await _begun()
         value = await steps(activation, coroutine, waits_on, resumed=resumed)
     except BaseException as error:
-        activation.tell(None, error)
+        if not activation.started:
+            coroutine.close()  # cancelled before its first step
+        _tell(activation, None, error)
         if isinstance(error, SystemExit | KeyboardInterrupt):
             raise
     else:
-        activation.tell(value, None)
+        _tell(activation, value, None)
+    finally:
+        # Each leads back here, in a cycle that only the garbage collector would end.
+        activation.task = activation.context = None
+
+
+@types.coroutine
+def _begun() -> Generator[None, None, None]:
+    """Wait for the task, so that it is told when it is cancelled before its first step: what has not begun has no say."""
+    yield
+
+
+def _tell(activation: Activation, value: object, error: BaseException | None) -> None:
+    try:
+        activation.tell(value, error)
+    except Exception:
+        # Nothing of the user's comes out of there, so this is a fault of ours.
+        logger.critical("mabeam: internal error; please report it", exc_info=True)
 
 
 def _adopt(activation: Activation) -> contextvars.Context:
@@ -208,11 +215,10 @@ def _enlist(activation: Activation, *, serial: bool) -> None:
 def _run_in_task(activation: Activation, coroutine: Any, waits_on: Any, *, resumed: bool) -> None:
     driver: Any = _drive(activation, coroutine, waits_on, resumed=resumed)
     driver.__qualname__ = name = getattr(coroutine, "__qualname__", activation.process.label)
+    driver.send(None)  # to where it waits for its task
     kernel = activation.process.kernel
     make_task = kernel.make_task or asyncio.Task
-    task = make_task(driver, loop=kernel.loop, name=name, context=activation.context)
-    activation.task = task
-    task.add_done_callback(activation.task_ended)
+    activation.task = make_task(driver, loop=kernel.loop, name=name, context=activation.context)
 
 
 def activate_trusted(

@@ -76,7 +76,7 @@ class Kernel:
         """Takes the exit signals that reach the root: there is no program behind it that could."""
         self.on_create: Callable[[Process], None] | None = None
         """Told of each new process before it runs; for simulations."""
-        self.make_task: Callable[..., asyncio.Task[Any]] | None = None
+        self.make_task: Callable[..., Any] | None = None
         """Makes the tasks that handlers run in, if not asyncio itself; for simulations."""
         self.on_shared_wait: Callable[[Process, Process, str], None] | None = None
         """Told when the serial handler of a shared service waits for another process; for tests."""

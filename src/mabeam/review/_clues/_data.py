@@ -18,14 +18,14 @@ __all__ = ("VIEWS", "WRAPPERS", "holds_data")
 # What a program works on: nobody chose how many there are.
 _DATA = re.compile(
     r"(?:^|_)(?:urls?|uris?|links|users|user_ids|doc_ids|document_ids|message_ids|file_ids|job_ids|order_ids|product_ids|"
-    r"video_ids|post_ids|record_ids|rows|records?|messages|msgs|docs|documents|symbols|tickers|emails|mails|recipients|orders|"
+    r"video_ids|post_ids|record_ids|rows|messages|msgs|docs|documents|symbols|tickers|emails|mails|recipients|orders|"
     r"products|customers|repos|repositories|posts|comments|articles|tweets|subreddits|stocks|invoices|payments|transactions|"
     r"stream|feed|dataset|contacts)$",
     re.IGNORECASE,
 )
 # The same, or the handful that a function has chosen itself: what tells is that its caller hands them over.
 _GIVEN_DATA = re.compile(
-    r"^ids$|(?:^|_)(?:files|filenames|paths|jobs|images|pictures|photos|videos|tracks|songs|payloads|inputs|prompts|texts|samples|"
+    r"^ids$|(?:^|_)(?:records?|files|filenames|paths|jobs|images|pictures|photos|videos|tracks|songs|payloads|inputs|prompts|texts|samples|"
     r"queries|questions|pages|lines|issues|downloads|notifications|tickets|flow_runs|todo|events|requests)$",
     re.IGNORECASE,
 )

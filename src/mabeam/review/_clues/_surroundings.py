@@ -87,12 +87,21 @@ def stops_others_first(node: ast.AST, body: Sequence[ast.stmt], scope: Scope) ->
     ``task.cancel()`` and then ``await`` with the cancellation caught is the known way to wait for its end.
     """
     line = getattr(node, "lineno", 0)
-    return any(
+    return _is_cancelled_by_order(scope, line) or any(
         _STOPPING.search(last_name(call.func)) is not None
         for call in (
             *_calls_before(scope, line),
             *(inner for inner in own_nodes(*body) if isinstance(inner, ast.Call)),
         )
+    )
+
+
+def _is_cancelled_by_order(scope: Scope, line: int) -> bool:
+    """Whether the function has somebody cancel it: `loop.call_later(5, task.cancel)`."""
+    return any(
+        isinstance(argument, ast.Attribute) and argument.attr == "cancel"
+        for call in _calls_before(scope, line)
+        for argument in call.args
     )
 
 

@@ -57,7 +57,7 @@ def needs_no_owner(call: ast.Call, scope: Scope, module: Module) -> bool:
     bodies = list(_bodies(call, target, scope))
     if any(_STOPS.search(name) is not None for body in bodies for name in _names(body)):
         return True
-    if any(_reads_pipe(body) or _reports_end(body) for body in bodies):
+    if any(_reads_pipe(body) or _reports_end(body) or _runs_kept_server(body) for body in bodies):
         return True
     given = {
         node.id for argument in _arguments(call) for node in ast.walk(argument) if isinstance(node, ast.Name)
@@ -152,10 +152,29 @@ def _is_pipe(expression: ast.expr) -> bool:
 
 
 def _serves(nodes: Iterable[ast.AST]) -> bool:
+    """Whether a program spends its life here: in a server, or until somebody presses Ctrl-C."""
+    return any(
+        (
+            isinstance(node, ast.Call)
+            and (last_name(node.func) in _SERVERS or dotted(node.func) in ("asyncio.run", "uvicorn.run"))
+        )
+        or (
+            isinstance(node, ast.ExceptHandler)
+            and node.type is not None
+            and last_name(node.type) == "KeyboardInterrupt"
+        )
+        for node in nodes
+    )
+
+
+def _runs_kept_server(body: ast.AST) -> bool:
+    """Whether the function runs a server, or a loop, of the object that it belongs to: who has it can shut it down."""
     return any(
         isinstance(node, ast.Call)
-        and (last_name(node.func) in _SERVERS or dotted(node.func) in ("asyncio.run", "uvicorn.run"))
-        for node in nodes
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("serve_forever", "run_forever")
+        and isinstance(node.func.value, ast.Attribute)
+        for node in ast.walk(body)
     )
 
 

@@ -86,7 +86,9 @@ def _check(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]:
     ):
         yield Draft(
             node=call,
-            observation=f"`{shown(call.func)}({shown(given)}, ...)` {place(scope)} starts a task and drops its handle.",
+            observation=(
+                f"`{shown(call)}` {place(scope)} has the loop call `{shown(given)}`, which starts a task, and drops its handle."
+            ),
         )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mabeam.review._clues._functions import definition
 from mabeam.review._clues._thread_ends import has_endless_loop, needs_no_owner, thread_target
-from mabeam.review._clues._words import place, shown
+from mabeam.review._clues._words import last_name, place, shown
 from mabeam.review._finding import Severity
 from mabeam.review._module import dotted, own_nodes
 from mabeam.review._rules._rule import Draft, Rule
@@ -34,6 +34,7 @@ _POOLS = frozenset(
 _SETTINGS = frozenset(
     {"start", "setDaemon", "setName", "daemon", "name", "ident", "native_id", "isDaemon", "getName"}
 )
+_RESULT_WAITS = frozenset({"wait", "as_completed", "result"})
 _POOL_USES = frozenset({"submit", "map"})
 
 _POOL_IMPACT = (
@@ -85,6 +86,8 @@ def _check_thread(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draf
     if variable is None:
         return
     uses = module.uses(variable, scope)
+    if _is_told_to_be_waited_for(variable, scope, module):
+        return
     attributes = [module.parent(node) for node, _ in uses]
     seen = {node.attr for node in attributes if isinstance(node, ast.Attribute)}
     if (
@@ -99,6 +102,18 @@ def _check_thread(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draf
             ),
             severity=severity,
         )
+
+
+def _is_told_to_be_waited_for(variable: str, scope: Scope, module: Module) -> bool:
+    """Whether it says `thread.daemon = False`: the interpreter is to wait for it at exit."""
+    return any(
+        isinstance(node, ast.Attribute)
+        and node.attr == "daemon"
+        and isinstance(statement := module.parent(node), ast.Assign)
+        and isinstance(statement.value, ast.Constant)
+        and statement.value.value is False
+        for node in (module.parent(use) for use, _ in module.uses(variable, scope))
+    )
 
 
 def _thread_kind(call: ast.Call, scope: Scope, module: Module) -> str | None:
@@ -166,6 +181,8 @@ def _check_pool(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]
         variable = _variable(call, scope, module)
         if variable is None or not all(_only_uses(node, module) for node, _ in module.uses(variable, scope)):
             return
+        if any(last_name(other.func) in _RESULT_WAITS for other in scope.calls):
+            return  # its work is waited for, and then it is idle
         how = f"stays in the variable `{variable}` and is never shut down"
     yield Draft(
         node=call,
