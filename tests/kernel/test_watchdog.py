@@ -24,10 +24,14 @@ class Seen(logging.Handler):
         super().__init__()
         self.lines: list[str] = []
         self.reported = threading.Event()
+        self.gate = threading.Lock()
+        self.gate.acquire()
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(record.getMessage())
         self.reported.set()
+        if self.gate.locked():
+            self.gate.release()
 
 
 @pytest.fixture
@@ -92,6 +96,22 @@ async def test_a_plain_process_is_named(seen: Seen) -> None:
     while not seen.lines:
         await in_thread(int)
     assert seen.lines[0].startswith("the event loop is blocked by block of block (pid ")
+
+
+async def test_code_of_ours_is_shown_where_no_code_of_users_is_at_work(seen: Seen, runtime: Runtime) -> None:
+    """Not the line of the program that has started the loop."""
+    runtime.kernel.loop.call_soon(_block_as_ours(seen))
+    while not seen.lines:
+        await in_thread(int)
+    (place,) = seen.lines[0].splitlines()[1:]
+    assert place.endswith("in block_as_ours")
+
+
+def _block_as_ours(seen: Seen) -> Callable[[], None]:
+    names: dict[str, Any] = {"__name__": "mabeam.kernel._made_up", "block": seen.gate.acquire}
+    exec("def block_as_ours():\n    assert block(timeout=30)", names)  # a frame that looks like one of ours
+    made: Callable[[], None] = names["block_as_ours"]
+    return made
 
 
 async def test_code_that_belongs_to_no_process_has_a_stack(seen: Seen) -> None:

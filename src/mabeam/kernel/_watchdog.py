@@ -158,17 +158,29 @@ class Watchdog:
 
 
 def stack_of(frame: FrameType | None) -> tuple[Position, ...]:
-    """The frames of user code around a running frame, innermost last; those of the loop and of mabeam are left out."""
+    """The frames of user code around a running frame, innermost last; those of the loop and of mabeam are left out.
+
+    If there is no user code between the frame and the loop, it is code of mabeam that takes so long: then that is shown.
+    """
     positions: list[Position] = []
-    while frame is not None and len(positions) < _DEEPEST:
-        if _is_ours(frame) or frame.f_globals.get("__name__", "").partition(".")[0] == "asyncio":
-            if positions:
-                break
-        else:
-            code = frame.f_code
-            positions.append(Position(code.co_filename, frame.f_lineno, code.co_qualname))
+    innermost = _position(frame) if frame is not None else None
+    while frame is not None and len(positions) < _DEEPEST and not _is_loop(frame):
+        if not _is_ours(frame) and frame.f_globals.get("__name__", "").partition(".")[0] != "asyncio":
+            positions.append(_position(frame))
+        elif positions:
+            break
         frame = frame.f_back
-    return tuple(reversed(positions))
+    return tuple(reversed(positions)) or ((innermost,) if innermost is not None else ())
+
+
+def _position(frame: FrameType) -> Position:
+    code = frame.f_code
+    return Position(code.co_filename, frame.f_lineno, code.co_qualname)
+
+
+def _is_loop(frame: FrameType) -> bool:
+    """Whether what is further out has called the loop, not been called by it."""
+    return frame.f_code.co_name == "_run_once" or frame.f_code.co_filename.endswith(_IDLE_PLACES)
 
 
 def _owner_of(frame: FrameType | None) -> Process | Activation | None:
