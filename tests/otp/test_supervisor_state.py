@@ -128,7 +128,7 @@ def test_the_strategy_says_who_is_restarted_with_a_child(strategy: Strategy, exp
     """In the order of their start, whether they run or not."""
     given = [child("a"), child("b"), child("c", running=False)]
     table = children(*given, strategy=strategy)
-    assert table.group_of(given[1]) == [table.by_id[id] for id in expected]
+    assert table.group_of(given[1]) == [table.by_id[each] for each in expected]
 
 
 @pytest.mark.parametrize("strategy", ["one_for_all", "rest_for_one"])
@@ -156,7 +156,7 @@ def test_the_end_of_a_significant_child_ends_the_supervisor_as_it_was_told() -> 
         ("any_significant", [True, True, True]),
         ("all_significant", [False, False, True]),
     ):
-        given = [child(id, restart="transient", significant=True) for id in "abc"]
+        given = [child(each, restart="transient", significant=True) for each in "abc"]
         others = [child("plain"), child("resting", running=False)]
         table = children(*given, *others, auto_shutdown=cast("AutoShutdown", auto_shutdown))
         table.halted(given[1])

@@ -7,6 +7,14 @@ that brings a behaviour of its own, as ``mabeam.otp`` does.
 from mabeam.kernel._activation import Activation, activate, activate_trusted, here
 from mabeam.kernel._behaviour import Behaviour, Observer, OnFull, Step
 from mabeam.kernel._calls import Caller, Turn, died, wait_for_reply, waiting_for
+from mabeam.kernel._checks import (
+    check_function,
+    check_seconds,
+    is_seconds,
+    misfit,
+    no_target,
+    short_name,
+)
 from mabeam.kernel._current import (
     Addressable,
     Target,
@@ -15,6 +23,7 @@ from mabeam.kernel._current import (
     find,
     find_or_raise,
     is_on_loop,
+    left_behind,
     name_target,
 )
 from mabeam.kernel._dead_letters import DeadLetter, DeadLetters
@@ -51,7 +60,6 @@ from mabeam.kernel._runtime import Runtime, RuntimeStatistics
 from mabeam.kernel._scheduler import Chooser, Scheduler
 from mabeam.kernel._signals import (
     Match,
-    check_function,
     demonitor,
     kill,
     limit_mailbox,
@@ -176,6 +184,7 @@ __all__ = (
     "check_function",
     "check_mailbox",
     "check_reason",
+    "check_seconds",
     "crash_reason",
     "current_kernel",
     "current_process",
@@ -187,15 +196,20 @@ __all__ = (
     "here",
     "is_decided",
     "is_on_loop",
+    "is_seconds",
     "kill_process",
     "label_of",
+    "left_behind",
     "mailbox_is_full",
+    "misfit",
     "name_of",
     "name_target",
+    "no_target",
     "remove_link",
     "remove_matching",
     "remove_monitor",
     "run_blocking",
+    "short_name",
     "start_timer",
     "stop",
     "take_matching",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from mabeam.errors import CallTimeout, ProcessDied
+from mabeam.errors import CallTimeout, ProcessDied, UsageError
 from mabeam.kernel._activation import Activation, here
 from mabeam.kernel._reasons import Crashed
 from mabeam.kernel._waits import Wait
@@ -60,14 +60,21 @@ class Caller(Generic[T]):
             self.future.set_result(value)
 
     def fail(self, error: Exception) -> None:
-        """Answer with an exception, raised by the caller's ``call``."""
+        """Answer with an exception, raised by the caller's ``call``.
+
+        Raises:
+            UsageError: it is none.
+        """
+        if not isinstance(error, BaseException):
+            msg = f"fail expects an exception, got {error!r}; as in caller.fail(ValueError('no')), or caller.reply(value) for a value"
+            raise UsageError(msg)
         self._forget()
         if not self.future.done():
             if isinstance(error, StopIteration):
                 # No future carries it: it would end the caller's coroutine as if that had returned (PEP 479).
                 cause, error = error, RuntimeError(f"{self.what} raised StopIteration")
                 error.__cause__ = cause
-            self.future.set_exception(error)
+            self._fail(error)
 
     def hold(self) -> None:
         """Remember the caller with its callee, so that it hears of the callee's death."""
@@ -78,7 +85,13 @@ class Caller(Generic[T]):
     def callee_died(self, reason: ExitReason) -> None:
         """The callee ended without an answer."""
         if not self.future.done():
-            self.future.set_exception(died(self._callee, reason, "call"))
+            self._fail(died(self._callee, reason, "call"))
+
+    def _fail(self, error: Exception) -> None:
+        self.future.set_exception(error)
+        # Marks it as seen. Whoever called may have ended meanwhile, and an answer that nobody reads is no error: what
+        # crashed has been reported.
+        self.future.exception()
 
     def _forget(self) -> None:
         if self._callee.callers is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from mabeam.errors import NoSuchProcess, UsageError
 from mabeam.kernel._activation import here
+from mabeam.kernel._checks import no_target
 from mabeam.kernel._pid import Pid
 from mabeam.kernel._process import DEAD
 from mabeam.kernel._reasons import NO_PROCESS
@@ -54,7 +55,8 @@ def current_process() -> Process:
     if owner is None:
         msg = (
             "this needs a running process, and there is none here. Call it from a handler, from a function started with "
-            "spawn, inside 'async with Runtime():', or start the program with mabeam.run(main)."
+            "spawn, inside 'async with Runtime():', or start the program with mabeam.run(main). A thread of your own takes a "
+            "portal along: runtime.portal(), or mabeam.open_portal()."
         )
         raise UsageError(msg)
     if owner.in_thread or asyncio._get_running_loop() is not owner.process.kernel.loop:
@@ -96,6 +98,8 @@ def find(kernel: Kernel, target: Target) -> Process | None:
     if isinstance(target, str):
         return kernel.names.find(target)
     if hasattr(target, "address"):  # Addressable; asking the protocol itself takes 20 times as long
+        if not callable(target.address) or isinstance(target, type):
+            raise no_target(target)
         return find(kernel, target.address())
     return kernel.names.find(target)
 

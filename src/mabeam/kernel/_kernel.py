@@ -76,6 +76,8 @@ class Kernel:
         """Takes the exit signals that reach the root: there is no program behind it that could."""
         self.on_create: Callable[[Process], None] | None = None
         """Told of each new process before it runs; for simulations."""
+        self.on_exit: Callable[[Process, ExitReason], None] | None = None
+        """Told of each death, before anybody else hears of it; for simulations."""
         self.make_task: Callable[..., Any] | None = None
         """Makes the tasks that handlers run in, if not asyncio itself; for simulations."""
         self.on_shared_wait: Callable[[Process, Process, str], None] | None = None
@@ -156,7 +158,7 @@ class Kernel:
     def ignore_start(self, process: Process) -> None:
         """The process chose not to run."""
         if process.start is not None:
-            process.start.decide("ignored")
+            process.start.ignores = True
         end(process, NORMAL)
 
     # ------------------------------------------------------------------------------------------- running
@@ -245,7 +247,7 @@ class Kernel:
         for timer in tuple(process.timers or ()):
             timer.cancel()
         if process.start is not None:
-            process.start.decide("failed", reason)
+            process.start.decide("ignored" if process.start.ignores else "failed", reason)
         for waiter in tuple(process.on_death or ()):
             if not waiter.done():
                 waiter.set_result(None)
@@ -327,6 +329,8 @@ class Kernel:
     # ------------------------------------------------------------------------------------------- reporting
 
     def _report_exit(self, process: Process, reason: ExitReason) -> None:
+        if self.on_exit is not None:
+            self.on_exit(process, reason)
         if self.bus.listening:
             metadata = {"pid": process.pid.serial, "label": process.label, "reason": repr(reason)}
             self.bus.emit("process.exited", {"count": 1}, metadata)

@@ -35,7 +35,7 @@ class MonitorRef:
 
     def __repr__(self) -> str:
         """Show who watches whom."""
-        return f"<monitor of {self.target.pid if self.target else self.name!r} by {self.watcher.pid}>"
+        return f"<monitor of {self.target.pid if self.target else self.name} by {self.watcher.pid}>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from mabeam.errors import UsageError
+from mabeam.kernel._checks import no_target
 
 if TYPE_CHECKING:
     from mabeam.kernel._pid import Pid
@@ -60,9 +61,8 @@ class Names:
         if isinstance(name, str):
             return self._processes.get(name)
         whereis = getattr(name, "whereis_name", None)
-        if whereis is None:
-            msg = f"expected a pid, a name, a via name or a handle such as a Ref, got {name!r}"
-            raise UsageError(msg)
+        if whereis is None or isinstance(name, type):
+            raise no_target(name)
         pid: Pid | None = whereis()
         return pid._process if pid is not None else None
 

@@ -59,6 +59,15 @@ class Crashed:
 
     exception: BaseException
 
+    def __post_init__(self) -> None:
+        """Refuse what is no exception: it would be found in the middle of a death, where it is chained and compared."""
+        if not isinstance(self.exception, BaseException):
+            msg = (
+                f"Crashed expects the exception that ended a process, got {self.exception!r}. A reason of your own is "
+                f"Exited({self.exception!r})"
+            )
+            raise UsageError(msg)
+
     def __repr__(self) -> str:
         """Show the exception, also if it cannot be shown."""
         return f"Crashed(exception={_show(self.exception)})"

@@ -105,7 +105,12 @@ class Runtime:
         bus: Bus | None = None,
         chooser: Chooser | None = None,
     ) -> None:
-        """A Runtime that does not run yet. It can be run once."""
+        """A Runtime that does not run yet. It can be run once.
+
+        Raises:
+            UsageError: lists all problems.
+        """
+        _check_options(max_threads, deadline_stamps, bus, chooser)
         self.id = f"{system_random().getrandbits(32):08x}"
         self.bus = Bus() if bus is None else bus
         self._max_threads = max_threads
@@ -283,6 +288,20 @@ class Runtime:
 
     # ------------------------------------------------------------------------------------------- looking
 
+    if not TYPE_CHECKING:  # a type checker must go on refusing what is not there
+
+        def __enter__(self) -> None:
+            """Refuse: it waits on its way in and out."""
+            msg = (
+                "a Runtime is entered with 'async with', in a running event loop:\n"
+                "    async with Runtime() as runtime: ...\n"
+                "A whole program is mabeam.run(main); from code without an event loop, use mabeam.open_portal()."
+            )
+            raise UsageError(msg)
+
+        def __exit__(self, *_args: object) -> None:
+            """Never reached."""
+
     @property
     def kernel(self) -> Kernel:
         """Its inside; for code of mabeam's own packages."""
@@ -364,6 +383,28 @@ class Runtime:
         if self._kernel is None:
             return f"<Runtime {self.id}, not started>"
         return f"<Runtime {self.id}, {max(0, len(self._kernel.table) - 1)} processes, {len(self._kernel.scheduler.ready)} ready>"
+
+
+def _check_options(max_threads: object, deadline_stamps: object, bus: object, chooser: object) -> None:
+    """Find all that is wrong with the options.
+
+    Raises:
+        UsageError: lists all problems.
+    """
+    problems = []
+    if not isinstance(max_threads, int) or isinstance(max_threads, bool) or max_threads < 1:
+        problems.append(
+            f"max_threads expects a whole number >= 1, got {max_threads!r}: threads are started when blocking code needs them, "
+            "so one that is not needed costs nothing"
+        )
+    if not isinstance(deadline_stamps, bool):
+        problems.append(f"deadline_stamps expects True or False, got {deadline_stamps!r}")
+    if bus is not None and not isinstance(bus, Bus):
+        problems.append(f"bus expects a mabeam.telemetry.Bus, or None for a new one, got {bus!r}")
+    if chooser is not None and (isinstance(chooser, type) or not callable(getattr(chooser, "choose", None))):
+        problems.append(f"chooser expects an object with choose(kind, count), or None, got {chooser!r}")
+    if problems:
+        raise UsageError(f"Runtime: {'; '.join(problems)}", problems=problems)
 
 
 def _is_failure(process: Process, reason: ExitReason) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import types
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, get_origin
 
 from mabeam.errors import NoSuchProcess, UsageError
 from mabeam.kernel._activation import here
+from mabeam.kernel._checks import check_function, check_seconds, check_target, is_seconds, short_name
 from mabeam.kernel._current import (
     Target,
     current_kernel,
@@ -15,6 +18,7 @@ from mabeam.kernel._current import (
     find,
     find_or_raise,
     is_on_loop,
+    left_behind,
     name_target,
 )
 from mabeam.kernel._ending import is_decided
@@ -87,7 +91,8 @@ def spawn(function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -
     ``spawn_monitor``. If the parent ends first, the process is an orphan that the Runtime stops in the end.
 
     Raises:
-        UsageError: ``function`` is not callable: a coroutine, say, because it was called already.
+        UsageError: ``function`` is none: a coroutine, say, because it was called already, or a server class, which is
+            started with its ``start_link``. Arguments that do not fit are a crash of the new process, as in OTP.
     """
     return _spawn(current_process(), function, args, kwargs, link=False).pid
 
@@ -118,21 +123,6 @@ def _spawn(
     return parent.kernel.spawn(behaviour, Body(function, args, kwargs), parent, link=link)
 
 
-def check_function(function: object, how: str) -> None:
-    """Refuse what cannot be run as a process, and say what to write instead."""
-    if asyncio.iscoroutine(function):
-        name = getattr(function, "__qualname__", "function")
-        function.close()
-        msg = (
-            f"{how} expects a function and its arguments, got a coroutine: the function was called.\n"
-            f"    wrong:  {how}({name}(...))\n    right:  {how}({name}, ...)"
-        )
-        raise UsageError(msg)
-    if not callable(function):
-        msg = f"{how} expects a function and its arguments, got {function!r}"
-        raise UsageError(msg)
-
-
 # ------------------------------------------------------------------------------------------------- messages
 
 
@@ -154,7 +144,8 @@ def send(target: Target, message: object, /) -> None:
     if not is_on_loop(kernel):
         owner = here.get(None)
         if owner is not None and (owner.over or not owner.process.is_alive):
-            raise NoSuchProcess(owner.process.describe(), NO_PROCESS, operation="send")
+            raise left_behind(owner.process, "send")
+        check_target(target)  # now, while there is somebody to be told
         kernel.loop.call_soon_threadsafe(_send_or_bury, target, message, kernel)
         return
     process = find(kernel, target)
@@ -188,10 +179,13 @@ def send_after(seconds: float, target: Target, message: object, /) -> TimerRef:
 
     Returns:
         The timer: ``cancel()`` and ``read()`` tell the seconds left.
+
+    Raises:
+        UsageError: ``seconds`` is no duration, or ``target`` can lead to no process.
     """
-    if not (isinstance(seconds, int | float) and seconds >= 0):
-        msg = f"send_after expects seconds >= 0, got {seconds!r}"
-        raise UsageError(msg)
+    if not is_seconds(seconds):
+        check_seconds("send_after expects seconds", seconds)
+    check_target(target)
     kernel = current_process().kernel
     address: Any = target
     while hasattr(address, "address"):
@@ -215,11 +209,11 @@ async def receive(match: Match | None = None, /, *, timeout: float | None = None
 
     Raises:
         TimeoutError: nothing came in time.
-        UsageError: called elsewhere than in the function of a plain process (a server gets ``handle_info``).
+        UsageError: called elsewhere than in the function of a plain process (a server gets ``handle_info``); or ``match``
+            or ``timeout`` is none.
     """
-    if timeout is not None and not (isinstance(timeout, int | float) and timeout == timeout):  # noqa: PLR0124  (NaN)
-        msg = f"receive expects a timeout in seconds, or None to wait without limit, got {timeout!r}"
-        raise UsageError(msg)
+    if timeout is not None and not is_seconds(timeout):
+        check_seconds("receive expects a timeout in seconds", timeout, none="to wait without limit")
     process = current_process()
     owner = here.get()
     if not isinstance(process.behaviour, PlainBehaviour) or not (
@@ -236,9 +230,19 @@ async def receive(match: Match | None = None, /, *, timeout: float | None = None
 def _predicate(match: Match | None) -> Callable[[Any], bool]:
     if match is None:
         return lambda _message: True
-    if isinstance(match, type | tuple):
-        classes = match
+    if isinstance(match, type | types.UnionType):
+        classes: Any = match
         return lambda message: isinstance(message, classes)
+    if isinstance(match, tuple) and all(isinstance(each, type | types.UnionType) for each in match):
+        several: Any = match
+        return lambda message: isinstance(message, several)
+    if isinstance(match, tuple) or not callable(match) or get_origin(match) is not None:
+        hint = f": a limit is given by name, receive(timeout={match!r})" if is_seconds(match) else ""
+        msg = f"receive expects a class, a tuple of classes, or a function that says of a message whether it is wanted, got {match!r}{hint}"
+        raise UsageError(msg)
+    if inspect.iscoroutinefunction(match):
+        msg = f"receive asks {short_name(match)} while it looks through the mailbox, so it must be a plain function, and it is async"
+        raise UsageError(msg)
     return match
 
 
@@ -305,6 +309,13 @@ def monitor(target: Target, /) -> MonitorRef:
 def demonitor(ref: MonitorRef, /, *, flush: bool = False) -> None:
     """End a monitor. With ``flush`` a ``Down`` of it that waits in the mailbox is taken out as well."""
     process = current_process()
+    if not isinstance(ref, MonitorRef):
+        msg = (
+            f"demonitor expects what monitor() returned, or the second of what spawn_monitor() returned, got {ref!r}. "
+            "A process may have many monitors, so a pid does not say which one.\n"
+            "    right:  monitor_ref = monitor(pid); ...; demonitor(monitor_ref)"
+        )
+        raise UsageError(msg)
     if ref.watcher is not process:
         msg = f"{ref!r} can be ended by its watcher only, and this is {process.describe()}"
         raise UsageError(msg)
@@ -339,8 +350,14 @@ def trap_exit(trap: bool = True, /) -> bool:  # noqa: FBT001, FBT002  (OTP's fla
 
     Returns:
         What it was before.
+
+    Raises:
+        UsageError: ``trap`` is neither true nor false.
     """
     process = current_process()
+    if trap is not True and trap is not False:
+        msg = f"trap_exit expects True or False, got {trap!r}; it is about the calling process, and no other"
+        raise UsageError(msg)
     before, process.trap_exit = process.trap_exit, trap
     return before
 
@@ -398,6 +415,7 @@ def register(name: Name, target: Target | None = None, /) -> None:
         NoSuchProcess: the process is dead.
     """
     caller = current_process()
+    _check_name("register", name)
     process = caller if target is None else find_or_raise(caller.kernel, target, "send")
     holder = process.kernel.names.give(name, process)
     if holder is not process:
@@ -412,14 +430,29 @@ def unregister(name: Name, /) -> None:
         UsageError: no process has it.
     """
     kernel = current_process().kernel
+    _check_name("unregister", name)
     process = kernel.names.find(name)
     if process is None:
-        msg = f"no process is called {name!r}"
+        msg = f"no process is called {name!r}: it was never registered, or its process has ended, which frees the name"
         raise UsageError(msg)
     kernel.names.take(process)
 
 
 def whereis(name: Name, /) -> Pid | None:
     """The process of that name. It may have ended when you use it: signals and calls cope with that."""
-    process = current_process().kernel.names.find(name)
+    kernel = current_process().kernel
+    _check_name("whereis", name)
+    process = kernel.names.find(name)
     return process.pid if process is not None else None
+
+
+def _check_name(what: str, name: object) -> None:
+    if isinstance(name, str) or (hasattr(name, "whereis_name") and not isinstance(name, type)):
+        return
+    hint = (
+        ". The name comes first: register('name', pid)"
+        if what == "register" and isinstance(name, Pid)
+        else ""
+    )
+    msg = f"{what} expects a name, which is a string or a via name such as registry.via(key), got {name!r}{hint}"
+    raise UsageError(msg)

@@ -32,7 +32,7 @@ class Start:
         info: what ``start_info`` was given during the start.
     """
 
-    __slots__ = ("_waiter", "info", "outcome", "process", "reason")
+    __slots__ = ("_waiter", "ignores", "info", "outcome", "process", "reason")
 
     def __init__(self, process: Process) -> None:
         """A start that is not decided yet."""
@@ -40,6 +40,8 @@ class Start:
         self.outcome: StartOutcome = "pending"
         self.reason: ExitReason | None = None
         self.info: object = None
+        self.ignores = False
+        """It chose not to run; that is the outcome when it has ended."""
         self._waiter: asyncio.Future[None] | None = None
 
     def decide(self, outcome: StartOutcome, reason: ExitReason | None = None) -> None:

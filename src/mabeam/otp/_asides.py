@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from mabeam.errors import UsageError
-from mabeam.kernel import STARTING, Caller, check_reason, current_process, here
+from mabeam.kernel import STARTING, Caller, check_reason, check_seconds, current_process, here
 from mabeam.otp._handlers import Handler
 from mabeam.otp._requests import Call, StopRequest
 
@@ -152,9 +153,15 @@ def reply_later(keep: Callable[[Caller[T]], object], /) -> T:
         Something to be returned from the handler at once; it is not the answer.
 
     Raises:
-        UsageError: there is no caller: this is no call handler.
+        UsageError: there is no caller: this is no call handler; or ``keep`` is no plain function.
     """
     process = _server_here("reply_later")
+    if not callable(keep) or inspect.iscoroutinefunction(keep):
+        msg = (
+            f"reply_later expects a plain function that keeps the caller, got {keep!r}\n"
+            "    right:  return reply_later(self.waiting.append)"
+        )
+        raise UsageError(msg)
     owner = here.get()
     message = owner.message
     if isinstance(message, Call):
@@ -198,10 +205,11 @@ def idle_timeout(seconds: float, /) -> None:
     """Have ``handle_info(IdleTimeout())`` run when no message has come for ``seconds`` after this handler.
 
     Any message cancels it; a handler that wants it again asks again. 0 is at once, if no message waits already.
+
+    Raises:
+        UsageError: it is no duration; or no handler of the server asks.
     """
-    if seconds < 0:
-        msg = f"idle_timeout expects seconds >= 0, got {seconds!r}"
-        raise UsageError(msg)
+    check_seconds("idle_timeout expects seconds", seconds)
     asides = asides_of(serial_server_here("idle_timeout"))
     asides.wait_for_silence(seconds)
 

@@ -121,14 +121,30 @@ class AsyncStream(Generic[R]):
 
     def __aiter__(self) -> AsyncIterator[TaskOutcome[R]]:
         """Refuse: a stream that is not left by a block would never stop its tasks."""
-        how = self._what.partition(" ")[0]
-        msg = (
+        raise self._misused("async for outcome in {}: ...")
+
+    if not TYPE_CHECKING:  # a type checker must go on refusing what is not there
+
+        def __iter__(self) -> None:
+            raise self._misused("for outcome in {}: ...")
+
+        def __await__(self) -> None:
+            raise self._misused("outcomes = await {}")
+
+        def __enter__(self) -> None:
+            raise self._misused("with {} as outcomes: ...")
+
+        def __exit__(self, *_args: object) -> None:
+            """Never reached."""
+
+    def _misused(self, wrong: str) -> UsageError:
+        how = f"TaskSupervisor.{self._what.partition(' ')[0]}(...)"
+        return UsageError(
             "a stream is read inside its block:\n"
-            f"    wrong:  async for outcome in TaskSupervisor.{how}(...)\n"
-            f"    right:  async with TaskSupervisor.{how}(...) as outcomes:\n"
+            f"    wrong:  {wrong.format(how)}\n"
+            f"    right:  async with {how} as outcomes:\n"
             "                async for outcome in outcomes: ..."
         )
-        raise UsageError(msg)
 
     def __repr__(self) -> str:
         """Show what runs and what waits to be read."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from dataclasses import dataclass, field, replace
 from typing import (
@@ -20,9 +19,18 @@ from typing import (
 )
 
 from mabeam.errors import UsageError
-from mabeam.kernel import Behaviour, Body, PlainBehaviour, ViaName, current_process, label_of
+from mabeam.kernel import (
+    Behaviour,
+    Body,
+    PlainBehaviour,
+    ViaName,
+    check_function,
+    current_process,
+    label_of,
+    misfit,
+    short_name,
+)
 from mabeam.otp._ref import Ref
-from mabeam.otp._server import misfit, signature_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +77,11 @@ class ChildSpec(Generic[S_co]):
     @classmethod
     def of_server(cls, server: type[S], args: tuple[Any, ...], kwargs: dict[str, Any]) -> ChildSpec[S]:
         """The spec of a server class with the arguments of its ``__init__``."""
-        behaviour: ServerBehaviour = server.__mabeam_behaviour__  # type: ignore[attr-defined]  # every GenServer has it
+        try:
+            behaviour: ServerBehaviour = server.__mabeam_behaviour__  # type: ignore[attr-defined]  # every GenServer has it
+        except AttributeError:
+            msg = f"{server.__name__} is the base of servers and none itself: class Counter({server.__name__}): ..., and start that"
+            raise UsageError(msg) from None
         shutdown: ShutdownTime = "infinity" if behaviour.is_supervisor else 5.0
         body = (server, args, kwargs)
         return ChildSpec(
@@ -101,6 +113,9 @@ class ChildSpec(Generic[S_co]):
 
     def named(self, process_name: Name, /) -> Self:
         """The same with a process name; the id follows it."""
+        if process_name is None:
+            nothing = "named() expects a non-empty string or a via name, got None; leave it away for a child without a name"
+            return replace(self, problems=(*self.problems, nothing))
         return replace(self, name=process_name)
 
     def options(
@@ -126,8 +141,10 @@ class ChildSpec(Generic[S_co]):
 
     def check(self) -> tuple[str, ...]:
         """All that is wrong with it, a sentence each."""
-        found = list(self.problems)
         who = f"child {self.id!r}"
+        found = list(self.problems)
+        if found and self.id != self.default_id:
+            found = [f"{who}: {problem}" for problem in found]  # which of several of that class it is
         if not isinstance(self.id, str) or not self.id:
             found.append(f"{who}: id expects a non-empty string")
         if self.name is not None and not (isinstance(self.name, str | ViaName) and self.name):
@@ -186,23 +203,23 @@ def child_spec(function: Callable[P, object], /, *args: P.args, **kwargs: P.kwar
     """The spec of a plain process that runs ``function``: a child without handlers.
 
     Raises:
-        UsageError: it is no function: a coroutine, say, because it was called already.
+        UsageError: it is no function: a coroutine, say, because it was called already; or it would run nothing.
     """
-    if asyncio.iscoroutine(function) or not callable(function) or isinstance(function, type):
-        if asyncio.iscoroutine(function):
-            function.close()
-        name = getattr(function, "__name__", "poll")
+    owner = getattr(function, "__self__", None)
+    if isinstance(function, type) or (isinstance(owner, type) and hasattr(owner, "start_link")):
+        name = (owner if isinstance(owner, type) else function).__name__
         msg = (
-            f"child_spec expects a function and its arguments, got {function!r}.\n"
-            f"    wrong:  child_spec({name}(...))\n    right:  child_spec({name}, ...)\n"
-            "    a server class has its own: Server.child_spec(...)"
+            f"child_spec expects a function and its arguments, got {function!r}. A server class makes its own specs:\n"
+            f"    right:  {name}.child_spec(...)"
         )
         raise UsageError(msg)
+    check_function(function, "child_spec")
+    wrong = misfit(function, args, kwargs)
     return ChildSpec(
         behaviour=_SuperviseFunction(label_of(function)),
         body=lambda: Body(function, args, kwargs),
         default_id=getattr(function, "__name__", "function"),
-        problems=misfit(signature_of(function), label_of(function), args, kwargs),
+        problems=(f"{short_name(function)}: {wrong}",) if wrong else (),
     )
 
 

@@ -19,7 +19,7 @@ from mabeam.kernel import (
     trap_exit,
 )
 from mabeam.otp._asides import asides_of
-from mabeam.otp._child_spec import ChildSpec
+from mabeam.otp._callbacks import checked_up_front
 from mabeam.otp._gen_server import GenServer
 from mabeam.otp._handlers import system_call
 from mabeam.otp._ref import Ref
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from mabeam.kernel import Process
+    from mabeam.otp._child_spec import ChildSpec
 
 __all__ = ("DynamicSupervisor",)
 
@@ -96,6 +97,7 @@ class DynamicSupervisor(GenServer):
     is_supervisor: ClassVar[bool] = True
     runs_trusted_code: ClassVar[bool] = True
 
+    @checked_up_front(check_limits)
     def __init__(
         self,
         *,
@@ -122,35 +124,6 @@ class DynamicSupervisor(GenServer):
         # A child that is being restarted stands under the process that it had.
         self._children: dict[Process, Child] = {}
         trap_exit()
-
-    @classmethod
-    async def start_link(  # type: ignore[override]  # its arguments are those of a supervisor
-        cls,
-        *,
-        max_children: int | None = None,
-        max_restarts: int = 3,
-        max_seconds: float = 5.0,
-        backoff: Backoff | None = None,
-    ) -> Ref[Any]:
-        """Start one without children, linked to the calling process.
-
-        Args:
-            max_children: as of the class.
-            max_restarts: as of the class.
-            max_seconds: as of the class, in seconds.
-            backoff: as of the class.
-
-        Raises:
-            UsageError: the options are wrong; lists all problems.
-        """
-        options = {
-            "max_children": max_children,
-            "max_restarts": max_restarts,
-            "max_seconds": max_seconds,
-            "backoff": backoff,
-        }
-        raise_problems(cls.__name__, check_limits(max_restarts, max_seconds, backoff, max_children))
-        return await ChildSpec.of_server(cls, (), options).start_link()
 
     async def terminate(self, reason: ExitReason, /) -> None:
         """Ask all children to stop, then wait for all: it takes as long as the slowest of them."""

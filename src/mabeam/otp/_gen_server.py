@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, cast
 
 from mabeam.errors import UsageError
 from mabeam.kernel import check_mailbox, current_process
+from mabeam.otp._callbacks import CALLBACKS, callback_problems
 from mabeam.otp._child_spec import ChildSpec
 from mabeam.otp._handlers import handlers_of
 from mabeam.otp._server import ServerBehaviour
@@ -20,8 +21,6 @@ __all__ = ("GenServer", "behaviour_of")
 
 P = ParamSpec("P")
 S = TypeVar("S")
-
-_CALLBACKS = ("init", "handle_info", "handle_continue", "terminate", "lifespan")
 
 
 class GenServer:
@@ -66,13 +65,17 @@ class GenServer:
     __mabeam_behaviour__: ClassVar[ServerBehaviour]
 
     def __init_subclass__(cls, *, shared: bool = False, **options: Any) -> None:
-        """Make the table of handlers; mistakes in their declarations are found here."""
+        """Make the table of handlers.
+
+        Raises:
+            UsageError: handlers or callbacks are not what they must be; lists all problems.
+        """
         super().__init_subclass__(**options)
-        problems = check_mailbox(cls.mailbox_limit, cls.on_full)
+        problems = check_mailbox(cls.mailbox_limit, cls.on_full) + callback_problems(cls)
         if problems:
             raise UsageError(f"{cls.__qualname__}: {'; '.join(problems)}", problems=problems)
         overridden = frozenset(
-            name for name in _CALLBACKS if getattr(cls, name) is not getattr(GenServer, name)
+            name for name in CALLBACKS if getattr(cls, name) is not getattr(GenServer, name)
         )
         cls.__mabeam_behaviour__ = ServerBehaviour(cls, handlers_of(cls), overridden, shared=shared)
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar, overload
+from typing import Any, Final, Literal, Never, Protocol, TypeAlias, TypeVar, overload
 
 from mabeam.errors import UsageError
 
-__all__ = ("Handler", "Raises", "handle_call", "handle_cast", "handle_stream", "handlers_of")
+__all__ = (
+    "Handler",
+    "Raises",
+    "declares_handlers",
+    "handle_call",
+    "handle_cast",
+    "handle_stream",
+    "handlers_of",
+)
 
 F = TypeVar("F", bound=Callable[..., object])
 AF = TypeVar("AF", bound=Callable[..., Coroutine[Any, Any, object]])
@@ -18,6 +26,7 @@ Raises: TypeAlias = tuple[type[Exception], ...]
 """The exceptions of a handler that are answers, not crashes."""
 
 _MARK: Final = "__mabeam_handler__"
+_NO_METHOD: Final[Any] = object()
 Kind: TypeAlias = Literal["call", "cast", "stream"]
 
 
@@ -79,7 +88,13 @@ def handle_call(*, thread: Literal[True], raises: Raises = ()) -> _Mark: ...
 @overload
 def handle_call(*, raises: Raises) -> _Mark: ...
 def handle_call(
-    method: Any = None, /, *, concurrent: int = 0, thread: bool = False, raises: Raises = ()
+    method: Any = None,
+    /,
+    *,
+    concurrent: int | None = None,
+    thread: bool = False,
+    raises: Raises = (),
+    **unknown: Any,
 ) -> Any:
     """Declare that a method answers calls: ``await ref.call(Server.method, ...)``.
 
@@ -96,14 +111,21 @@ def handle_call(
         concurrent: run in a task of its own, at most so many of this method at once; the server stays responsive.
         thread: run in one of the Runtime's threads: for code that blocks. The server waits for it.
         raises: exceptions that are answers: the caller gets them, the server goes on.
+        **unknown: refused; so that the error can say what was meant.
 
     Raises:
         UsageError: the combination makes no sense; raised where the class is defined.
     """
-    declaration = _Declaration(kind="call", concurrent=concurrent, thread=thread, raises=raises)
-    problems = []
-    if not isinstance(concurrent, int) or concurrent < 0:
-        problems.append(f"concurrent expects a number of handlers >= 1, got {concurrent!r}")
+    problems = [f"there is no option {name}{_MEANT.get(name, '')}" for name in unknown]
+    if concurrent is not None and (
+        not isinstance(concurrent, int) or isinstance(concurrent, bool) or concurrent < 1
+    ):
+        problems.append(
+            f"concurrent expects a number of handlers >= 1, got {concurrent!r}; a handler that runs by itself is declared "
+            "without it"
+        )
+    if not isinstance(thread, bool):
+        problems.append(f"thread expects True, or is left away, got {thread!r}")
     if concurrent and thread:
         problems.append("concurrent and thread exclude each other")
     if not isinstance(raises, tuple) or not all(
@@ -112,23 +134,40 @@ def handle_call(
         problems.append(f"raises expects a tuple of exception classes such as (ValueError,), got {raises!r}")
     if problems:
         raise UsageError(f"handle_call: {'; '.join(problems)}", problems=problems)
+    declaration = _Declaration(kind="call", concurrent=concurrent or 0, thread=thread, raises=raises)
     return _marker(declaration, method)
 
 
-def handle_cast(method: F, /) -> F:
+_MEANT: Final = {
+    "timeout": ": how long to wait is said by the caller, ref.options(timeout=...).call(...)",
+    "concurrency": ": it is called concurrent",
+    "max_concurrency": ": it is called concurrent",
+    "threaded": ": it is called thread",
+}
+
+
+def handle_cast(method: F = _NO_METHOD, /, **options: Never) -> F:
     """Declare that a method takes casts: ``ref.cast(Server.method, ...)``. Nobody waits and nothing is returned.
 
     An exception in it crashes the server.
+
+    Raises:
+        UsageError: it cannot be a handler; or there are options, of which casts have none.
     """
+    _refuse_options("handle_cast", method, options)
     return _mark(method, _Declaration(kind="cast"))
 
 
-def handle_stream(method: GF, /) -> GF:
+def handle_stream(method: GF = _NO_METHOD, /, **options: Never) -> GF:
     """Declare an async generator that others read: ``async with ref.stream(Server.method, ...) as items:``.
 
     It runs beside the server's handlers, in a task of its own for each reader, and is held back by a slow reader. It is
     closed when the reader leaves its block or dies. An exception in it reaches the reader as ``HandlerFailed``.
+
+    Raises:
+        UsageError: it is no async generator; or there are options, of which streams have none.
     """
+    _refuse_options("handle_stream", method, options)
     return _mark(method, _Declaration(kind="stream"))
 
 
@@ -139,6 +178,13 @@ def system_call(*, raises: Raises = (), timeout: float | None = None) -> _Mark:
         return _mark(method, _Declaration(kind="call", raises=raises, timeout=timeout, trusted=True))
 
     return mark
+
+
+def _refuse_options(how: str, method: object, options: dict[str, Any]) -> None:
+    if method is _NO_METHOD or options:
+        given = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        msg = f"@{how} has no options{f', got {given}' if given else ''}: write it without parentheses, right above the method"
+        raise UsageError(msg)
 
 
 def _marker(declaration: _Declaration, method: Any) -> Any:
@@ -153,6 +199,14 @@ def _mark(method: F, declaration: _Declaration) -> F:
         raise UsageError(
             f"handle_{declaration.kind} on {getattr(method, '__qualname__', method)!r}: {problem}"
         )
+    before: _Declaration | None = getattr(method, _MARK, None)
+    if before is not None and before.kind != declaration.kind:
+        msg = (
+            f"{method.__qualname__!r} is declared twice, with @handle_{before.kind} and @handle_{declaration.kind}: a handler is "
+            "one thing. Give each a method of its own."
+        )
+        raise UsageError(msg)
+    _refuse_second_of_a_name(method)
     setattr(method, _MARK, declaration)
     return method
 
@@ -161,6 +215,8 @@ def _problem(method: object, declaration: _Declaration) -> str:
     """What is wrong with a declaration; nothing when it is empty."""
     if not inspect.isfunction(method):
         return f"expected a method defined with def, got {method!r}; put it below staticmethod and the like, or leave those away"
+    if not method.__code__.co_argcount and not method.__code__.co_flags & inspect.CO_VARARGS:
+        return f"a handler is a method of its server and must take it: def {method.__name__}(self, ...)"
     is_async = inspect.iscoroutinefunction(method)
     is_generator = inspect.isasyncgenfunction(method)
     if declaration.kind == "stream":
@@ -174,18 +230,45 @@ def _problem(method: object, declaration: _Declaration) -> str:
     return ""
 
 
+def _refuse_second_of_a_name(method: Any) -> None:
+    """Refuse a second handler of one name in one class body: the first would be gone without a word."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    body = frame.f_locals if frame is not None else {}
+    # Only in a class body; there a function is found by its name once it is defined.
+    other = body.get(method.__name__) if "__qualname__" in body and "__module__" in body else None
+    if other is not None and other is not method and hasattr(other, _MARK):
+        msg = f"{method.__qualname__!r} is defined twice in its class, and only the second would answer. Rename one of them."
+        raise UsageError(msg)
+
+
+def declares_handlers(cls: type) -> bool:
+    """Whether a class has handlers: a server, or something that servers inherit from."""
+    return any(hasattr(value, _MARK) for base in cls.__mro__ for value in vars(base).values())
+
+
 def handlers_of(cls: type) -> dict[str, Handler]:
     """The table of handlers of a server class: by name, the most derived definition of each.
 
     Raises:
-        UsageError: a handler is overridden without its decorator.
+        UsageError: a handler is overridden without its decorator; it takes a name that means something else; or it is no
+            method.
     """
     table: dict[str, Handler] = {}
     problems = []
     for base in reversed(cls.__mro__):
         for name, value in vars(base).items():
+            wrapped = value.fget if isinstance(value, property) else getattr(value, "__func__", None)
+            if hasattr(wrapped, _MARK):
+                problems.append(
+                    f"{base.__qualname__}.{name} is a {type(value).__name__} around a handler, which is a plain method of its "
+                    f"server; leave @{type(value).__name__} away"
+                )
+                continue
             declaration: _Declaration | None = getattr(value, _MARK, None)
             if declaration is not None:
+                problems += _taken(base, name) if name not in table else []
                 table[name] = _handler(cls, name, value, declaration)
             elif name in table and table[name].trusted and isinstance(value, staticmethod | classmethod):
                 del table[name]  # a supervisor of ours offers it as an operation of the class instead
@@ -197,6 +280,19 @@ def handlers_of(cls: type) -> dict[str, Handler]:
     if problems:
         raise UsageError(f"{cls.__qualname__}: {'; '.join(problems)}", problems=problems)
     return table
+
+
+def _taken(base: type, name: str) -> list[str]:
+    """What a handler would take the place of without being it."""
+    what = f"{base.__qualname__}.{name}"
+    for other in base.__mro__[1:]:
+        if other.__module__.startswith("mabeam.otp.") and name in vars(other):
+            return [
+                f"{what} is a handler, but {name} means something else in {other.__name__}; call it otherwise"
+            ]
+    if name == "__init__":
+        return [f"{what} is what makes the server, and cannot be a handler; leave the decorator away"]
+    return []
 
 
 def _handler(cls: type, name: str, function: Callable[..., Any], declaration: _Declaration) -> Handler:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from mabeam.errors import UsageError
 from mabeam.kernel import Activation, activate, crash_reason, stop
 from mabeam.otp._asides import asides_of
+from mabeam.otp._generators import begin, finish
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -30,8 +32,10 @@ def hold_lifespan(
     asides = asides_of(process)
 
     async def hold() -> None:
+        if not hasattr(generator, "__anext__"):
+            raise _no_generator(process, generator)
         try:
-            await anext(generator)
+            await begin(generator)
         except StopAsyncIteration:
             msg = f"{process.label}.lifespan ended without yield; it must yield once, between start-up and clean-up"
             raise UsageError(msg) from None
@@ -48,13 +52,13 @@ def hold_lifespan(
                 await generator.athrow(error)
             except StopAsyncIteration:
                 raise _ended_early(process) from None
-            await generator.aclose()
+            await finish(generator)
             raise
         try:
             await anext(generator)
         except StopAsyncIteration:
             return
-        await generator.aclose()
+        await finish(generator)
         msg = f"{process.label}.lifespan yielded twice; it must yield once, between start-up and clean-up"
         raise UsageError(msg)
 
@@ -76,3 +80,15 @@ def hold_lifespan(
 
 def _ended_early(process: Process) -> UsageError:
     return UsageError(f"{process.label}.lifespan swallowed the cancellation of what it held, and ended")
+
+
+def _no_generator(process: Process, value: object) -> UsageError:
+    hint = ""
+    if inspect.iscoroutine(value):
+        value.close()
+    elif hasattr(value, "__aenter__"):
+        hint = " Leave @asynccontextmanager away: the server enters it and leaves it."
+    return UsageError(
+        f"{process.label}.lifespan must be an async generator, 'async def lifespan(self)' with one 'yield' in it, between "
+        f"start-up and clean-up; got {value!r}.{hint}"
+    )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from asyncio import _get_running_loop as running_loop
-from types import CoroutineType
+from types import CoroutineType, MethodType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -30,6 +31,7 @@ from mabeam.kernel import (
     Pid,
     check_cycle,
     check_reason,
+    check_seconds,
     current_kernel,
     died,
     enter_full,
@@ -37,11 +39,14 @@ from mabeam.kernel import (
     here,
     is_decided,
     is_on_loop,
+    is_seconds,
+    left_behind,
     name_target,
     stop,
     wait_for_reply,
 )
 from mabeam.otp._asides import take_deferred
+from mabeam.otp._mistakes import check_ref_name, check_server, no_attribute, wrong_method, wrong_thread
 from mabeam.otp._requests import Call, Cast, StopRequest
 from mabeam.otp._server import ServerBehaviour
 from mabeam.otp._streams import Stream
@@ -56,6 +61,8 @@ if TYPE_CHECKING:
     from mabeam.otp._handlers import Handler
 
 __all__ = ("Ref", "ref")
+
+logger = logging.getLogger("mabeam")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -114,10 +121,12 @@ class Ref(Generic[S_co]):
 
         Args:
             timeout: seconds that a call waits for its reply; ``None`` waits without limit.
+
+        Raises:
+            UsageError: ``timeout`` is no duration.
         """
-        if timeout is not None and not (isinstance(timeout, int | float) and timeout >= 0):
-            msg = f"options expects timeout in seconds >= 0 or None, got {timeout!r}"
-            raise UsageError(msg)
+        if timeout is not None and not is_seconds(timeout):
+            check_seconds("options expects timeout in seconds", timeout, none="to wait without limit")
         return type(self)(
             self._process or cast("Name", self._address), self._kernel, timeout, self.start_info
         )
@@ -143,8 +152,13 @@ class Ref(Generic[S_co]):
         handler: Handler | None = (
             handlers.get(getattr(method, "__name__", "")) if handlers is not None else None
         )
-        if handler is None or handler.kind != kind:
-            raise _wrong_method(process, method, handler, kind)
+        if (
+            handler is None
+            or handler.kind != kind
+            # One that is overridden is found by the base's method of that name; a coroutine of it, say, has that name, too.
+            or (handler.function is not method and (type(method) is MethodType or not callable(method)))
+        ):
+            raise wrong_method(process, handlers, method, kind)
         return handler
 
     # ------------------------------------------------------------------------------------------- talking
@@ -185,7 +199,7 @@ class Ref(Generic[S_co]):
             process = self._reach("call")
         kernel = process.kernel
         if running_loop() is not kernel.loop:
-            raise _wrong_thread(process)
+            raise wrong_thread(process)
         handler = self._handler(process, method, "call")
         owner = here.get(None)
         if owner is not None and owner.deadline is not None:
@@ -294,15 +308,12 @@ class Ref(Generic[S_co]):
             One that cannot be delivered is a dead letter. May be called from threads of a process as well.
 
         Raises:
-            UsageError: the method takes no casts.
+            UsageError: the method takes no casts; or the code runs for no process, and the handle is by name only.
         """
         process = self._process
         kernel = process.kernel if process is not None else self._kernel or current_kernel()
         if running_loop() is not kernel.loop:
-            owner = here.get(None)
-            if owner is not None and owner.over:
-                raise NoSuchProcess(owner.process.describe(), NoProcess(), operation="send")
-            kernel.loop.call_soon_threadsafe(lambda: self.cast(method, *args, **kwargs))
+            self._cast_from_thread(kernel, method, args, kwargs)
             return
         if process is None:
             process = kernel.names.find(cast("Name", self._address))
@@ -310,6 +321,23 @@ class Ref(Generic[S_co]):
                 kernel.dead_letters.add(name_target(self.address()), method, "no_name")
                 return
         kernel.send(process, Cast(self._handler(process, method, "cast"), args, kwargs))
+
+    def _cast_from_thread(self, kernel: Kernel, method: Any, args: Any, kwargs: Any) -> None:
+        """Have the loop cast it. What is wrong with it is told here: later there is nobody to be told."""
+        owner = here.get(None)
+        if owner is not None and owner.over:
+            raise left_behind(owner.process, "send")
+        process = self._process or kernel.names.find(cast("Name", self._address))
+        if process is not None:
+            self._handler(process, method, "cast")
+        kernel.loop.call_soon_threadsafe(self._cast_or_bury, kernel, method, args, kwargs)
+
+    def _cast_or_bury(self, kernel: Kernel, method: Any, args: Any, kwargs: Any) -> None:
+        try:
+            self.cast(method, *args, **kwargs)
+        except UsageError as error:  # another class of server has the name by now
+            kernel.dead_letters.add(name_target(self.address()), method, "not_understood")
+            logger.error("a cast from a thread was not delivered: %s", error)
 
     async def cast_wait(
         self, method: Callable[Concatenate[S_co, P], object], /, *args: P.args, **kwargs: P.kwargs
@@ -330,7 +358,7 @@ class Ref(Generic[S_co]):
         """
         process = self._reach("send")
         if not is_on_loop(process.kernel):
-            raise _wrong_thread(process)
+            raise wrong_thread(process)
         message = Cast(self._handler(process, method, "cast"), args, kwargs)
         if process.kernel.has_room(process):
             process.kernel.send(process, message)
@@ -355,8 +383,8 @@ class Ref(Generic[S_co]):
         """
         process = self._find()
         what = getattr(method, "__qualname__", repr(method))
-        if process is None or process.status & DEAD:
-            return Stream(None, None, what, (), {}, None)
+        if process is None:
+            return Stream(None, None, name_target(self.address()), (), {}, None)
         handler = self._handler(process, method, "stream")
         check_cycle(here.get(None), process)
         timeout = handler.timeout if self._timeout is _UNSET else self._timeout
@@ -376,8 +404,10 @@ class Ref(Generic[S_co]):
             NoSuchProcess: there is no such process.
             ProcessDied: it ended with another reason.
             CallTimeout: it did not end in time.
+            UsageError: ``reason`` is no exit reason, or ``timeout`` no duration.
         """
         check_reason(reason)
+        check_seconds("stop expects timeout in seconds", timeout, none="to wait without limit")
         process = self._reach("stop")
         check_cycle(here.get(None), process)
         was_decided = is_decided(process)
@@ -399,6 +429,12 @@ class Ref(Generic[S_co]):
             raise failure from failure.__cause__
 
     # ------------------------------------------------------------------------------------------- looking
+
+    if not TYPE_CHECKING:  # a type checker must go on refusing what is not there
+
+        def __getattr__(self, name: str) -> Any:
+            """Say how a server is reached: it is another process, and a handle has no part of it."""
+            raise AttributeError(no_attribute(name), name=name, obj=self)
 
     def __eq__(self, other: object) -> bool:
         """Equal when made for the same process or the same name."""
@@ -428,47 +464,34 @@ def _check_deadline(owner: Process | Activation) -> None:
         raise DeadlineExceeded(msg)
 
 
-def _wrong_thread(process: Process) -> UsageError:
-    return UsageError(
-        f"{process.describe()} was called from another thread or event loop than its own. Take a portal along "
-        "(runtime.portal(), or mabeam.portal() in a thread of a process) and write portal.call(ref, Server.method, ...)"
-    )
-
-
 def _was_gone(process: Process, operation: Operation) -> NoSuchProcess:
     """The error for whoever came when the end of a process was settled, now that it is dead."""
     return NoSuchProcess(process.describe(), NoProcess(), operation=operation, pid=process.pid)
 
 
-def _wrong_method(process: Process, method: Any, handler: Handler | None, kind: str) -> UsageError:
-    what = getattr(method, "__qualname__", repr(method))
-    if handler is not None:
-        right = {
-            "call": "await ref.call(...)",
-            "cast": "ref.cast(...)",
-            "stream": "async with ref.stream(...) as items:",
-        }
-        return UsageError(
-            f"{what} is declared with @handle_{handler.kind}: use {right[handler.kind]}, not ref.{kind}(...)"
-        )
-    if not isinstance(process.behaviour, ServerBehaviour):
-        return UsageError(
-            f"{process.describe()} is a plain process and answers no {kind}s; send() it a message"
-        )
-    return UsageError(
-        f"{what} is no handler of {process.describe()}; decorate it with @handle_{kind}, or pass Class.method of its class"
-    )
-
-
-def ref(name: Name, server: type[S], /) -> Ref[S]:
+def ref(name: Pid | Name, server: type[S], /) -> Ref[S]:
     """A handle that follows a name: each call goes to whichever process has it then.
 
     Args:
-        name: the name of a process, or a ``via`` name of a registry.
+        name: the name of a process, or a ``via`` name of a registry; or a pid, of which the handle leads to that process only.
         server: the class of the server behind it, for types.
+
+    Raises:
+        UsageError: it is no name, or no class of a server.
+        NoSuchProcess: the pid came from elsewhere: it was pickled.
     """
-    if not isinstance(server, type):
-        msg = f"ref expects a name and the class of the server, ref('counter', Counter), got {server!r}"
-        raise UsageError(msg)
+    try:
+        server.__mabeam_behaviour__  # type: ignore[attr-defined]  # noqa: B018  (asking is all; it costs least)
+    except AttributeError:
+        check_server(server)
+    if type(name) is not str or not name or not isinstance(server, type):
+        if isinstance(name, Pid):
+            check_server(server)
+            process = name._process
+            if process is None:
+                raise NoSuchProcess(repr(name), NoProcess(), operation="call", pid=name)
+            return Ref(process, process.kernel)
+        check_server(server)
+        check_ref_name(name)
     owner = here.get(None)
     return Ref(name, owner.process.kernel if owner is not None else None)

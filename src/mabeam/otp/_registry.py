@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final, get_args
 
 from mabeam.errors import UsageError
 from mabeam.kernel import Addressable, ExitSignal, Pid, ViaName, current_process, trap_exit
+from mabeam.otp._callbacks import checked_up_front
 from mabeam.otp._gen_server import GenServer
 from mabeam.otp._registrations import Registrations
 from mabeam.otp._registry_ref import RegistryRef
@@ -58,6 +59,7 @@ class Registry(GenServer, shared=True):
         assert mabeam.run(main) == "hello"
     """
 
+    @checked_up_front(lambda *, keys: _problems_of(keys))
     def __init__(self, *, keys: RegistryKeys) -> None:
         """An empty table.
 
@@ -68,9 +70,8 @@ class Registry(GenServer, shared=True):
         Raises:
             UsageError: ``keys`` is neither.
         """
-        if keys not in get_args(RegistryKeys):
-            msg = f"Registry expects keys='unique' or keys='duplicate', got {keys!r}"
-            raise UsageError(msg)
+        for problem in _problems_of(keys):
+            raise UsageError(f"Registry: {problem}")
         self.registrations = Registrations(current_process(), unique=keys == "unique")
         # Links that users make with it must not end it: everybody who is registered would go with it.
         trap_exit()
@@ -112,3 +113,9 @@ class Registry(GenServer, shared=True):
         """Show what it holds."""
         table = self.registrations.table
         return f"<Registry {'unique' if table.unique else 'duplicate'}, {len(table)} entries of {table.holders} processes>"
+
+
+def _problems_of(keys: object) -> list[str]:
+    if keys in get_args(RegistryKeys):
+        return []
+    return [f"expects keys='unique' or keys='duplicate', got {keys!r}"]

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar, final
 
 from mabeam.errors import AlreadyRegistered, NotRegistered, UsageError
-from mabeam.kernel import Pid, current_process, find, name_target
+from mabeam.kernel import STARTING, Pid, current_process, find, name_target
 from mabeam.otp._registrations import registrations_at
 from mabeam.otp._via import RegistryName, not_running, refuse_duplicate
 
 if TYPE_CHECKING:
-    from mabeam.kernel import Name, Process
+    from mabeam.kernel import Name, Process, Target
     from mabeam.otp._registrations import Registrations
 
 __all__ = ("RegistryRef", "RegistryStatistics")
@@ -150,18 +150,20 @@ class RegistryRef(Generic[K, V]):
         entries = registrations.table.under(key)
         return entries[0].holder if entries else None
 
-    def keys(self, pid: Pid | None = None) -> list[K]:
-        """The keys of a process, the calling one unless said otherwise, in the order of registration.
+    def keys(self, pid: Target | None = None) -> list[K]:
+        """The keys of a process, the calling one unless said otherwise, in the order of registration. A name will do, too.
 
         One that it has registered several times is there several times.
         """
         registrations, process = self._reach()
-        return [entry.key for entry in registrations.table.of(process.pid if pid is None else pid)]
+        holder = _pid_of(pid, process)
+        return [] if holder is None else [entry.key for entry in registrations.table.of(holder)]
 
-    def values(self, key: K, pid: Pid | None = None) -> list[V]:
-        """What a process, the calling one unless said otherwise, has registered under a key."""
+    def values(self, key: K, pid: Target | None = None) -> list[V]:
+        """What a process, the calling one unless said otherwise, has registered under a key. A name will do, too."""
         registrations, process = self._reach(key)
-        return [entry.value for entry in registrations.table.both(key, process.pid if pid is None else pid)]
+        holder = _pid_of(pid, process)
+        return [] if holder is None else [entry.value for entry in registrations.table.both(key, holder)]
 
     def entries(self) -> list[tuple[K, Pid, V]]:
         """Everything: keys in the order in which they were first taken, each with its processes and values."""
@@ -236,7 +238,7 @@ class RegistryRef(Generic[K, V]):
 
     def _unreachable(self, caller: Process) -> Exception:
         there = find(caller.kernel, self._address)
-        if there is None or not there.is_alive:
+        if there is None or not there.is_alive or there.status & STARTING:
             return not_running(self._address)
         if there.kernel is not caller.kernel:
             return UsageError(
@@ -255,6 +257,16 @@ class RegistryRef(Generic[K, V]):
     def __repr__(self) -> str:
         """Show where it leads."""
         return f"<registry {self._address!r}>"
+
+
+def _pid_of(target: Target | None, caller: Process) -> Pid | None:
+    """The pid that is meant; ``None`` when a name leads nowhere."""
+    if target is None:
+        return caller.pid
+    if isinstance(target, Pid):
+        return target
+    process = find(caller.kernel, target)
+    return process.pid if process is not None else None
 
 
 def _check_hashable(key: object) -> None:

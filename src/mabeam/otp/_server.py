@@ -30,10 +30,21 @@ from mabeam.kernel import (
     stop,
 )
 from mabeam.otp._asides import LATER, Asides, asides_of
+from mabeam.otp._callbacks import awaited
 from mabeam.otp._lifespan import hold_lifespan
+from mabeam.otp._mistakes import (
+    bad_call,
+    forgotten_await,
+    forgotten_return,
+    is_bad_call,
+    is_forgotten,
+    late_ignore,
+    misfit_of_class,
+    signature_of,
+)
 from mabeam.otp._observed import observed
 from mabeam.otp._requests import Call, Cast, IdleTimeout, StopRequest
-from mabeam.otp._streams import StreamRequest, pump, remember
+from mabeam.otp._streams import StreamRequest, pump, remember, stream_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +53,7 @@ if TYPE_CHECKING:
     from mabeam.kernel import Caller, ExitReason, Observer, Process, Step
     from mabeam.otp._handlers import Handler
 
-__all__ = ("Continue", "ServerBehaviour", "misfit", "signature_of")
+__all__ = ("Continue", "ServerBehaviour")
 
 
 class ServerBehaviour(Behaviour):
@@ -53,7 +64,7 @@ class ServerBehaviour(Behaviour):
         handlers: what the class answers to.
     """
 
-    __slots__ = ("_activate", "_has", "_signature", "cls", "handlers")
+    __slots__ = ("_activate", "_check", "_has", "_signature", "cls", "handlers")
 
     def __init__(
         self, cls: Any, handlers: dict[str, Handler], overridden: frozenset[str], *, shared: bool
@@ -72,15 +83,14 @@ class ServerBehaviour(Behaviour):
         self.handlers = handlers
         self._has = overridden
         self._signature: inspect.Signature | None = None
+        self._check: Callable[..., list[str]] | None = getattr(cls.__init__, "__mabeam_check__", None)
         self._activate = activate_trusted if cls.runs_trusted_code else _activate_serial
 
     def misfit(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, ...]:
         """Say so if arguments do not fit ``__init__``: where they are written, not when the server starts."""
         if self._signature is None:
-            self._signature = signature_of(
-                self.cls
-            )  # kept, since making one takes longer than starting a process
-        return misfit(self._signature, self.label, args, kwargs)
+            self._signature = signature_of(self.cls)  # kept: making one takes longer than a start
+        return misfit_of_class(self._signature, self.label, self._check, args, kwargs)
 
     # ------------------------------------------------------------------------------------------- start
 
@@ -108,7 +118,7 @@ class ServerBehaviour(Behaviour):
             self._start_failed(process, error)
             return
         if inspect.isawaitable(rest):
-            activate(process, _awaited(rest), None, self._init_over, serial=True)
+            activate(process, awaited(rest), None, self._init_over, serial=True)
         else:
             self._up(process)
 
@@ -186,7 +196,7 @@ class ServerBehaviour(Behaviour):
             return True
         if kind is StreamRequest:
             remember(process, message.channel)
-            activate(process, pump(process.body, message), message, _stream_over)
+            activate(process, pump(process.body, message), message, stream_over)
             return True
         if kind is ExitSignal and process.parent is not None and message.pid is process.parent.pid:
             stop(process, message.reason)
@@ -264,6 +274,8 @@ class ServerBehaviour(Behaviour):
         if process.ending is not None:
             return
         caller = message.caller if type(message) is Call else None
+        if error is None and type(value) is CoroutineType:
+            error = forgotten_await(self.where(process, message), value)
         if error is None:
             self.answered(process, caller, value)
         else:
@@ -273,6 +285,9 @@ class ServerBehaviour(Behaviour):
     def answered(self, process: Process, caller: Caller[Any] | None, value: object) -> bool:
         """A serial handler has returned; true when nothing more is to be done before the next message."""
         asides: Asides | None = process.extra
+        if value is None and caller is not None and is_forgotten(caller):
+            self._crash(process, forgotten_return(caller), caller.what)
+            return True
         if asides is not None and asides.stop_reason is not None:
             reason, asides.stop_reason = asides.stop_reason, None
             stop(process, reason, None if caller is None or value is LATER else (caller, value))
@@ -297,13 +312,14 @@ class ServerBehaviour(Behaviour):
                 process.kernel.note_expired(process, handler.what, "ended")
                 caller.fail(error)
                 return self._afterwards(process)
-            if isinstance(error, TypeError) and _is_bad_call(error, handler):
+            if isinstance(error, TypeError) and is_bad_call(error, handler):
                 # The sender's mistake: no code of the handler has run, so the server has no reason to end.
-                self._refuse(process, message, caller, _bad_call(handler, error))
+                self._refuse(process, message, caller, bad_call(handler, error))
                 return True
-        reason = crash_reason(error)
-        process.kernel.report_crash(process, reason, self.where(process, message))
-        stop(process, reason)
+        where = self.where(process, message)
+        if isinstance(error, Ignore):
+            error = late_ignore(where, error)
+        self._crash(process, error, where)
         if isinstance(error, SystemExit | KeyboardInterrupt):
             raise error
         return True
@@ -314,6 +330,11 @@ class ServerBehaviour(Behaviour):
         if handler is not None:
             return handler.what
         return f"{self.label}.{'handle_continue' if type(message) is Continue else 'handle_info'}"
+
+    def _crash(self, process: Process, error: BaseException, where: str) -> None:
+        reason = crash_reason(error)
+        process.kernel.report_crash(process, reason, where)
+        stop(process, reason)
 
     def _refuse(self, process: Process, message: Any, caller: Caller[Any] | None, error: UsageError) -> None:
         if caller is not None:
@@ -367,7 +388,7 @@ class ServerBehaviour(Behaviour):
         except TypeError as error:
             # Calling an async def runs none of it, so this is about the arguments.
             if type(message) is Call:
-                message.caller.fail(_bad_call(handler, error))
+                message.caller.fail(bad_call(handler, error))
             return
         asides.running[name] = running + 1
         activation = activate(process, coroutine, message, self._concurrent_over)
@@ -395,6 +416,10 @@ class ServerBehaviour(Behaviour):
     ) -> None:
         """A concurrent handler has ended."""
         caller, handler = (message.caller if type(message) is Call else None), message.handler
+        if error is None and type(value) is CoroutineType:
+            error = forgotten_await(handler.what, value)
+        elif error is None and value is None and caller is not None and is_forgotten(caller):
+            error = forgotten_return(caller)
         if isinstance(error, Stop):
             process.kernel.scheduler.enqueue(process, StopRequest(error.reason))
         elif error is None:
@@ -419,7 +444,7 @@ class ServerBehaviour(Behaviour):
         if "terminate" not in self._has:
             return None
         rest = process.context.copy().run(process.body.terminate, reason)
-        return _awaited(rest) if inspect.isawaitable(rest) else None
+        return awaited(rest) if inspect.isawaitable(rest) else None
 
     def leave_lifespan(self, process: Process) -> None:
         """Begin the second half of ``lifespan``."""
@@ -462,25 +487,6 @@ class Continue:
 _EXEMPT: Final = frozenset((ExitSignal, Down, StopRequest, SystemRequest, IdleTimeout, Continue))
 
 
-def signature_of(function: Callable[..., object]) -> inspect.Signature:
-    """The signature of a function or class; one that takes anything if there is none to be had (code written in C)."""
-    try:
-        return inspect.signature(function)
-    except ValueError:
-        return inspect.signature(lambda *_args, **_kwargs: None)
-
-
-def misfit(
-    signature: inspect.Signature, label: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[str, ...]:
-    """What is wrong with arguments."""
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError as error:
-        return (f"{label}: {error}",)
-    return ()
-
-
 def _activate_serial(process: Process, coroutine: Any, message: Any, done: Any) -> Activation:
     return activate(process, coroutine, message, done, serial=True)
 
@@ -489,39 +495,3 @@ def _idle(process: Process, asides: Asides) -> None:
     asides.idle_timer = None
     if not process.status & ~SUSPENDED and process.mailbox is None:
         process.kernel.scheduler.enqueue(process, IdleTimeout())
-
-
-def _stream_over(activation: Activation, _value: object, error: BaseException | None) -> None:
-    request: StreamRequest = activation.message
-    process = activation.process
-    if isinstance(error, Stop) and process.ending is None:
-        process.kernel.scheduler.enqueue(process, StopRequest(error.reason))
-    if error is not None and (isinstance(error, Stop) or process.ending is not None):
-        return  # the reader hears of the server's end, at that end
-    if error is not None:
-        process.kernel.report_failure(process, error, request.handler.what)
-    request.channel.ended(error, request.handler.what)
-
-
-def _awaited(awaitable: Any) -> Any:
-    """A coroutine for whatever a callback returned to be awaited."""
-    return awaitable if inspect.iscoroutine(awaitable) else _await(awaitable)
-
-
-async def _await(awaitable: Any) -> Any:
-    return await awaitable
-
-
-def _bad_call(handler: Handler, error: TypeError) -> UsageError:
-    return UsageError(f"{handler.what}: {error}. The call does not fit its parameters.")
-
-
-def _is_bad_call(error: TypeError, handler: Handler) -> bool:
-    """Whether a call failed because its arguments do not fit: the handler's own code did not run."""
-    traceback = error.__traceback__
-    code = handler.function.__code__
-    while traceback is not None:
-        if traceback.tb_frame.f_code is code:
-            return False
-        traceback = traceback.tb_next
-    return True

@@ -35,7 +35,7 @@ async def spawn_supervised(function: Callable[[*Ts], object], /, *args: *Ts, sup
     Raises:
         NoSuchProcess: the supervisor does not run; the message says how to start it.
         RejectedError: it has ``max_children`` tasks already; nothing was done.
-        UsageError: it is no TaskSupervisor; or ``function`` is no function.
+        UsageError: it is no TaskSupervisor; or ``function`` is no function, or the arguments do not fit it.
 
     Example:
         seen: list[str] = []

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, final
 
 from mabeam.errors import CallTimeout, HandlerFailed, NoSuchProcess, UsageError
-from mabeam.kernel import NoProcess, died, enter_full, here, waiting_for
+from mabeam.kernel import NoProcess, Stop, died, enter_full, here, waiting_for
+from mabeam.otp._generators import begin, finish
+from mabeam.otp._mistakes import bad_call
+from mabeam.otp._requests import StopRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
-    from mabeam.kernel import ExitReason, Pid, Process
+    from mabeam.kernel import Activation, ExitReason, Pid, Process
     from mabeam.otp._handlers import Handler
 
-__all__ = ("CREDIT", "Stream", "StreamRequest", "pump", "remember")
+__all__ = ("CREDIT", "Stream", "StreamRequest", "pump", "remember", "stream_over")
+
+logger = logging.getLogger("mabeam")
 
 T = TypeVar("T")
 
@@ -151,35 +158,58 @@ async def pump(instance: Any, request: StreamRequest) -> None:
         # Calling an async generator function runs none of it, so this is about the arguments.
         generator = request.handler.function(instance, *request.args, **request.kwargs)
     except TypeError as error:
-        channel.refuse(UsageError(f"{request.handler.what}: {error}. The call does not fit its parameters."))
+        channel.refuse(bad_call(request.handler, error))
         return
     if not channel.opened.done():
         channel.opened.set_result(None)
+    step: Callable[[Any], Awaitable[Any]] = begin
     try:
         # Credit first: what is made is ahead of the reader, handed over or not.
         while await channel.wait_for_credit():
             try:
-                item = await anext(generator)
+                item = await step(generator)
             except StopAsyncIteration:
                 break
+            step = anext
             channel.put(item)
     except asyncio.CancelledError:
         if not channel.closed:
             raise
     finally:
-        await generator.aclose()
+        if not await finish(generator):
+            process = channel.server
+            logger.error(
+                "%s: %s yields again when it is told to close. Have it yield nothing in 'finally', and let GeneratorExit pass.",
+                process.describe(),
+                request.handler.what,
+                extra={"mabeam_pid": process.pid.serial, "mabeam_label": process.label},
+            )
+
+
+def stream_over(activation: Activation, _value: object, error: BaseException | None) -> None:
+    """The generator of a stream has ended, with whatever it raised."""
+    request: StreamRequest = activation.message
+    process = activation.process
+    if isinstance(error, Stop) and process.ending is None:
+        process.kernel.scheduler.enqueue(process, StopRequest(error.reason))
+    if error is not None and (isinstance(error, Stop) or process.ending is not None):
+        return  # the reader hears of the server's end, at that end
+    if error is not None:
+        process.kernel.report_failure(process, error, request.handler.what)
+    request.channel.ended(error, request.handler.what)
 
 
 @final
 class Stream(Generic[T]):
     """A stream that is not open yet: ``async with ref.stream(Server.rows, ...) as rows: async for row in rows: ...``."""
 
-    __slots__ = ("_channel", "_entered", "_request", "_timeout", "_what")
+    __slots__ = ("_channel", "_entered", "_request", "_server", "_timeout", "_what")
 
     def __init__(
         self, server: Process | None, handler: Handler | None, what: str, args: Any, kwargs: Any, timeout: Any
     ) -> None:
-        """Made by ``ref.stream`` only."""
+        """Made by ``ref.stream`` only; without a server, ``what`` is the name that leads to none."""
+        self._server = what
         self._channel = Channel(server) if server is not None else None
         self._request = (
             StreamRequest(handler, args, kwargs, self._channel)
@@ -193,8 +223,11 @@ class Stream(Generic[T]):
     async def __aenter__(self) -> AsyncIterator[T]:
         """Wait until the server has begun, and return the items."""
         channel, request = self._channel, self._request
-        if channel is None or request is None or not channel.server.is_alive:
-            raise NoSuchProcess(self._what, NoProcess(), operation="stream")
+        if channel is None or request is None:
+            raise NoSuchProcess(self._server, NoProcess(), operation="stream")
+        if not channel.server.is_alive:
+            server = channel.server
+            raise NoSuchProcess(server.describe(), NoProcess(), operation="stream", pid=server.pid)
         if self._entered:
             raise UsageError(
                 f"a stream of {self._what} can be entered once; ask for another with ref.stream(...)"
@@ -238,13 +271,30 @@ class Stream(Generic[T]):
 
     def __aiter__(self) -> AsyncIterator[T]:
         """Refuse: a stream that is not left by a block would never be closed."""
-        msg = (
+        raise self._misused("async for item in {}: ...")
+
+    if not TYPE_CHECKING:  # a type checker must go on refusing what is not there
+
+        def __iter__(self) -> None:
+            raise self._misused("for item in {}: ...")
+
+        def __await__(self) -> None:
+            raise self._misused("items = await {}")
+
+        def __enter__(self) -> None:
+            raise self._misused("with {} as items: ...")
+
+        def __exit__(self, *_args: object) -> None:
+            """Never reached."""
+
+    def _misused(self, wrong: str) -> UsageError:
+        how = f"ref.stream({self._what}, ...)"
+        return UsageError(
             "a stream is read inside its block:\n"
-            f"    wrong:  async for item in ref.stream({self._what}, ...)\n"
-            f"    right:  async with ref.stream({self._what}, ...) as items:\n"
+            f"    wrong:  {wrong.format(how)}\n"
+            f"    right:  async with {how} as items:\n"
             "                async for item in items: ..."
         )
-        raise UsageError(msg)
 
 
 class _Items(AsyncIterator[T]):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -15,6 +17,7 @@ from mabeam.kernel import (
     Pid,
     Shutdown,
     kill_process,
+    short_name,
     waiting_for,
 )
 from mabeam.otp._child_spec import ChildSpec
@@ -35,6 +38,7 @@ __all__ = (
     "check_limits",
     "check_option",
     "child_problems",
+    "children_problems",
     "note_exit",
     "note_restart",
     "note_started",
@@ -138,24 +142,52 @@ def raise_problems(who: str, problems: list[str]) -> None:
 
 def child_problems(spec: object) -> tuple[str, ...]:
     """What is wrong with something given as a child."""
-    if isinstance(spec, ChildSpec):
-        return spec.check()
-    close = getattr(spec, "close", None)
-    name = getattr(spec, "__qualname__", None) or type(spec).__qualname__
-    if close is not None and hasattr(spec, "cr_frame"):
-        close()
-        return (
-            f"a child expects a spec, got the coroutine {name}(...): the function was called. Write child_spec({name}, ...)",
-        )
-    if isinstance(spec, type):
-        return (f"a child expects a spec, got the class {name}. Write {name}.child_spec(...)",)
-    if callable(spec):
-        return (f"a child expects a spec, got the function {name}. Write child_spec({name}, ...)",)
-    if isinstance(spec, Ref):
-        return (
-            f"a child expects a spec, got {spec!r}, which runs already. Give its spec, so that it can be restarted",
-        )
-    return (f"a child expects a spec such as Counter.child_spec(10), got {spec!r}",)
+    return spec.check() if isinstance(spec, ChildSpec) else (_no_spec(spec),)
+
+
+def _no_spec(value: object) -> str:
+    """Say what a child is written like, to somebody who has given something else."""
+    if inspect.iscoroutine(value):
+        server = value.cr_frame.f_locals.get("cls") if value.cr_frame is not None else None
+        name = short_name(value)
+        value.close()
+        if isinstance(server, type) and hasattr(server, "child_spec"):  # a start_link that was called
+            return f"a child expects a spec, got the coroutine {name}(...), which starts it here. Write {server.__name__}.child_spec(...)"
+        return f"a child expects a spec, got the coroutine {name}(...): the function was called. Write child_spec({name}, ...)"
+    owner = getattr(value, "__self__", None)
+    if isinstance(owner, type) and hasattr(owner, "child_spec"):  # start_link or child_spec itself
+        return f"a child expects a spec, got {short_name(value)} of {owner.__name__}, not called. Write {owner.__name__}.child_spec(...)"
+    if isinstance(value, type):
+        if hasattr(value, "child_spec"):
+            return f"a child expects a spec, got the class {value.__name__}. Write {value.__name__}.child_spec(...)"
+        return f"a child expects a spec, got the class {value.__name__}, which is no GenServer"
+    if hasattr(value, "__mabeam_behaviour__"):
+        name = type(value).__name__
+        return f"a child expects a spec, got an object of {name}; a server is made in its own process. Write {name}.child_spec(...)"
+    if isinstance(value, Ref):
+        return f"a child expects a spec, got {value!r}, which runs already. Give its spec, so that it can be restarted"
+    if callable(value):
+        return f"a child expects a spec, got the function {short_name(value)}. Write child_spec({short_name(value)}, ...)"
+    return f"a child expects a spec such as Counter.child_spec(10), got {value!r}"
+
+
+def children_problems(children: object) -> list[str]:
+    """What is wrong with something given as the children of a supervisor; nothing with a list, whatever is in it."""
+    if isinstance(children, list | tuple):
+        return []
+    hint = ""
+    if isinstance(children, ChildSpec):
+        hint = ", which is one spec. Write [spec]"
+    elif inspect.iscoroutine(children):
+        hint = f": the function was called. Give it as it is, {short_name(children)}; it runs once, in the supervisor's process"
+        children.close()
+    elif isinstance(children, type) and hasattr(children, "child_spec"):
+        hint = f". Write [{children.__name__}.child_spec(...)]"
+    elif isinstance(children, Mapping):
+        hint = ". A list has an order, in which they start; a child's id is given by .named(...) or .options(id=...)"
+    elif isinstance(children, Iterable) and not isinstance(children, str):
+        hint = ". Write list(...), as it is gone through more than once"
+    return [f"children expects a list of specs, or a function that returns one, got {children!r}{hint}"]
 
 
 def start_reason(start: Start) -> ExitReason:

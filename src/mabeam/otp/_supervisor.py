@@ -14,6 +14,7 @@ from mabeam.kernel import (
     Shutdown,
     Stop,
     current_process,
+    misfit,
     start_timer,
     trap_exit,
 )
@@ -30,6 +31,7 @@ from mabeam.otp._supervising import (
     check_limits,
     check_option,
     child_problems,
+    children_problems,
     note_exit,
     note_restart,
     note_started,
@@ -125,7 +127,13 @@ class Supervisor(GenServer):
         problems += check_option("auto_shutdown", auto_shutdown, AutoShutdown)
         self._given: Any = children
         self._children = Children(strategy, auto_shutdown)
-        if not callable(children):
+        if callable(children) and not isinstance(children, type):
+            wrong = misfit(children, (), {})
+            if wrong:
+                problems.append(
+                    f"children is a function that is called without arguments, which does not fit: {wrong}"
+                )
+        else:
             problems += self._problems_of(children)
         raise_problems("the supervisor", problems)
         self._window = RestartWindow(max_restarts, max_seconds)
@@ -296,12 +304,9 @@ class Supervisor(GenServer):
     # ------------------------------------------------------------------------------------------- inside
 
     def _problems_of(self, specs: object) -> list[str]:
-        if not isinstance(specs, list | tuple):
-            return [
-                f"children expects a list of specs, or a function that returns one, got {specs!r}",
-                *(child_problems(specs) if not isinstance(specs, str | int | float | None) else ()),
-            ]
-        problems: list[str] = []
+        problems = children_problems(specs)
+        if problems or not isinstance(specs, list | tuple):
+            return problems
         seen: set[object] = set()
         for spec in specs:
             problems += [*self._problems_here(spec), *child_problems(spec)]
@@ -327,6 +332,12 @@ class Supervisor(GenServer):
         return []
 
     def _child(self, child_id: str) -> Child:
+        if not isinstance(child_id, str):
+            msg = (
+                f"expected the id of a child, which is a string, got {child_id!r}: its name unless it was given another, or its "
+                "class; which_children lists them"
+            )
+            raise UsageError(msg)
         child = self._children.by_id.get(child_id)
         if child is None:
             raise ChildError("not_found", child_id)

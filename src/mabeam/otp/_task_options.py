@@ -54,7 +54,7 @@ class TaskOptions:
         self, supervisor: Tasks, function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs
     ) -> Pid:
         """As ``TaskSupervisor.start_child``."""
-        check_function(function, "start_child")
+        check_function(function, "start_child", args, kwargs)
         spec = self._spec(function, args, kwargs, None)
         process = await reach(supervisor).call(TaskPool.begin_task, spec, None, False)
         return process.pid
@@ -102,7 +102,7 @@ class TaskOptions:
     ) -> TaskRef[Any]:
         """Start a task that has an owner; what ``start_task`` and ``start_task_nolink`` have in common."""
         how = "start_task" if link else "start_task_nolink"
-        check_function(function, how)
+        check_function(function, how, args, kwargs)
         if self.restart != "temporary":
             msg = (
                 f"{how} gives a value once, so its task cannot be restarted; got restart={self.restart!r}. "

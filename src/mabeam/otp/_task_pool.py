@@ -15,11 +15,12 @@ from mabeam.kernel import (
     find,
     name_target,
 )
+from mabeam.otp._callbacks import checked_up_front
 from mabeam.otp._dynamic_supervisor import DynamicSupervisor
 from mabeam.otp._handlers import system_call
 from mabeam.otp._ref import Ref
 from mabeam.otp._server import ServerBehaviour
-from mabeam.otp._supervising import note_exit, note_started
+from mabeam.otp._supervising import check_limits, note_exit, note_started
 from mabeam.otp._supervisor_state import Child, restarts_after
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Waiting(Protocol):
 class TaskPool(DynamicSupervisor):
     """What a TaskSupervisor does as a process."""
 
+    @checked_up_front(check_limits)
     def __init__(
         self,
         *,

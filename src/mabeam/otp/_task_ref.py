@@ -13,9 +13,11 @@ from mabeam.kernel import (
     Shutdown,
     add_link,
     add_monitor,
+    check_seconds,
     crash_reason,
     current_process,
     died,
+    is_seconds,
     kill_process,
     remove_link,
     remove_monitor,
@@ -118,10 +120,9 @@ class TaskRef(Generic[R_co]):
 
         Raises:
             CallTimeout: on awaiting: the task did not end in time.
+            UsageError: ``timeout`` is no duration.
         """
-        if timeout is not None and (not isinstance(timeout, int | float) or timeout < 0):
-            msg = f"options expects timeout in seconds >= 0 or None, got {timeout!r}"
-            raise UsageError(msg)
+        check_seconds("options expects timeout in seconds", timeout, none="to wait without limit")
         return TaskAwait(self, timeout)
 
     async def wait(self, timeout: float | None = 5.0) -> TaskOutcome[R_co] | None:
@@ -137,8 +138,10 @@ class TaskRef(Generic[R_co]):
             ``TaskOk(value)``, ``TaskExit(reason)``, or ``None``: not ready, or taken already.
 
         Raises:
-            UsageError: another process has started the task; or, without a limit, the outcome was taken already.
+            UsageError: another process has started the task; or, without a limit, the outcome was taken already; or
+                ``timeout`` is no duration.
         """
+        check_seconds("wait expects timeout in seconds", timeout, none="to wait without limit")
         self._check_owner("waited for")
         message = await self._next(timeout)
         return None if message is None else self._outcome(message)
@@ -384,7 +387,7 @@ def seconds_of(shutdown: ShutdownTime) -> float | None:
         return None
     if shutdown == "infinity":
         return float("inf")
-    if isinstance(shutdown, int | float) and not isinstance(shutdown, bool) and shutdown >= 0:
+    if is_seconds(shutdown):
         return float(shutdown)
     msg = f"shutdown expects seconds >= 0, 'brutal_kill' or 'infinity', got {shutdown!r}"
     raise UsageError(msg)

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 
 from mabeam.kernel import check_function
 from mabeam.otp._async_stream import AsyncStream
-from mabeam.otp._child_spec import ChildSpec
-from mabeam.otp._supervising import check_limits, raise_problems
 from mabeam.otp._task_options import TaskOptions
 from mabeam.otp._task_pool import TaskPool, open_pool
 
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
     from mabeam.kernel import Pid
     from mabeam.otp._async_stream import OnTimeout
     from mabeam.otp._child_spec import Restart, ShutdownTime
-    from mabeam.otp._ref import Ref
-    from mabeam.otp._restart_state import Backoff
     from mabeam.otp._task_options import Tasks
     from mabeam.otp._task_ref import TaskRef
 
@@ -54,37 +50,6 @@ class TaskSupervisor(TaskPool):
         assert mabeam.run(main) == 15
     """
 
-    @classmethod
-    async def start_link(  # type: ignore[override]  # its arguments are those of a supervisor
-        cls,
-        *,
-        max_children: int | None = None,
-        max_restarts: int = 3,
-        max_seconds: float = 5.0,
-        backoff: Backoff | None = None,
-    ) -> Ref[TaskSupervisor]:
-        """Start one without tasks, linked to the calling process.
-
-        In a supervision tree: ``TaskSupervisor.child_spec(max_children=10).named("tasks")``.
-
-        Args:
-            max_children: as of the class.
-            max_restarts: as of the class.
-            max_seconds: as of the class, in seconds.
-            backoff: as of the class.
-
-        Raises:
-            UsageError: the options are wrong; lists all problems.
-        """
-        raise_problems(cls.__name__, check_limits(max_restarts, max_seconds, backoff, max_children))
-        options = {
-            "max_children": max_children,
-            "max_restarts": max_restarts,
-            "max_seconds": max_seconds,
-            "backoff": backoff,
-        }
-        return await ChildSpec.of_server(cls, (), options).start_link()
-
     # ------------------------------------------------------------------------------------------- starting tasks
 
     @staticmethod
@@ -113,7 +78,7 @@ class TaskSupervisor(TaskPool):
             NoSuchProcess: the supervisor does not run; nothing was done.
             ProcessDied: it ended in this moment; no task is left.
             RejectedError: it has ``max_children`` tasks already; nothing was done.
-            UsageError: it is no TaskSupervisor; or ``function`` is no function.
+            UsageError: it is no TaskSupervisor; or ``function`` is no function, or the arguments do not fit it.
         """
         return await _DEFAULT.start_child(supervisor, function, *args, **kwargs)
 
@@ -143,7 +108,7 @@ class TaskSupervisor(TaskPool):
             NoSuchProcess: the supervisor does not run; nothing was done.
             ProcessDied: it ended in this moment; no task is left.
             RejectedError: it has ``max_children`` tasks already; nothing was done.
-            UsageError: it is no TaskSupervisor; or ``function`` is no function.
+            UsageError: it is no TaskSupervisor; or ``function`` is no function, or the arguments do not fit it.
         """
         return await _DEFAULT.start(supervisor, function, args, kwargs, link=True)
 
@@ -237,7 +202,7 @@ class TaskSupervisor(TaskPool):
             NoSuchProcess: on entering the block: the supervisor does not run.
             ProcessDied: on reading, after what has come of the items so far: the supervisor has ended.
         """
-        check_function(function, "async_stream")
+        check_function(function, "async_stream", (None,), {})
         return AsyncStream(
             partial(open_pool, supervisor),
             function,
@@ -292,7 +257,7 @@ class TaskSupervisor(TaskPool):
         shutdown: ShutdownTime = 5.0,
     ) -> AsyncStream[Any]:
         """As :meth:`async_stream`, not linked: an item that fails is a ``TaskExit`` in its place, and nothing else."""
-        check_function(function, "async_stream_nolink")
+        check_function(function, "async_stream_nolink", (None,), {})
         return AsyncStream(
             partial(open_pool, supervisor),
             function,
