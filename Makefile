@@ -8,10 +8,12 @@ ARGS ?=
 BIN := .venv/bin
 PY := $(BIN)/python
 STAMP := .venv/.installed
+BENCH_STAMP := .venv/.installed-bench
+SUITE ?= all
 PIP := $(PY) -m pip --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format proof conformance clean
+.PHONY: help install demo test check format proof conformance bench clean
 
 help:  ## list what can be made
 	@echo "mabeam: make ..."
@@ -53,6 +55,14 @@ proof: $(STAMP)  ## what is too long for every change: many seeds, thousands of 
 
 conformance: $(STAMP)  ## run 2,000 fresh random scenarios and compare with Erlang/OTP where erl is installed (SEED=N again)
 	@$(PY) -m tests.conformance.otp.fresh $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+$(BENCH_STAMP): $(STAMP)
+	@echo "installing the peers that mabeam is measured beside"
+	@$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[dev,bench]'
+	@touch $(BENCH_STAMP)
+
+bench: $(BENCH_STAMP)  ## measure mabeam beside its peers (SUITE=kernel ARGS="--quick --only call_idle --json FILE --report")
+	@$(PY) -m benchmarks $(SUITE) $(ARGS)
 
 clean:  ## remove .venv and everything that tools left behind
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
