@@ -17,6 +17,7 @@ VALUES: dict[str, object] = {
     "key": "ann",
     "message": "expected one thing, got another",
     "operation": "call",
+    "instead": "nobody is at home",
     "path": ("a", "b", "a"),
     "pid": None,
     "problems": ("first problem", "second problem"),
@@ -24,6 +25,7 @@ VALUES: dict[str, object] = {
     "reason": ("any", "value"),
     "registry": "agents",
     "retry_after": 2.5,
+    "state": "locked",
     "timeout": 5.0,
 }
 

@@ -115,6 +115,7 @@ class Pair:
         assert machine.postponed == model.postponed
         assert self.entered == model.entered
         assert {key: each.content for key, each in self.timers.items()} == model.running
+        assert [(key, machine.timeouts[key].content) for key in machine._due] == model.due
         assert machine.timeouts.keys() == {*model.running, *(key for key, _ in model.due)}
         assert machine.has_next == bool(model.queue or model.due)
 
@@ -210,6 +211,7 @@ def test_at_the_end_everything_that_waits_is_handed_back() -> None:
     events, timeouts = pair.machine.give_up()
     assert events == ["old", "made"]
     assert {each.key for each in timeouts} == {STATE, IDLE}
+    assert (pair.machine.postponed, pair.machine.timeouts) == ([], {})
     assert pair.machine.next() is None
     assert not pair.machine.has_next
 
@@ -217,8 +219,39 @@ def test_at_the_end_everything_that_waits_is_handed_back() -> None:
 def test_finishing_without_having_begun_changes_nothing() -> None:
     """A machine that is between events has nothing to finish."""
     pair = Pair("a")
-    assert pair.machine.finish() == Changes([], [])
+    pair.handle("x", [])
+    assert pair.machine.event is None  # or it would keep the last message alive
+    assert (pair.machine.is_open, pair.machine.is_entering) == (False, False)
+    pair.machine.become("b")
     assert not pair.machine.left()
+    assert pair.machine.finish() == Changes([], [])
+    assert pair.machine.state == "a"
+
+
+def test_of_several_wishes_for_a_timeout_the_last_counts_and_has_the_last_place() -> None:
+    """Also among those without a time."""
+    one, two = named("one"), named("two")
+    pair = Pair("a")
+    pair.handle("x", [("ask", one, 0, 1), ("ask", two, 0, 2), ("ask", one, 0, 3), ("ask", STATE, 0, 4)])
+    came = [pair.machine.next() for _ in range(3)]
+    assert [(each.key, each.content) for each in came if isinstance(each, Timeout)] == [
+        (two, 2),
+        (one, 3),
+        (STATE, 4),
+    ]
+
+
+def test_an_update_gives_a_running_timeout_another_content_and_nothing_else() -> None:
+    """One that waits for its turn keeps its place."""
+    one, two = named("one"), named("two")
+    pair = Pair("a")
+    pair.handle("x", [("ask", STATE, 5.0, "old"), ("ask", one, 0, "old"), ("ask", two, 0, "old")])
+    timer = pair.timers[STATE]
+    pair.handle("y", [("ask", STATE, "update", "new"), ("ask", one, "update", "new")])
+    assert (pair.timers[STATE] is timer, timer.content) == (True, "new")
+    first = pair.machine.next()
+    assert isinstance(first, Timeout)
+    assert (first.key, first.content) == (one, "new")
 
 
 def test_continuations_go_before_inserted_events() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mabeam import (
+    CallTimeout,
     GenServer,
     IdleTimeout,
     NamedTimeout,
@@ -312,6 +313,18 @@ async def test_any_event_ends_the_wait_for_silence(how: str) -> None:
             send(pid_of(machine), b"postponed")
     await clock().advance(10)
     assert not [what for _, what, _ in state_of(machine).log if isinstance(what, IdleTimeout)]
+
+
+async def test_a_call_that_came_too_late_to_be_begun_ends_the_wait_for_silence() -> None:
+    """It has come, after all."""
+    machine, log = await timed((Timed.wait, 5.0), (Timed.of_silence, 3.0))
+    with pytest.raises(CallTimeout):
+        await machine.options(timeout=1.0).call(Timed.only_one)
+    await clock().advance(60)
+    assert log == []
+    machine.cast(Timed.of_silence, 3.0)
+    await clock().advance(60)
+    assert [what for _, what, _ in log] == [IdleTimeout()]
 
 
 async def test_the_wait_for_silence_survives_system_requests_and_ends_once() -> None:

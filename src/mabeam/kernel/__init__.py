@@ -42,7 +42,7 @@ from mabeam.kernel._observers import ProcessStatistics, Trace, TraceEvent, stati
 from mabeam.kernel._pid import Pid
 from mabeam.kernel._plain import Body, PlainBehaviour, label_of
 from mabeam.kernel._portal import Portal, open_portal, portal
-from mabeam.kernel._process import BUSY, DEAD, EXITING, STARTING, SUSPENDED, Process
+from mabeam.kernel._process import BUSY, DEAD, EXITING, SCHEDULED, STARTING, SUSPENDED, Process
 from mabeam.kernel._reasons import (
     AlreadyStarted,
     Crashed,
@@ -157,6 +157,7 @@ __all__ = (
     "BUSY",
     "DEAD",
     "EXITING",
+    "SCHEDULED",
     "STARTING",
     "SUSPENDED",
     "Activation",

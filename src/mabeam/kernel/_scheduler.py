@@ -140,11 +140,15 @@ class Scheduler:
         now, count = self._stopwatch(), self._handoffs
         if count == 0:
             self._handoff_since = now
+            self._loop.call_soon(self._end_row)
         elif count >= HANDOFFS_IN_A_ROW or now - self._handoff_since > SECONDS_OF_HANDOFFS:
-            self._handoffs = 0
             return False
         self._handoffs = count + 1
         return True
+
+    def _end_row(self) -> None:
+        """The loop has had its turn, so calls may be handed off again."""
+        self._handoffs = 0
 
     def _slice(self, process: Process) -> int:
         """How many messages a process may take in a row, if that is to be chosen."""

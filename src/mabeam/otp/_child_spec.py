@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import (
     TYPE_CHECKING,
     Any,
+    Final,
     Generic,
     Literal,
     ParamSpec,
@@ -33,7 +35,7 @@ from mabeam.kernel import (
 from mabeam.otp._ref import Ref
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from mabeam.kernel import Name, Process, Start
     from mabeam.otp._server import ServerBehaviour
@@ -48,6 +50,10 @@ Restart: TypeAlias = Literal["permanent", "transient", "temporary"]
 """When a child is restarted: always; after an abnormal end; never."""
 ShutdownTime: TypeAlias = float | Literal["brutal_kill", "infinity"]
 """How a child is stopped: within so many seconds; by ``kill``; without limit."""
+
+
+_NO_KWARGS: Final[Mapping[str, Any]] = MappingProxyType({})
+"""Shared by the specs of all servers that are given none."""
 
 
 @final
@@ -83,7 +89,7 @@ class ChildSpec(Generic[S_co]):
             msg = f"{server.__name__} is the base of servers and none itself: class Counter({server.__name__}): ..., and start that"
             raise UsageError(msg) from None
         shutdown: ShutdownTime = "infinity" if behaviour.is_supervisor else 5.0
-        body = (server, args, kwargs)
+        body = (server, args, kwargs or _NO_KWARGS)
         return ChildSpec(
             behaviour=behaviour,
             body=body,
@@ -116,7 +122,17 @@ class ChildSpec(Generic[S_co]):
         if process_name is None:
             nothing = "named() expects a non-empty string or a via name, got None; leave it away for a child without a name"
             return replace(self, problems=(*self.problems, nothing))
-        return replace(self, name=process_name)
+        return type(self)(  # dataclasses.replace takes as long as the rest of a start
+            behaviour=self.behaviour,
+            body=self.body,
+            default_id=self.default_id,
+            explicit_id=self.explicit_id,
+            name=process_name,
+            restart=self.restart,
+            shutdown=self.shutdown,
+            significant=self.significant,
+            problems=self.problems,
+        )
 
     def options(
         self,

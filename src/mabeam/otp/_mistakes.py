@@ -56,6 +56,15 @@ def signature_of(cls: Any) -> inspect.Signature:
         return inspect.signature(lambda *_args, **_kwargs: None)
 
 
+def arity_of(signature: inspect.Signature) -> range:
+    """How many arguments surely fit if none has a keyword; empty where that is not all there is to it."""
+    parameters = signature.parameters.values()
+    if any(each.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD for each in parameters):
+        return range(0)
+    needed = sum(each.default is inspect.Parameter.empty for each in parameters)
+    return range(needed, len(parameters) + 1)
+
+
 def misfit_of_class(
     signature: inspect.Signature,
     label: str,

@@ -24,6 +24,7 @@ from mabeam.kernel import (
     BUSY,
     DEAD,
     EXITING,
+    SCHEDULED,
     Activation,
     Caller,
     NoProcess,
@@ -230,7 +231,7 @@ class Ref(Generic[S_co]):
                 return value
             timeout = handler.timeout if self._timeout is _UNSET else self._timeout
             return await wait_for_reply(process, waiting.future, handler.what, timeout, waiting)
-        if process.status:
+        if process.status & ~SCHEDULED:
             check_cycle(owner, process)
         timeout = handler.timeout if self._timeout is _UNSET else self._timeout
         deadline = None

@@ -33,6 +33,7 @@ from mabeam.otp._asides import LATER, Asides, asides_of
 from mabeam.otp._callbacks import awaited
 from mabeam.otp._lifespan import hold_lifespan
 from mabeam.otp._mistakes import (
+    arity_of,
     bad_call,
     forgotten_await,
     forgotten_return,
@@ -64,7 +65,7 @@ class ServerBehaviour(Behaviour):
         handlers: what the class answers to.
     """
 
-    __slots__ = ("_activate", "_check", "_has", "_signature", "cls", "handlers")
+    __slots__ = ("_activate", "_arity", "_check", "_has", "_signature", "cls", "handlers")
 
     def __init__(
         self, cls: Any, handlers: dict[str, Handler], overridden: frozenset[str], *, shared: bool
@@ -83,6 +84,7 @@ class ServerBehaviour(Behaviour):
         self.handlers = handlers
         self._has = overridden
         self._signature: inspect.Signature | None = None
+        self._arity = range(0)
         self._check: Callable[..., list[str]] | None = getattr(cls.__init__, "__mabeam_check__", None)
         self._activate = activate_trusted if cls.runs_trusted_code else _activate_serial
 
@@ -90,6 +92,9 @@ class ServerBehaviour(Behaviour):
         """Say so if arguments do not fit ``__init__``: where they are written, not when the server starts."""
         if self._signature is None:
             self._signature = signature_of(self.cls)  # kept: making one takes longer than a start
+            self._arity = arity_of(self._signature) if self._check is None else range(0)
+        if not kwargs and len(args) in self._arity:
+            return ()  # so does binding arguments to a signature
         return misfit_of_class(self._signature, self.label, self._check, args, kwargs)
 
     # ------------------------------------------------------------------------------------------- start
