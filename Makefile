@@ -50,8 +50,10 @@ format: $(STAMP)  ## put all files into the house format and fix what can be fix
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
 
-proof: $(STAMP)  ## what is too long for every change: many seeds, thousands of crashes
-	@$(PY) -m pytest --quiet --numprocesses=$(JOBS) --dist=worksteal --proof --timeout=1800 $(ARGS)
+# What is measured beside its peers is `make bench`; a comparison that has to pass is a step of its own below the mutants.
+proof: $(STAMP)  ## what is too long for every change: many seeds, thousands of crashes, mutants (ARGS goes to pytest)
+	@echo "all tests with many seeds, and the storms"; $(PY) -m pytest --quiet --numprocesses=$(JOBS) --dist=worksteal --proof --simulate-seeds=1000 --timeout=1800 $(ARGS)
+	@echo "mutants"; $(PY) -m tests.proof.mutants --jobs $(JOBS)
 
 conformance: $(STAMP)  ## run 2,000 fresh random scenarios and compare with Erlang/OTP where erl is installed (SEED=N again)
 	@$(PY) -m tests.conformance.otp.fresh $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -38,9 +38,3 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """What is in ``tests/proof`` runs with ``--proof`` only."""
     return True if collection_path == PROOF and not config.getoption("--proof") else None
-
-
-@pytest.fixture(scope="session")
-def proof_factor(request: pytest.FixtureRequest) -> int:
-    """How many times more a test with many rounds does: 1 in `make test`, 50 in `make proof`."""
-    return 50 if request.config.getoption("--proof") else 1

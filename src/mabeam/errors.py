@@ -160,9 +160,9 @@ class NoSuchProcess(ProcessDied):
     ) -> None:
         """Describe a process that is not there; ``instead`` says so in other words."""
         super().__init__(process, reason, operation=operation, pid=pid)
-        fix = hint or (_NO_SUCH_NAME if pid is None else _NO_SUCH_PID)
-        what = instead or f"expected a living process, but {process} is not one. {fix}"
-        self.args = (f"{operation}: {what}",)
+        what = instead or f"expected a living process, but {process} is not one."
+        fix = hint or ("" if instead else _NO_SUCH_NAME if pid is None else _NO_SUCH_PID)
+        self.args = (f"{operation}: {what} {fix}".rstrip(),)
 
 
 _NO_SUCH_PID = (
@@ -233,16 +233,16 @@ class DeadlineExceeded(MabeamError, TimeoutError):
 
 
 class StartFailed(MabeamError):
-    """A process ended before it was up. The cause is chained when it is an exception.
+    """A process ended before it was up. The exception that was at the bottom of it is chained, if there is one.
 
     Attributes:
         reason: the exit reason of the failed start.
         process: how the process was to be called.
     """
 
-    def __init__(self, process: str, reason: ExitReason) -> None:
+    def __init__(self, process: str, reason: ExitReason, *, hint: str = "") -> None:
         """Name the process and why it did not start."""
-        super().__init__(f"{process} did not start: {reason!r}.")
+        super().__init__(f"{process} did not start: {reason!r}.{hint}")
         self.process = process
         self.reason = reason
 

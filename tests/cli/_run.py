@@ -4,6 +4,7 @@ import ctypes
 import fcntl
 import os
 import pty
+import signal
 import struct
 import subprocess
 import sys
@@ -20,6 +21,10 @@ MABEAM = str(Path(sys.executable).parent / "mabeam")
 
 #: From linux/prctl.h and linux/capability.h.
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2
+
+#: A module with one finding, major, and one with none.
+DROPPED = "import asyncio\nasync def f():\n    asyncio.create_task(f())\n"
+GOOD = "x = 1\n"
 
 #: Runs the command with reviews that never end: what a signal meets in the middle.
 HANGING = """
@@ -74,10 +79,15 @@ def run(*args: str | bytes, cwd: Path, env: dict[str, str] | None = None, privil
 
 def run_here(*args: str, capture: pytest.CaptureFixture[str]) -> Done:
     """Run the command in this OS process: faster, for what is not about streams or signals."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["mabeam", *args])
-        with pytest.raises(SystemExit) as ended:
-            main()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["mabeam", *args])
+            with pytest.raises(SystemExit) as ended:
+                main()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     captured = capture.readouterr()
     code = ended.value.code
     assert isinstance(code, int)

@@ -11,9 +11,8 @@ from rich.console import Console
 
 from mabeam.cli._review_view import TeamView, last_line
 from mabeam.review import ErrorKind, FileError, Order, Outcome, make_report
-from tests.cli._run import HANGING, MABEAM, Terminal, run
+from tests.cli._run import DROPPED, HANGING, MABEAM, Terminal, run
 
-DROPPED = "import asyncio\nasync def f():\n    asyncio.create_task(f())\n"
 SHOW_CURSOR = "\x1b[?25h"
 
 

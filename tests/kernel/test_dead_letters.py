@@ -69,4 +69,4 @@ def test_a_letter_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         letter.why = "full"
     with pytest.raises(TypeError, match="positional"):
-        DeadLetter("server", 1, "dead")  # type: ignore[misc]  # what is refused
+        DeadLetter("server", 1, "dead")  # type: ignore[call-arg]  # what is refused

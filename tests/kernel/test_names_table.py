@@ -116,6 +116,13 @@ def test_what_is_no_name_leads_nowhere(wrong: Any) -> None:
         Names().give(wrong, bare())
 
 
+def test_the_class_of_a_via_name_is_no_name() -> None:
+    """It has the methods of one, and nobody to call them on."""
+    wrong: Any = Via
+    with pytest.raises(UsageError, match="expected a pid, a name, a via name"):
+        Names().find(wrong)
+
+
 def test_a_name_is_not_empty_and_a_process_has_one() -> None:
     """The message says who it is about, and what to use instead."""
     names, one = Names(), bare()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -75,10 +75,14 @@ def test_a_program_without_a_loop_can_use_processes() -> None:
         assert pid.is_alive
     assert not pid.is_alive
     assert set(threading.enumerate()) == before
-    with pytest.raises(NoSuchProcess, match="Runtime"):
-        gate.run(_double, 1)
-    with pytest.raises(NoSuchProcess, match="Runtime"):
-        gate.send(pid, 1)
+    for use in (
+        lambda: gate.run(_double, 1),
+        lambda: gate.send(pid, 1),
+        lambda: gate.call(server, Counter.add, 1),
+    ):
+        with pytest.raises(NoSuchProcess, match=r"portal of Runtime .* is closed") as caught:
+            use()
+        assert "with mabeam.open_portal() as portal:" in str(caught.value)
 
 
 async def _find_counter() -> Pid:
@@ -104,6 +108,49 @@ def test_bad_options_start_nothing() -> None:
     with pytest.raises(TypeError), open_portal(no_such_option=1):
         pass
     assert set(threading.enumerate()) == before
+
+
+async def test_the_portal_of_a_runtime_that_was_left_is_closed() -> None:
+    """It says so, and not that some process is dead."""
+    async with Runtime() as runtime:
+        gate = runtime.portal()
+    with pytest.raises(NoSuchProcess, match=f"portal of Runtime {runtime.id} is closed.*before that"):
+        gate.send("anybody", 1)
+
+
+def test_a_portal_is_what_its_block_gives() -> None:
+    """What ``open_portal`` returns is only the block."""
+    block: Any = open_portal()
+    with pytest.raises(AttributeError, match=r"with mabeam\.open_portal\(\) as portal:"):
+        block.run(_double, 1)
+    assert not hasattr(block, "call")
+    with block, pytest.raises(UsageError, match="entered already"), block:
+        pass
+
+
+def test_what_is_no_handle_is_refused_before_anything_is_handed_over() -> None:
+    """A name is none, nor is a class."""
+    with open_portal() as gate:
+        for wrong in ("counter", Counter, None):
+            with pytest.raises(UsageError, match=r"portal\.call expects the handle of a server.*got"):
+                gate.call(wrong, Counter.add, 1)
+            with pytest.raises(UsageError, match=r"portal\.cast expects the handle of a server.*got"):
+                gate.cast(wrong, Counter.reset)
+
+
+def test_a_wrong_cast_or_message_is_told_in_the_thread_that_sends_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Later there would be nobody to be told."""
+    with open_portal() as gate:
+        server = gate.run(_start_counter)
+        with pytest.raises(UsageError, match=r"await ref\.call"):
+            gate.cast(server, Counter.add, 1)
+        with pytest.raises(UsageError, match=r"await ref\.call"):
+            gate.cast(ref("counter", Counter), Counter.add, 1)
+        with pytest.raises(UsageError, match="expected a pid"):
+            gate.send(3, "x")  # type: ignore[arg-type]
+    assert caplog.records == []
 
 
 async def test_the_loops_own_thread_is_refused() -> None:

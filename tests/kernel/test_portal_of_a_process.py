@@ -10,7 +10,6 @@ import pytest
 
 from mabeam import (
     CallCycle,
-    DeadlineExceeded,
     GenServer,
     Killed,
     NoSuchProcess,
@@ -20,6 +19,7 @@ from mabeam import (
     Ref,
     Registry,
     Runtime,
+    Shutdown,
     TaskSupervisor,
     UsageError,
     handle_call,
@@ -32,11 +32,13 @@ from mabeam import (
     reply_later,
     self_pid,
     send,
+    send_exit,
     spawn,
 )
+from mabeam.kernel import here
 from mabeam.testing import Probe, wait_until_idle
 from tests.kernel._scenes import never, process_of, reason_of
-from tests.otp._servers import begun, clock, pid_of, state_of
+from tests.otp._servers import clock, pid_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +63,7 @@ class Threaded(GenServer):
         self.seen: list[object] = []
         self.release = threading.Event()
 
-    @handle_call(thread=True, raises=(CallCycle, DeadlineExceeded, ProcessDied, UsageError))
+    @handle_call(thread=True, raises=(CallCycle, ProcessDied, UsageError))
     def do(self, function: Callable[..., Any], *args: Any) -> Any:
         return function(*args)
 
@@ -72,6 +74,15 @@ class Threaded(GenServer):
     @handle_call(concurrent=2, raises=(CallCycle,))
     async def do_beside(self, function: Callable[..., Any], *args: Any) -> Any:
         return await in_thread(function, *args)
+
+    @handle_call
+    async def give_up(self, function: Callable[[], object], release: threading.Event) -> None:
+        """Stop waiting for a thread that goes on."""
+        task = asyncio.get_running_loop().create_task(in_thread(function))
+        await wait_until_idle()
+        task.cancel()
+        await asyncio.wait([task])
+        release.set()
 
     @handle_call
     def ping(self) -> str:
@@ -141,24 +152,14 @@ async def test_another_thread_that_was_given_the_portal_is_no_cycle() -> None:
     assert outcome == ["pong"]
 
 
-async def test_a_thread_whose_caller_has_stopped_waiting_begins_nothing_new() -> None:
-    """The deadline of the message is that of the calls which the thread makes."""
-    server = await Threaded.child_spec().start()
-    echo = await Echo.start_link()
+async def test_what_a_thread_asks_for_has_the_deadline_of_its_handler() -> None:
+    """So nothing new is begun for a caller who has stopped waiting."""
+    server = await Threaded.start_link()
 
-    def late() -> Any:
-        portal().run(pass_time)
-        return portal().call(echo, Echo.echo, "late")
+    async def look() -> float | None:
+        return here.get().deadline
 
-    async def pass_time() -> None:
-        loop = asyncio.get_running_loop()
-        over = loop.create_future()
-        loop.call_later(2.0, over.set_result, None)
-        await over
-
-    with pytest.raises(TimeoutError):
-        await server.options(timeout=1.0).call(Threaded.do, late)
-    assert await server.call(Threaded.ping) == "pong"  # the handler ended with it, and not the server
+    assert await server.options(timeout=7.0).call(Threaded.do, lambda: portal().run(look)) == 7.0
 
 
 # ---------------------------------------------------------------------------------------- who acts
@@ -220,13 +221,16 @@ async def test_a_thread_may_answer_later() -> None:
     """It takes the caller of its handler."""
     server = await Threaded.start_link()
     kept: list[Any] = []
+    probe = Probe.start()
 
     async def keep() -> Any:
-        return reply_later(kept.append)
+        answer = reply_later(kept.append)
+        send(probe.pid, "kept")
+        return answer
 
-    waiting = await begun(server.call(Threaded.do, lambda: portal().run(keep)))
-    with clock().outside():
-        await wait_until_idle()
+    waiting = asyncio.get_running_loop().create_task(server.call(Threaded.do, lambda: portal().run(keep)))
+    assert await probe.next() == "kept"
+    assert await server.call(Threaded.ping) == "pong"
     assert not waiting.done()
     kept[0].reply("later")
     assert await waiting == "later"
@@ -249,21 +253,22 @@ async def test_the_portal_of_a_plain_process_leaves_its_mailbox_alone() -> None:
 # ---------------------------------------------------------------------------------------- ends
 
 
-@pytest.mark.parametrize("end", [kill, lambda server: process_of(pid_of(server)).kernel.signal])
-async def test_a_thread_that_waits_hears_of_the_end_of_its_process(end: Any, runtime: Runtime) -> None:
-    """However that ends, and however it resists."""
+@pytest.mark.parametrize("swallows", [False, True])
+async def test_a_thread_that_waits_hears_of_the_end_of_its_process(*, swallows: bool) -> None:
+    """What it waits for is ended with the process; what resists is frozen, and the thread is told all the same."""
     server = await Threaded.child_spec().start()
+    probe = Probe.start()
     outcome: list[BaseException] = []
     left = threading.Event()
 
     async def stay() -> None:
+        send(probe.pid, "waits")
         while True:
             try:
                 await never()
             except asyncio.CancelledError:
-                if end is kill:
-                    continue  # what swallows a kill is frozen
-                raise
+                if not swallows:
+                    raise
 
     def work() -> None:
         try:
@@ -272,24 +277,49 @@ async def test_a_thread_that_waits_hears_of_the_end_of_its_process(end: Any, run
             outcome.append(error)
         left.set()
 
-    probe = Probe.start()
+    call = asyncio.get_running_loop().create_task(server.options(timeout=None).call(Threaded.do, work))
+    assert await probe.next() == "waits"
     probe.watch(server)
-    call = await begun(server.options(timeout=None).call(Threaded.do, work))
-    with clock().outside():
-        await wait_until_idle()
-    if end is kill:
-        kill(server)
-    else:
-        process_of(pid_of(server)).kernel.signal(process_of(pid_of(server)), runtime.root, Killed())
+    kill(server)
     await probe.next()
     with clock().outside():
-        assert left.wait(30)
+        await asyncio.to_thread(left.wait, 30)
     assert isinstance(outcome[0], ProcessDied)
     assert outcome[0].reason == Killed() == reason_of(pid_of(server))
     with pytest.raises(ProcessDied):
         await call
 
 
+async def test_a_thread_that_waits_when_its_process_is_told_to_end_goes_on_at_once() -> None:
+    """It does not wait for the death, which may wait for the thread's own clean-up elsewhere."""
+    server = await Threaded.child_spec().start()
+    probe = Probe.start()
+
+    async def stay() -> None:
+        send(probe.pid, "waits")
+        await never()
+
+    def work() -> None:
+        try:
+            portal().run(stay)
+        except BaseException as error:
+            outcome.append(error)
+        left.set()
+
+    outcome: list[BaseException] = []
+    left = threading.Event()
+    call = asyncio.get_running_loop().create_task(server.options(timeout=None).call(Threaded.do, work))
+    assert await probe.next() == "waits"
+    send_exit(server, Shutdown("enough"))
+    with clock().outside():
+        await asyncio.to_thread(left.wait, 30)
+    assert isinstance(outcome[0], ProcessDied)
+    assert outcome[0].reason == Shutdown("enough")
+    with pytest.raises(ProcessDied):
+        await call
+
+
+@pytest.mark.real_time  # the thread only seems to wait
 async def test_an_interrupted_wait_ends_what_was_waited_for_and_not_the_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -323,7 +353,7 @@ async def test_an_interrupted_wait_ends_what_was_waited_for_and_not_the_process(
     monkeypatch.setattr(
         "mabeam.kernel._portal.concurrent", SimpleNamespace(futures=SimpleNamespace(Future=Interrupted))
     )
-    assert await server.call(Threaded.do, work) == "interrupted"
+    assert await server.options(timeout=None).call(Threaded.do, work) == "interrupted"
     await wait_until_idle()
     assert ended == ["stay"]
     assert await server.call(Threaded.ping) == "pong"
@@ -345,16 +375,9 @@ async def test_a_thread_that_nobody_waits_for_is_told_so() -> None:
             outcome.append(error)
         left.set()
 
-    async def give_up() -> None:
-        task = asyncio.get_running_loop().create_task(in_thread(work))
-        with clock().outside():
-            await wait_until_idle()
-        task.cancel()
-        await asyncio.wait([task])
-        release.set()
-        with clock().outside():
-            left.wait(30)
-
-    await give_up()
+    call = asyncio.get_running_loop().create_task(server.call(Threaded.give_up, work, release))
+    with clock().outside():
+        await asyncio.to_thread(left.wait, 30)
+    await call
     assert "left behind" in str(outcome[0])
     assert await server.call(Threaded.ping) == "pong"

@@ -98,14 +98,15 @@ def test_reasons_are_equal_by_kind_and_content() -> None:
         for other_index, other in enumerate(again):
             assert (one == other) is (index == other_index)
         assert hash(one) == hash(again[index])
-    assert (NORMAL, SHUTDOWN, KILLED, NO_PROCESS) == (Normal(), Shutdown(), Killed(), NoProcess())
+    kept = [NORMAL, SHUTDOWN, KILLED, NO_PROCESS]
+    assert kept == [Normal(), Shutdown(), Killed(), NoProcess()]
 
 
 def test_crashes_compare_the_type_and_the_arguments_of_what_was_raised() -> None:
     """The very same exception is equal to itself, whatever its arguments say."""
 
     class Moody(Exception):
-        args = property(lambda self: (object(),))  # type: ignore[assignment]  # other arguments each time
+        args = property(lambda self: (object(),))  # others each time
 
     class Narrower(ValueError):
         pass
@@ -118,6 +119,13 @@ def test_crashes_compare_the_type_and_the_arguments_of_what_was_raised() -> None
     assert hash(Crashed(ValueError())) != hash(Crashed(KeyError()))
     assert Crashed(ERROR) != ERROR
     assert Crashed(ERROR).__eq__(ERROR) is NotImplemented
+
+
+@pytest.mark.parametrize("wrong", ["ValueError", ValueError, None], ids=repr)
+def test_only_an_exception_is_a_crash(wrong: Any) -> None:
+    """Said where it is written, and with what to write instead."""
+    with pytest.raises(UsageError, match=r"the exception that ended a process, got .* reason of your own is Exited\("):
+        Crashed(wrong)
 
 
 @pytest.mark.parametrize(

@@ -242,4 +242,4 @@ async def wait_until_idle_of(loop: Any) -> None:
 
 
 TestSignals = Signals.TestCase
-TestSignals.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestSignals.settings = settings(max_examples=settings().max_examples * 6 // 10, stateful_step_count=30)

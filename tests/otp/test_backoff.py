@@ -23,7 +23,7 @@ def test_it_is_a_value() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         changed.first = 5.0
     with pytest.raises(TypeError, match="positional"):
-        Backoff(0.1)  # type: ignore[misc]  # what is refused
+        Backoff(0.1)  # type: ignore[call-arg]  # what is refused
     assert Backoff(first=1.0) == Backoff(first=1.0)
 
 

@@ -98,7 +98,7 @@ def test_child_spec_refuses_what_is_no_function() -> None:
         child_spec(coroutine)  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="cannot reuse"):
         coroutine.send(None)
-    with pytest.raises(UsageError, match=r"Server\.child_spec"):
+    with pytest.raises(UsageError, match=r"Worker\.child_spec"):
         child_spec(Worker, 1)
     with pytest.raises(UsageError, match="a function and its arguments"):
         child_spec("poll")  # type: ignore[arg-type]

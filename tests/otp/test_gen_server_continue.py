@@ -79,6 +79,7 @@ async def test_continuations_run_in_the_order_asked_for() -> None:
     assert await server.call(Stepper.read) == [1, 0, 1]
 
 
+@pytest.mark.simulate(False, reason="how soon others have their turn is promised for the ordinary order only")
 async def test_a_chain_of_continuations_may_be_long_and_starves_nobody() -> None:
     """Each link is a turn of the server's, not a deeper call."""
     seen: list[int] = []

@@ -120,6 +120,7 @@ async def test_signals_and_stop_are_exempt() -> None:
     server, blocked, probe = await full()
     state = state_of(server)
     spawn(send_exit, server, Exited("signal"))  # from a stranger: the parent's would end the server
+    await wait_until_idle()
     probe.kill()
     await wait_until_idle()
     stopping = await begun(server.stop(Shutdown("enough")))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mabeam.errors import AlreadyRegistered, NoSuchProcess, NotRegistered, StartFailed, UsageError
+from mabeam.errors import AlreadyRegistered, NoSuchProcess, NotRegistered, UsageError
 from mabeam.kernel import Pid, Runtime, self_pid, send
 from mabeam.otp import GenServer, Registry, RegistryRef, RegistryStatistics, handle_call
 from mabeam.testing import Probe
@@ -236,10 +236,11 @@ async def test_a_key_must_be_hashable() -> None:
 
 @pytest.mark.parametrize("keys", ["both", None, True])
 async def test_a_registry_must_be_told_what_keys_are(keys: object) -> None:
-    with pytest.raises(StartFailed) as failed:
+    """Before anything starts: in the spec, too."""
+    with pytest.raises(UsageError, match="keys='unique' or keys='duplicate', got"):
         await Registry.start_link(keys=keys)  # type: ignore[arg-type]  # it is wrong
-    assert isinstance(failed.value.__cause__, UsageError)
-    assert "keys='unique' or keys='duplicate'" in str(failed.value.__cause__)
+    (problem,) = Registry.child_spec(keys=keys).check()  # type: ignore[arg-type]  # it is wrong
+    assert "keys='unique' or keys='duplicate', got" in problem
 
 
 async def test_keys_has_no_default() -> None:

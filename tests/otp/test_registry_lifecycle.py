@@ -339,6 +339,7 @@ async def test_a_listener_may_use_registries_while_a_process_dies() -> None:
     assert refused
 
 
+@pytest.mark.simulate(False, reason="about numbers: once takes seconds")
 async def test_a_hundred_thousand_entries_are_not_walked_through() -> None:
     """Neither to look up, nor to register, nor when a process dies; counted, not timed."""
     r = await registry("unique")

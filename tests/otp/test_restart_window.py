@@ -37,7 +37,7 @@ class Window(RuleBasedStateMachine):
 
 
 TestWindow = Window.TestCase
-TestWindow.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestWindow.settings = settings(stateful_step_count=30)
 
 
 def test_no_restart_is_allowed_when_none_are() -> None:

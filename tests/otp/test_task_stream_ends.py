@@ -297,6 +297,7 @@ async def test_a_supervisor_that_ends_after_the_last_item_is_no_error() -> None:
         tasks = await TaskSupervisor.start_link()
         async with stream(tasks, double, [1, 2], max_concurrency=2) as outcomes:
             got = [await anext(outcomes)]
+            await wait_until_idle()
             await tasks.stop()
             got += [outcome async for outcome in outcomes]
         await receive(ExitSignal)

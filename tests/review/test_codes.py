@@ -20,6 +20,7 @@ ALL = frozenset(known_codes())
         (["mb10"], ["MB102"], {"MB101", "MB103", "MB104", "MB105"}),
         ([], ["MB"], set()),
         ([" , "], [], ALL),
+        ([], [" , "], ALL),
     ],
 )
 def test_codes_and_their_beginnings_select_rules(

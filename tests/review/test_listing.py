@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,10 +74,12 @@ def test_a_file_is_listed_once_whatever_leads_to_it(tree: Path) -> None:
 
 
 def test_a_loop_of_links_ends(tree: Path) -> None:
-    """Directories behind links are not entered."""
+    """Directories behind links are not entered; a link to itself is a file that cannot be read."""
     (tree / "src/sub/up").symlink_to("..")
-    (tree / "src/loop.py").symlink_to("loop.py")
-    assert shown("src") == ["src/.dot.py", "src/a.py", "src/b.py", "src/sub/c.py"]
+    (tree / "src/there.py").symlink_to("back.py")
+    (tree / "src/back.py").symlink_to("there.py")
+    assert shown("src/sub") == ["src/sub/c.py"]
+    assert {"src/there.py", "src/back.py"} < set(shown("src"))
 
 
 def test_a_link_that_is_named_is_followed(tree: Path) -> None:
@@ -92,11 +95,37 @@ def test_missing_paths_are_named_as_given() -> None:
     assert [file.shown_as for file in listing.files] == ["src/sub/c.py"]
 
 
-def test_what_is_no_file_is_not_listed(tree: Path) -> None:
-    """Neither pipes nor directories with the ending of a file."""
+def test_what_has_the_name_of_a_file_is_listed_whatever_it_is(tree: Path) -> None:
+    """Whether it can be read is found out when it is read; only directories are something else, and links to them."""
     os.mkfifo(tree / "src/sub/pipe.py")
+    (tree / "src/sub/gone.py").symlink_to("nowhere")
+    with socket.socket(socket.AF_UNIX) as unix:
+        os.chdir(tree / "src/sub")  # the name of a socket must be short
+        unix.bind("socket.py")
+        os.chdir(tree)
     (tree / "src/sub/dir.py").mkdir()
+    (tree / "src/sub/link.py").symlink_to("dir.py")
+    assert shown("src/sub") == [f"src/sub/{name}.py" for name in ("c", "gone", "pipe", "socket")]
+
+
+def test_each_link_to_nowhere_is_one(tree: Path) -> None:
+    """They are not one file because they lead to the same nowhere."""
+    for name in ("a", "b"):
+        (tree / "src/sub" / f"{name}.py").symlink_to("nowhere")
+    assert shown("src/sub") == ["src/sub/a.py", "src/sub/b.py", "src/sub/c.py"]
+
+
+def test_the_locks_of_editors_are_left_out(tree: Path) -> None:
+    """They are links to nowhere by design."""
+    (tree / "src/sub/.#c.py").symlink_to("somebody@somewhere.1234")
     assert shown("src/sub") == ["src/sub/c.py"]
+
+
+def test_the_way_below_the_path_is_known() -> None:
+    """What lies above the path says nothing about the file."""
+    below = {file.shown_as: file.below for file in list_files(["src", "script"]).files}
+    assert below["src/sub/c.py"] == "sub/c.py"
+    assert below["script"] == ""
 
 
 def test_an_unreadable_directory_is_an_error_and_the_rest_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,6 +129,27 @@ def test_a_pipe_is_unreadable_and_does_not_wait_for_a_writer(tmp_path: Path) -> 
     assert review(tmp_path / "x.py") == FileError("x.py", ErrorKind.UNREADABLE, "not a regular file")
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device", "link"])
+def test_what_is_no_file_is_not_even_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A device may take that for an order."""
+    path = tmp_path / "x.py"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(os.devnull if kind == "device" else "nowhere")
+
+    def refuse(*_args: object) -> int:
+        raise AssertionError
+
+    monkeypatch.setattr(os, "open", refuse)
+    error = review(path)
+    assert isinstance(error, FileError)
+    assert error.kind is ErrorKind.UNREADABLE
+    assert error.message == ("no such file or directory" if kind == "link" else "not a regular file")
+
+
 def test_a_file_that_may_not_be_read_is_unreadable(tmp_path: Path) -> None:
     """Unless whoever runs the review may read everything."""
     path = tmp_path / "x.py"

@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from mabeam.review import (
     ErrorKind,
     Order,
     Outcome,
+    _books,
     _team,
     analyse_file,
     list_files,
@@ -287,7 +289,10 @@ async def test_loops_of_links_end(tree: Path) -> None:
     (tree / "package0" / "loop").symlink_to(tree)
     (tree / "package0" / "self.py").symlink_to("self.py")
     outcome = await review(order())
-    assert outcome.report.files == 40
+    assert outcome.report.files == 41
+    assert [(error.file, error.kind) for error in outcome.report.errors] == [
+        ("package0/self.py", ErrorKind.UNREADABLE)
+    ]
 
 
 async def test_a_reviewer_that_is_killed_gives_its_file_back(
@@ -320,12 +325,18 @@ def _fail(*_args: object, **_options: object) -> Any:
     raise RuntimeError(ENDS)
 
 
-@pytest.mark.parametrize("broken", ["make_report", "list_files", "_in_words"])
+@pytest.mark.parametrize(
+    ("module", "broken"), [(_books, "make_report"), (_team, "list_files"), (_team, "in_words")]
+)
 def test_a_crash_of_the_books_ends_the_run_loudly(
-    tree: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str
+    tree: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    module: ModuleType,
+    broken: str,
 ) -> None:
     """Collector, lister while it lists, lister while it works: no report, no waiting for ever, and a crash report."""
-    monkeypatch.setattr(_team, broken, _fail)
+    monkeypatch.setattr(module, broken, _fail)
     with pytest.raises(MabeamError) as caught:
         Runtime().run(review, order(chaos=1.0))
     assert isinstance(caught.value, ProcessDied | StartFailed)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from mabeam.review import FileError, analyse_source, select_codes
+from mabeam.review import FileError, analyse_file, analyse_source, select_codes
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BAD = "import asyncio\nasync def f(): asyncio.create_task(g())\n"
 
@@ -37,3 +42,19 @@ def test_what_imports_a_test_framework_is_a_test(line: str) -> None:
 def test_a_relative_import_of_that_name_is_something_else() -> None:
     """A package may have a module called `test`."""
     assert codes(f"from .test import x\n{BAD}", "x.py") == ["MB101"]
+
+
+@pytest.mark.parametrize(
+    ("below", "expected"),
+    [("tests/x.py", []), ("pkg/test/y/x.py", []), ("pkg/contest/x.py", ["MB101"]), ("", ["MB101"])],
+)
+def test_a_folder_of_tests_below_the_path_is_left_alone(
+    tmp_path: Path, below: str, expected: list[str]
+) -> None:
+    """What lies above the path, or is the path, belongs to who asked for the review."""
+    path = tmp_path / "tests" / "x.py"
+    path.parent.mkdir()
+    path.write_text(BAD)
+    result = analyse_file(path, shown_as="tests/x.py", codes=select_codes(), below=below)
+    assert not isinstance(result, FileError)
+    assert [finding.code for finding in result] == expected

@@ -84,6 +84,8 @@ def check_function(
 
 
 def _hint_for(value: object) -> str:
+    if hasattr(value, "__mabeam_behaviour__"):
+        return f", an object of a server class. Write await {type(value).__name__}.start_link(...)"
     if hasattr(value, "start_link"):
         return ". A spec is started with: await spec.start_link()"
     if hasattr(value, "address"):

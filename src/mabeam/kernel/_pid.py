@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 if TYPE_CHECKING:
     from mabeam.kernel._process import Process
@@ -34,6 +34,18 @@ class Pid:
     def is_alive(self) -> bool:
         """Whether the process is alive at this moment. It may be dead at the next: prefer a monitor to asking."""
         return self._process is not None and self._process.is_alive
+
+    if not TYPE_CHECKING:  # a type checker must go on refusing what is not there
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what a pid is for: code is asked through handles."""
+            msg = f"a Pid has no attribute {name!r}"
+            if not name.startswith("__"):
+                msg += (
+                    ": it says which process is meant, and nothing else. A server is asked through a handle, "
+                    "mabeam.ref(pid, Server).call(...); any process takes messages, mabeam.send(pid, message)."
+                )
+            raise AttributeError(msg, name=name, obj=self)
 
     def __eq__(self, other: object) -> bool:
         """Equal when they name the same process."""

@@ -102,7 +102,7 @@ class Portal:
     def _submit(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> _Pending:
-        check_function(function, "portal.run")
+        check_function(function, "portal.run", args, kwargs)
         self._check()
         if asyncio._get_running_loop() is self._kernel.loop:
             msg = "portal.run() was called in the thread of the Runtime's own event loop, which would wait for itself; await the function instead"

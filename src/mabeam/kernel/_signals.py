@@ -188,7 +188,7 @@ def send_after(seconds: float, target: Target, message: object, /) -> TimerRef:
     check_target(target)
     kernel = current_process().kernel
     address: Any = target
-    while hasattr(address, "address"):
+    while not isinstance(address, Pid) and hasattr(address, "address"):
         address = address.address()
     if isinstance(address, Pid):
         process = address._process

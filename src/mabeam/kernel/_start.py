@@ -9,7 +9,7 @@ from mabeam.errors import StartFailed, StartIgnored
 from mabeam.kernel._calls import waiting_for
 from mabeam.kernel._ending import kill
 from mabeam.kernel._links import remove_link
-from mabeam.kernel._reasons import Crashed
+from mabeam.kernel._reasons import AlreadyStarted, Crashed, Exited, Shutdown
 
 if TYPE_CHECKING:
     from mabeam.kernel._process import Process
@@ -85,5 +85,15 @@ class Start:
         if self.reason is None:  # pragma: no cover  (result() follows wait())
             msg = "the start is not decided yet"
             raise AssertionError(msg)
-        cause = self.reason.exception if isinstance(self.reason, Crashed) else None
-        raise StartFailed(self.process.describe(), self.reason) from cause
+        bottom, hint = _bottom(self.reason), ""
+        if isinstance(bottom, Exited) and isinstance(bottom.value, AlreadyStarted):
+            hint = f" The name is taken, by {bottom.value.pid!r}: a name has one process, until that ends."
+        cause = bottom.exception if isinstance(bottom, Crashed) else None
+        raise StartFailed(self.process.describe(), self.reason, hint=hint) from cause
+
+
+def _bottom(reason: ExitReason) -> ExitReason:
+    """Why a start failed in the end: that of a supervisor fails because that of a child has."""
+    while isinstance(reason, Shutdown) and hasattr(reason.detail, "reason"):
+        reason = reason.detail.reason
+    return reason

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from mabeam._base import innermost_frame
@@ -92,8 +91,8 @@ def _tasks_awaited(activation: Activation) -> Collection[Any]:
     if children is not None:
         return tuple(children)
     frame = innermost_frame(activation.coroutine)
-    group = frame.f_locals.get("self") if frame is not None else None
-    return tuple(group._tasks) if isinstance(group, asyncio.TaskGroup) else (future,)  # noqa: TID251  (looked at)
+    group: Any = frame.f_locals.get("self") if frame is not None else None
+    return tuple(group._tasks) if getattr(group, "_on_completed_fut", None) is future else (future,)
 
 
 def check_cycle(owner: Process | Activation | None, process: Process) -> None:

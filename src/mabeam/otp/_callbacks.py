@@ -43,7 +43,7 @@ def callback_problems(cls: type) -> list[str]:
         found.append(
             "__init__ is async, and Python does not await it; keep it plain, and wait for others in 'async def init(self)'"
         )
-    for name, parameters in CALLBACKS.items():
+    for name, parameters in (*CALLBACKS.items(), ("code_change", ("old", "extra"))):
         function = vars(cls).get(name)
         if inspect.isfunction(function):
             found += _problems(name, function, parameters)

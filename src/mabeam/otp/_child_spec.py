@@ -155,6 +155,13 @@ class ChildSpec(Generic[S_co]):
             self, **cast("Any", {key: value for key, value in changes.items() if value is not None})
         )
 
+    if not TYPE_CHECKING:  # a type checker must go on refusing what is not there
+
+        def __await__(self) -> None:
+            """Refuse: a spec says how to start something, and has not started it."""
+            msg = "a spec starts nothing by itself. Give it to a supervisor, or write await spec.start_link()"
+            raise UsageError(msg)
+
     def check(self) -> tuple[str, ...]:
         """All that is wrong with it, a sentence each."""
         who = f"child {self.id!r}"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from mabeam.kernel import ExitReason, OnFull
+    from mabeam.otp._handlers import Handler
     from mabeam.otp._ref import Ref
 
 __all__ = ("GenServer", "behaviour_of")
@@ -72,12 +73,17 @@ class GenServer:
         """
         super().__init_subclass__(**options)
         problems = check_mailbox(cls.mailbox_limit, cls.on_full) + callback_problems(cls)
+        handlers: dict[str, Handler] = {}
+        try:
+            handlers = handlers_of(cls)
+        except UsageError as error:
+            problems += error.problems
         if problems:
             raise UsageError(f"{cls.__qualname__}: {'; '.join(problems)}", problems=problems)
         overridden = frozenset(
             name for name in CALLBACKS if getattr(cls, name) is not getattr(GenServer, name)
         )
-        cls.__mabeam_behaviour__ = ServerBehaviour(cls, handlers_of(cls), overridden, shared=shared)
+        cls.__mabeam_behaviour__ = ServerBehaviour(cls, handlers, overridden, shared=shared)
 
     # ------------------------------------------------------------------------------------------- callbacks
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_origin
 
 from mabeam.errors import UsageError
 from mabeam.kernel import short_name
@@ -87,7 +87,8 @@ def _options_apart(error: TypeError, label: str) -> str:
     """Where an option belongs that was given among the arguments; nothing if that is not what is wrong."""
     _, _, name = str(error).partition("unexpected keyword argument ")
     right = _OPTIONS_APART.get(name.strip("'"))
-    return f". Options are apart from the arguments: {label}.child_spec(...){right}" if right else ""
+    server = label.rpartition("<locals>.")[2]
+    return f". Options are apart from the arguments: {server}.child_spec(...){right}" if right else ""
 
 
 def bad_call(handler: Handler, error: TypeError) -> UsageError:
@@ -191,11 +192,12 @@ def no_attribute(name: str) -> str:
     msg = f"a handle has no attribute {name!r}"
     if name.startswith("__"):
         return msg
+    method = "method" if name.startswith("_") else name
     return (
-        f"{msg}: what it leads to is another process. Ask that by the method of its class:\n"
-        f"    await ref.call(Server.{name}, ...)    or ref.cast(...), or async with ref.stream(...)\n"
-        f"A handler that is called as Server.{name}(ref, ...) runs here, with the handle for its self. What is registered in a "
-        "Registry is found through Registry.at(name or ref)."
+        f"{msg}: what it leads to is another process, which is asked by a method of its class.\n"
+        f"    wrong:  ref.{method}(...)    Server.{method}(ref, ...)\n"
+        f"    right:  await ref.call(Server.{method}, ...)    ref.cast(Server.{method}, ...)\n"
+        "A Registry is asked through Registry.at(name or ref)."
     )
 
 
@@ -209,9 +211,8 @@ def wrong_thread(process: Process) -> UsageError:
 
 def check_server(server: object) -> None:
     """Refuse what is no class that a server can have, or share its handlers with."""
-    if server is Any or (
-        isinstance(server, type) and (hasattr(server, "start_link") or declares_handlers(server))
-    ):
+    cls = get_origin(server) or server  # of a generic class, Cache[str], the class
+    if cls is Any or (isinstance(cls, type) and (hasattr(cls, "start_link") or declares_handlers(cls))):
         return
     hint = ""
     if isinstance(server, type):

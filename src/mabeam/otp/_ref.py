@@ -482,17 +482,17 @@ def ref(name: Pid | Name, server: type[S], /) -> Ref[S]:
         NoSuchProcess: the pid came from elsewhere: it was pickled.
     """
     try:
-        server.__mabeam_behaviour__  # type: ignore[attr-defined]  # noqa: B018  (asking is all; it costs least)
+        is_server = server.__mabeam_behaviour__.cls is server  # type: ignore[attr-defined]  # what every server class has
     except AttributeError:
+        is_server = False
+    if not is_server:
         check_server(server)
-    if type(name) is not str or not name or not isinstance(server, type):
+    if type(name) is not str or not name:
         if isinstance(name, Pid):
-            check_server(server)
             process = name._process
             if process is None:
                 raise NoSuchProcess(repr(name), NoProcess(), operation="call", pid=name)
             return Ref(process, process.kernel)
-        check_server(server)
         check_ref_name(name)
     owner = here.get(None)
     return Ref(name, owner.process.kernel if owner is not None else None)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from mabeam.kernel import Caller, ExitReason
     from mabeam.otp._handlers import Handler
 
-__all__ = ("Call", "Cast", "IdleTimeout", "StopRequest")
+__all__ = ("Call", "Cast", "Continue", "IdleTimeout", "StopRequest")
 
 
 class Call:
@@ -60,3 +60,15 @@ class StopRequest:
 @dataclass(frozen=True, slots=True)
 class IdleTimeout:
     """Reaches ``handle_info`` when no message came for as long as ``idle_timeout`` asked for."""
+
+
+class Continue:
+    """A continuation: what ``continue_with`` was given."""
+
+    __slots__ = ("argument",)
+
+    def __init__(self, argument: object) -> None:
+        self.argument = argument
+
+    def __repr__(self) -> str:
+        return f"continue with {self.argument!r}"

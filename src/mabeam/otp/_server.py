@@ -44,7 +44,7 @@ from mabeam.otp._mistakes import (
     signature_of,
 )
 from mabeam.otp._observed import observed
-from mabeam.otp._requests import Call, Cast, IdleTimeout, StopRequest
+from mabeam.otp._requests import Call, Cast, Continue, IdleTimeout, StopRequest
 from mabeam.otp._streams import StreamRequest, pump, remember, stream_over
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from mabeam.kernel import Caller, ExitReason, Observer, Process, Step
     from mabeam.otp._handlers import Handler
 
-__all__ = ("Continue", "ServerBehaviour")
+__all__ = ("ServerBehaviour",)
 
 
 class ServerBehaviour(Behaviour):
@@ -280,8 +280,9 @@ class ServerBehaviour(Behaviour):
             return
         caller = message.caller if type(message) is Call else None
         if error is None and type(value) is CoroutineType:
-            error = forgotten_await(self.where(process, message), value)
-        if error is None:
+            process.message, where = message, self.where(process, message)
+            self._crash(process, forgotten_await(where, value), where)
+        elif error is None:
             self.answered(process, caller, value)
         else:
             process.message = message
@@ -291,6 +292,7 @@ class ServerBehaviour(Behaviour):
         """A serial handler has returned; true when nothing more is to be done before the next message."""
         asides: Asides | None = process.extra
         if value is None and caller is not None and is_forgotten(caller):
+            process.message = None  # the error says it all
             self._crash(process, forgotten_return(caller), caller.what)
             return True
         if asides is not None and asides.stop_reason is not None:
@@ -475,18 +477,6 @@ class ServerBehaviour(Behaviour):
 def _has_expired(process: Process, caller: Caller[Any]) -> bool:
     """Whether the caller has stopped waiting because its time was up."""
     return caller.deadline is not None and process.kernel.loop.time() >= caller.deadline
-
-
-class Continue:
-    """A continuation: what ``continue_with`` was given."""
-
-    __slots__ = ("argument",)
-
-    def __init__(self, argument: object) -> None:
-        self.argument = argument
-
-    def __repr__(self) -> str:
-        return f"continue with {self.argument!r}"
 
 
 _EXEMPT: Final = frozenset((ExitSignal, Down, StopRequest, SystemRequest, IdleTimeout, Continue))

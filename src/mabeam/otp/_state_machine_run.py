@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mabeam.errors import UsageError, WrongState
 from mabeam.kernel import ExitSignal, SystemRequest, mailbox_is_full, stop
-from mabeam.otp._requests import Call, Cast, StopRequest
-from mabeam.otp._server import Continue, ServerBehaviour
+from mabeam.otp._requests import Call, Cast, Continue, StopRequest
+from mabeam.otp._server import ServerBehaviour
 from mabeam.otp._state_machine_asks import MachineAsides, Own, Postpone, event_of
 from mabeam.otp._state_machine_state import Timeout
 from mabeam.otp._streams import StreamRequest

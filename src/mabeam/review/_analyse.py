@@ -103,7 +103,11 @@ def _drafts(
     drafts = [entry for entry in drafts if not _is_settled(entry[1], lines)]
     if _MARKS.search(source.text) is None:
         return drafts
-    return [entry for entry in drafts if not _is_known(entry[0], lines, _line(entry[1].node), entry[2])]
+    return [
+        (rule, draft, last)
+        for rule, draft, last in drafts
+        if not _is_known(rule, lines, _line(draft.node), last, draft.also_at)
+    ]
 
 
 def _is_settled(draft: Draft, lines: list[str]) -> bool:
@@ -111,7 +115,7 @@ def _is_settled(draft: Draft, lines: list[str]) -> bool:
     return any(_REMARK.search(line) is not None for line in lines[first - 1 : last])
 
 
-def _is_known(rule: Rule, lines: list[str], first: int, last: int) -> bool:
+def _is_known(rule: Rule, lines: list[str], first: int, last: int, other: int | None) -> bool:
     """Whether a comment for another linter, on the lines or before the first, accepts this very flaw."""
     if rule.known_as and _BARE.search(_at(lines, first)) is not None:
         return True
@@ -119,6 +123,7 @@ def _is_known(rule: Rule, lines: list[str], first: int, last: int) -> bool:
         _NEXT_LINE.search(_at(lines, first - 1)),
         _OTHERS.search(_at(lines, first)),
         _OTHERS.search(_at(lines, last)),
+        _OTHERS.search(_at(lines, other or 0)),
     ]
     return any(
         code.startswith(known)

@@ -137,7 +137,7 @@ def _problems_of_victims(name: str, victims: Any) -> list[str]:
 
 def _is_meant(process: Process, victim: Victim) -> bool:
     if isinstance(victim, str):
-        return process.name == victim or process.label == victim
+        return victim in (process.name, process.label)
     if isinstance(victim, type):
         server = getattr(process.behaviour, "cls", None)
         return isinstance(server, type) and issubclass(server, victim)

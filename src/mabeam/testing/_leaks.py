@@ -50,16 +50,20 @@ class Snapshot:
     Args:
         loop: the loop whose tasks are looked at; without one, tasks are not.
         kernel: the inside of the Runtime whose processes are looked at; without one, processes are not.
+        outside: look at OS processes and sockets as well, for which the operating system has to be asked.
     """
 
-    def __init__(self, *, loop: AbstractEventLoop | None = None, kernel: Kernel | None = None) -> None:
+    def __init__(
+        self, *, loop: AbstractEventLoop | None = None, kernel: Kernel | None = None, outside: bool = True
+    ) -> None:
         self._loop = loop
         self._kernel = kernel
         self._tasks = set() if loop is None else asyncio.all_tasks(loop)
         self._processes = set(self._live_processes())
         self._threads = set(threading.enumerate())
-        self._children = set(child_processes())
-        self._sockets = set(open_sockets().values())
+        self._outside = outside
+        self._children = set(child_processes()) if outside else set()
+        self._sockets = set(open_sockets().values()) if outside else set()
 
     def leaks(self, *, patience: float = _PATIENCE) -> Iterator[str]:
         """Look again.
@@ -82,6 +86,8 @@ class Snapshot:
         for thread in self._new_threads():
             if not _ends_within(patience, thread):
                 yield _describe_thread(thread)
+        if not self._outside:
+            return
         for pid, name in child_processes().items():
             if pid not in self._children:
                 yield f"OS process {pid} ({name}), not waited for"

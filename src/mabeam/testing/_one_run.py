@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import traceback
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, final
 from mabeam._base import fault_listener, shared_random_seeded
 from mabeam.kernel import Body, NoProcess, PlainBehaviour, Runtime, died, label_of
 from mabeam.testing._faults import InjectedFault
-from mabeam.testing._session import UnhandledError
+from mabeam.testing._session import UnhandledError, problem_of_loop, problem_of_shared_wait
 from mabeam.testing._simulated_loop import SimulatedLoop
 from mabeam.testing._simulation import Simulation
 
@@ -76,9 +75,11 @@ def run_once(program: Program, decider: Decider, limits: Limits, *, injects: boo
     """
     simulation = Simulation(decider, injects=injects, checks_mutation=limits.check_mutation)
     begun = _Program(program, simulation)
-    with shared_random_seeded(0), asyncio.Runner(loop_factory=lambda: _loop(simulation, limits)) as runner:
+    with (
+        shared_random_seeded(0),
+        asyncio.Runner(loop_factory=lambda: _loop(simulation, limits, begun)) as runner,
+    ):
         loop = runner.get_loop()
-        loop.set_exception_handler(begun.heard)
         try:
             loop.run_until_complete(begun.run())
         except KeyboardInterrupt:
@@ -94,10 +95,11 @@ def run_once(program: Program, decider: Decider, limits: Limits, *, injects: boo
     return Run(simulation=simulation, error=outcome, tolerated=tolerated, seconds=seconds)
 
 
-def _loop(simulation: Simulation, limits: Limits) -> SimulatedLoop:
-    return SimulatedLoop(
-        simulation, max_steps=limits.max_steps, max_seconds=limits.max_virtual_seconds
-    )
+def _loop(simulation: Simulation, limits: Limits, program: _Program) -> SimulatedLoop:
+    loop = SimulatedLoop(simulation, max_steps=limits.max_steps, max_seconds=limits.max_virtual_seconds)
+    loop.set_exception_handler(program.heard)
+    loop.shared_service_waits = program.saw_shared_wait
+    return loop
 
 
 class _Program:
@@ -112,13 +114,14 @@ class _Program:
         self._problems: list[str] = []
 
     async def run(self) -> None:
-        fault_listener.set(self._simulation)
+        fault_listener.set(self._simulation.injector)
         async with Runtime() as runtime:
             kernel = runtime.kernel
             body = Body(self._program, (), {}, self._over)
             behaviour = PlainBehaviour(label_of(self._program))
             self._process = process = kernel.create(behaviour, body, runtime.root, runtime.root.context)
-            self._simulation.spares(process)
+            if self._simulation.injector is not None:
+                self._simulation.injector.spares(process)
             ended = kernel.loop.create_future()
             process.on_death = [ended]
             kernel.scheduler.schedule(process)
@@ -136,10 +139,11 @@ class _Program:
         error = context.get("exception")
         if isinstance(error, InjectedFault):
             return
-        lines = [str(context.get("message", "unhandled error in the event loop"))]
-        if error is not None:
-            lines += traceback.format_exception(error)
-        self._problems.append("\n".join(lines))
+        self._problems.append(problem_of_loop(context))
+
+    def saw_shared_wait(self, service: Process, callee: Process, what: str) -> None:
+        """A shared service waits for another process, and all its users with it."""
+        self._problems.append(problem_of_shared_wait(service, callee, what))
 
     def outcome(self) -> BaseException | None:
         """Why the run failed."""

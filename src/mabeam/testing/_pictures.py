@@ -18,9 +18,9 @@ _MOST_PARTS: Final = 2_000
 _DEEPEST: Final = 50
 _CLIP: Final = 60
 
+_FUNCTIONS: Final = (types.FunctionType, types.MethodType, types.BuiltinFunctionType)
 _ATOMS: Final = frozenset(
-    (int, float, complex, bool, str, bytes, type(None), type(...), range, types.FunctionType, types.MethodType)
-    + (types.BuiltinFunctionType, type)
+    (int, float, complex, bool, str, bytes, type(None), type(...), range, type, *_FUNCTIONS)
 )
 
 _Parts = dict[tuple[str, Any], Any]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mabeam._base import FaultListener
     from mabeam.kernel import Process
 
-__all__ = ("LoopSession", "UnhandledError")
+__all__ = ("LoopSession", "UnhandledError", "problem_of_loop", "problem_of_shared_wait")
 
 T = TypeVar("T")
 
@@ -58,16 +58,22 @@ class LoopSession:
     Args:
         loop_factory: makes the loop.
         listener: told of the fault points that the test passes.
+        looks_outside: whether OS processes and sockets are looked for that are left behind.
 
     Attributes:
         loop: the loop.
     """
 
     def __init__(
-        self, loop_factory: Callable[[], asyncio.AbstractEventLoop], listener: FaultListener | None = None
+        self,
+        loop_factory: Callable[[], asyncio.AbstractEventLoop],
+        listener: FaultListener | None = None,
+        *,
+        looks_outside: bool = True,
     ) -> None:
         self._listener = listener
-        self._before = Snapshot()
+        self._looks_outside = looks_outside
+        self._before = Snapshot(outside=looks_outside)
         self._runner = asyncio.Runner(loop_factory=loop_factory)
         self.loop = self._runner.get_loop()
         self.loop.set_exception_handler(self._note)
@@ -144,7 +150,7 @@ class LoopSession:
             ready.set_result(runtime)
             function = await body
             # Not before the Runtime: between then and now the loop may have stood still, and uvloop's own sockets change then.
-            before = Snapshot(loop=self.loop)
+            before = Snapshot(loop=self.loop, outside=self._looks_outside)
             result = await function()
         for _ in range(_TURNS_TO_CLOSE):
             if not any(before.leaks(patience=0.0)):
@@ -156,17 +162,25 @@ class LoopSession:
         return result
 
     def _note_shared_wait(self, service: Process, callee: Process, what: str) -> None:
-        self._problems.append(
-            f"{service.describe()} is a shared service (shared=True), and one of its handlers waited for {callee.describe()} "
-            f"to answer {what}: while it waits, all who use the service wait too. Let the caller do it, or a task that "
-            "answers the caller itself; a handler with concurrent=N may wait."
-        )
+        self._problems.append(problem_of_shared_wait(service, callee, what))
 
     def _note(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        lines = [str(context.get("message", "unhandled error in the event loop"))]
-        lines += [
-            f"  {key}: {value!r}" for key, value in context.items() if key not in {"message", "exception"}
-        ]
-        if (error := context.get("exception")) is not None:
-            lines += traceback.format_exception(error)
-        self._problems.append("\n".join(lines))
+        self._problems.append(problem_of_loop(context))
+
+
+def problem_of_loop(context: dict[str, Any]) -> str:
+    """What an event loop tells its exception handler, in words."""
+    lines = [str(context.get("message", "unhandled error in the event loop"))]
+    lines += [f"  {key}: {value!r}" for key, value in context.items() if key not in {"message", "exception"}]
+    if (error := context.get("exception")) is not None:
+        lines += traceback.format_exception(error)
+    return "\n".join(lines)
+
+
+def problem_of_shared_wait(service: Process, callee: Process, what: str) -> str:
+    """What is wrong with a shared service that waits for others."""
+    return (
+        f"{service.describe()} is a shared service (shared=True), and one of its handlers waited for {callee.describe()} "
+        f"to answer {what}: while it waits, all who use the service wait too. Let the caller do it, or a task that "
+        "answers the caller itself; a handler with concurrent=N may wait."
+    )

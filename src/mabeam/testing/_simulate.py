@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import inspect
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, final
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mabeam.errors import MabeamError, UsageError
+from mabeam.errors import UsageError
 from mabeam.kernel import label_of
 from mabeam.testing._deciders import Recorded, Seeded
+from mabeam.testing._findings import Explored, SimulationFailed, SimulationResult, failure_of
 from mabeam.testing._one_run import Limits, Run, garbage_kept_small, quiet, run_once
 from mabeam.testing._schedule import Schedule
 from mabeam.testing._shrink import Shrinker
@@ -21,82 +20,11 @@ from mabeam.testing._trace import short_name
 if TYPE_CHECKING:
     from mabeam.testing._deciders import Decider
     from mabeam.testing._faults import Faults
-    from mabeam.testing._schedule import Fault
 
-__all__ = ("Program", "SimulationFailed", "SimulationResult", "replay", "simulate")
+__all__ = ("Program", "replay", "simulate")
 
 Program: TypeAlias = Callable[[], Coroutine[Any, Any, object]]
 """A whole program: what ``mabeam.run`` would be given, with its own assertions."""
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SimulationResult:
-    """What a simulation has explored.
-
-    Attributes:
-        seeds: runs made, one for each seed.
-        traces: how many of them were different from all others. Few of many: there is little that can happen in another
-            order, or no more seeds are needed.
-        choices: free choices made in all of them.
-        faults: faults injected.
-        virtual_seconds: how much virtual time has passed.
-        tolerated: runs that were ended by an exception that may end them.
-        uncompared: parts of messages that could not be looked into, to see whether they were changed.
-        digest: a word for everything that has happened: equal for equal seeds, in every OS process, as long as neither the
-            program nor mabeam has changed.
-    """
-
-    seeds: int
-    traces: int
-    choices: int
-    faults: int
-    virtual_seconds: float
-    tolerated: int
-    uncompared: int
-    digest: str
-
-    def __str__(self) -> str:
-        """In a line."""
-        return f"{self.seeds:,} seeds, {self.traces:,} different runs, {self.choices:,} choices, {self.faults:,} faults"
-
-
-@final
-class SimulationFailed(MabeamError, AssertionError):
-    """A simulated program failed. The exception it failed with is the ``__cause__``.
-
-    Attributes:
-        seed: the seed that found it; ``None`` when a schedule was replayed.
-        error: what the program failed with.
-        choices: free choices that are needed for it to fail, in words.
-        faults: faults that are needed for it to fail.
-        trace: everything that happened in the shrunk run, one line for each event.
-        token: what to give to ``replay``.
-        is_deterministic: the same choices and faults led to the same run again. If not, the program depends on something
-            besides: real time, sockets, the order of a set of strings.
-    """
-
-    def __init__(
-        self,
-        seed: int | None,
-        error: BaseException,
-        story: str,
-        *,
-        choices: tuple[str, ...],
-        faults: tuple[Fault, ...],
-        trace: tuple[str, ...],
-        token: str,
-        is_deterministic: bool,
-    ) -> None:
-        """Keep what failed and how to see it again; ``story`` says it in words."""
-        self.seed = seed
-        self.error = error
-        self.choices = choices
-        self.faults = faults
-        self.trace = trace
-        self.token = token
-        self.is_deterministic = is_deterministic
-        super().__init__(story)
 
 
 def simulate(
@@ -162,7 +90,7 @@ def simulate(
     """
     _check(program, "simulate")
     limits = _limits(max_steps, max_virtual_seconds, tolerate, check_mutation=check_mutation)
-    results = _Results()
+    results = Explored()
     with quiet(), garbage_kept_small() as collect:
         for seed in seeds:
             run = run_once(program, Seeded(seed, faults, max_faults), limits, injects=faults is not None)
@@ -172,7 +100,8 @@ def simulate(
             collect()
         else:
             return results.result()
-    raise _explain(program, seed, run, limits, max_shrink_runs, results.runs) from run.error
+    failed = _explain(program, seed, run, limits, max_shrink_runs, results.runs)
+    raise failed from failed.error
 
 
 def replay(
@@ -205,7 +134,7 @@ def replay(
     _check(program, "replay")
     schedule = Schedule.from_token(token)
     limits = _limits(max_steps, max_virtual_seconds, tolerate, check_mutation=check_mutation)
-    results = _Results()
+    results = Explored()
     with garbage_kept_small():
         run = run_once(program, Recorded(schedule), limits)
     results.add(run)
@@ -214,7 +143,7 @@ def replay(
     simulation = run.simulation
     head = f"it fails still: {first_line(run.error)}"
     story = [head, *what_it_needs(simulation), *what_happened(simulation)]
-    raise _failure(None, run, "\n".join(story), is_deterministic=True) from run.error
+    raise failure_of(None, run, "\n".join(story), is_deterministic=True) from run.error
 
 
 def _check(program: object, how: str) -> None:
@@ -252,44 +181,6 @@ def _limits(
     )
 
 
-class _Results:
-    """Adds up what runs have explored."""
-
-    def __init__(self) -> None:
-        self.runs = 0
-        self._digests: set[str] = set()
-        self._digest = hashlib.blake2b(digest_size=16)
-        self._choices = 0
-        self._faults = 0
-        self._seconds = 0.0
-        self._tolerated = 0
-        self._uncompared = 0
-
-    def add(self, run: Run) -> None:
-        simulation = run.simulation
-        self.runs += 1
-        digest = simulation.trace.digest()
-        self._digests.add(digest)
-        self._digest.update(digest.encode())
-        self._choices += simulation.choice_count
-        self._faults += len(simulation.faults)
-        self._seconds += run.seconds
-        self._tolerated += run.tolerated
-        self._uncompared += simulation.mutations.skipped if simulation.mutations is not None else 0
-
-    def result(self) -> SimulationResult:
-        return SimulationResult(
-            seeds=self.runs,
-            traces=len(self._digests),
-            choices=self._choices,
-            faults=self._faults,
-            virtual_seconds=self._seconds,
-            tolerated=self._tolerated,
-            uncompared=self._uncompared,
-            digest=self._digest.hexdigest(),
-        )
-
-
 def _explain(
     program: Program, seed: int, run: Run, limits: Limits, budget: int, runs: int
 ) -> SimulationFailed:
@@ -307,7 +198,7 @@ def _explain(
         again = attempt(run.simulation.schedule())
         if again.simulation.trace.lines() != run.simulation.trace.lines():
             story = [head, *how_they_differ(run.simulation, again.simulation), *what_happened(run.simulation)]
-            return _failure(seed, run, "\n".join(story), is_deterministic=False)
+            return failure_of(seed, run, "\n".join(story), is_deterministic=False)
 
         def attempt_and_compare(schedule: Schedule) -> Schedule | None:
             found = attempt(schedule)
@@ -329,19 +220,4 @@ def _explain(
         f"Again, the whole seed:  simulate({name}, seeds=[{seed}]), with the same faults",
         f"Again, just this:       replay({name}, {smallest.token()!r})",
     ]
-    return _failure(seed, confirmed, "\n".join(story), is_deterministic=True)
-
-
-def _failure(seed: int | None, run: Run, story: str, *, is_deterministic: bool) -> SimulationFailed:
-    assert run.error is not None
-    schedule = run.simulation.schedule()
-    return SimulationFailed(
-        seed,
-        run.error,
-        story,
-        choices=run.simulation.trace.unusual(),
-        faults=schedule.faults,
-        trace=run.simulation.trace.lines(),
-        token=schedule.token(),
-        is_deterministic=is_deterministic,
-    )
+    return failure_of(seed, confirmed, "\n".join(story), is_deterministic=True)

@@ -15,20 +15,21 @@ import threading
 from collections import deque
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple, final
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, TypeVarTuple, final
 
 from mabeam.kernel import here
 from mabeam.testing._endless import EndlessError
+from mabeam.testing._ordered_tasks import OrderedFuture, OrderedTask
 from mabeam.testing._simulated_scheduler import SimulatedScheduler
 from mabeam.testing._trace import name_callback
 from mabeam.testing._virtual_loop import VirtualLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
     from concurrent.futures import Executor
     from contextvars import Context
 
-    from mabeam.kernel import Runtime
+    from mabeam.kernel import Process, Runtime
     from mabeam.testing._simulation import Simulation
 
 __all__ = ("SimulatedLoop",)
@@ -64,6 +65,8 @@ class SimulatedLoop(VirtualLoop):
     def __init__(
         self, simulation: Simulation, *, max_steps: float = float("inf"), max_seconds: float = float("inf")
     ) -> None:
+        self.shared_service_waits: Callable[[Process, Process, str], None] | None = None
+        """Told when a shared service waits for another process; the kernel finds it here."""
         self._simulation = simulation
         self._max_steps = max_steps
         self._max_seconds = max_seconds
@@ -86,6 +89,7 @@ class SimulatedLoop(VirtualLoop):
         if simulation.watches:
             kernel.scheduler = SimulatedScheduler(self, self.virtual_stopwatch, simulation)
             kernel.on_create = simulation.created
+            kernel.on_exit = simulation.ended
         else:
             kernel.scheduler.chooser = simulation
 
@@ -199,7 +203,9 @@ class SimulatedLoop(VirtualLoop):
             index = self._simulation.choose("timer_tie", len(tied))
             handle = tied.pop(index)
             handle.when().order = order  # type: ignore[attr-defined]  # as above
-            self._simulation.note_choice(index, len(tied) + 1, f"timer_tie: {self._in_words(handle)} is first")
+            self._simulation.note_choice(
+                index, len(tied) + 1, f"timer_tie: {self._in_words(handle)} is first"
+            )
         tied[0].when().order = orders[-1]  # type: ignore[attr-defined]  # as above
         heapq.heapify(heap)
 
@@ -221,10 +227,15 @@ class SimulatedLoop(VirtualLoop):
         simulation = self._simulation
         simulation.steps += 1
         if simulation.steps > self._max_steps:
-            raise EndlessError(f"{self._max_steps:,} steps", self.time(), _HINT_STEPS)
+            self._give_up(f"{self._max_steps:,} steps", _HINT_STEPS)
         if self.time() > self._max_seconds:
-            raise EndlessError(f"{self._max_seconds:g} virtual seconds", self.time(), _HINT_SECONDS)
+            self._give_up(f"{self._max_seconds:g} virtual seconds", _HINT_SECONDS)
         self._order_ties()
+
+    def _give_up(self, limit: str, hint: str) -> NoReturn:
+        # Whoever closes the loop now lets it run once more, to end what is on it; that takes as long as it takes.
+        self._max_steps = self._max_seconds = float("inf")
+        raise EndlessError(limit, self.time(), hint)
 
     def _wait(self) -> list[Any]:
         if self._out is None and self._waiting_out:
@@ -233,15 +244,18 @@ class SimulatedLoop(VirtualLoop):
             self._out = out = waiting.pop(index)
             self._simulation.note_choice(index, len(waiting) + 1, "thread: it begins or goes on")
             out.start()
+            if self._ready:
+                return []  # it could not begin
         if self._wake_idle():
             return []
         if self._letters:
             self._ready.append(self._letters.popleft())
             return []
-        if self._out is not None:
+        due = self._next_timer()
+        if self._out is not None and (due is None or due > self._allowed):
             events = self._virtual_selector.real.select(_PATIENCE)
             if not events:
-                raise EndlessError(f"{_PATIENCE:g} real seconds", self.time(), _HINT_THREAD)
+                self._give_up(f"{_PATIENCE:g} real seconds", _HINT_THREAD)
             return events
         return super()._wait()
 
@@ -249,20 +263,16 @@ class SimulatedLoop(VirtualLoop):
 
     def create_future(self) -> asyncio.Future[Any]:
         """Make a future with a place of its own in sets."""
-        return _Future(next(self._numbers), self)
+        return OrderedFuture(next(self._numbers), self)
 
-    def _make_driver_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
-        return _Task(next(self._numbers), coro, options.pop("loop"), options)
+    def _make_driver_task(self, coro: Any, **options: Any) -> asyncio.Future[Any]:
+        return OrderedTask(next(self._numbers), coro, options.pop("loop"), options)
 
-    def _make_task(
-        self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any
-    ) -> asyncio.Future[Any]:
-        return _Task(next(self._numbers), coro, loop, options)
+    def _make_task(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Future[Any]:
+        return OrderedTask(next(self._numbers), coro, loop, options)
 
 
-_HINT_STEPS = (
-    "Likely a process that never rests, sending to itself or in a ring; if it just needs more, raise max_steps."
-)
+_HINT_STEPS = "Likely a process that never rests, sending to itself or in a ring; if it just needs more, raise max_steps."
 _HINT_SECONDS = (
     "Likely it waits for something that never comes, while a periodic timer goes on; if it just needs more, raise "
     "max_virtual_seconds."
@@ -281,34 +291,6 @@ class _Out:
     def __init__(self, start: Callable[[], None]) -> None:
         self.start = start
         self.over = False
-
-
-class _Future(asyncio.Future[Any]):
-    """A future whose place in a set follows from when it was made, not from where it is in memory."""
-
-    def __init__(self, number: int, loop: asyncio.AbstractEventLoop) -> None:
-        self._number = number
-        super().__init__(loop=loop)
-
-    def __hash__(self) -> int:
-        return self._number
-
-
-class _Task(asyncio.Task[Any]):  # noqa: TID251  (it belongs to whoever asked the loop for a task)
-    """The same for a task."""
-
-    def __init__(
-        self,
-        number: int,
-        coro: Coroutine[Any, Any, Any],
-        loop: asyncio.AbstractEventLoop,
-        options: dict[str, Any],
-    ) -> None:
-        self._number = number
-        super().__init__(coro, loop=loop, **options)
-
-    def __hash__(self) -> int:
-        return self._number
 
 
 def _equal_heads(heap: list[asyncio.TimerHandle]) -> list[asyncio.TimerHandle]:

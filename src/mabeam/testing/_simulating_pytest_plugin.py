@@ -18,17 +18,19 @@ from _pytest.runner import runtestprotocol
 
 from mabeam._base import shared_random_seeded
 from mabeam.testing._deciders import Recorded, Seeded
-from mabeam.testing._faults import Faults
 from mabeam.testing._one_run import have_same_classes
 from mabeam.testing._schedule import Schedule
 from mabeam.testing._shrink import Shrinker
-from mabeam.testing._story import what_happened, what_it_needs
 from mabeam.testing._simulation import Simulation
+from mabeam.testing._story import what_happened, what_it_needs
 
 if TYPE_CHECKING:
-    from mabeam.testing._deciders import Decider
+    from collections.abc import Callable
 
-__all__ = ("MAX_STEPS", "SIMULATION", "SeededTest", "note_error", "seeds_of")
+    from mabeam.testing._deciders import Decider
+    from mabeam.testing._faults import Faults
+
+__all__ = ("MAX_STEPS", "SIMULATION", "SeededTest", "in_simulation", "note_error", "seeds_of")
 
 SIMULATION: Final[pytest.StashKey[Simulation | None]] = pytest.StashKey()
 """The simulation that the next run of a test takes place in."""
@@ -92,6 +94,24 @@ def note_error(item: pytest.Item, error: BaseException) -> None:
     item.stash[_ERROR] = error
 
 
+def in_simulation(item: pytest.Item, body: Callable[[], Any]) -> Callable[[], Any]:
+    """The body of a test with what a simulation looks at when it is over."""
+    simulation = item.stash.get(SIMULATION, None)
+    if simulation is None:
+        return body
+
+    async def watched() -> None:
+        __tracebackhide__ = True
+        try:
+            await body()
+        finally:
+            simulation.trace.ends()
+        if simulation.mutations is not None and simulation.mutations.found is not None:
+            raise simulation.mutations.found
+
+    return watched
+
+
 @final
 class SeededTest:
     """One test and the seeds that it runs under."""
@@ -144,6 +164,7 @@ class SeededTest:
         """Set the test up, run it and tear it down; what is above it stays set up."""
         item = self._item
         item.stash[SIMULATION] = simulation
+        item._report_sections.clear()  # what runs before this one have printed and logged
         item.stash[_ERROR] = None
         above: Any = item.parent
         with shared_random_seeded(0):

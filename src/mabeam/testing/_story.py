@@ -17,7 +17,7 @@ _SHOWN_CHOICES: Final = 12
 def what_it_needs(simulation: Simulation) -> list[str]:
     """The faults and the unusual choices of a run."""
     choices = simulation.trace.unusual()
-    lines = [f"  fault   {fault}" for fault in simulation.faults]
+    lines = [f"  fault   {fault}" for fault in simulation.schedule().faults]
     lines += [f"  choice  {choice}" for choice in choices[:_SHOWN_CHOICES]]
     if len(choices) > _SHOWN_CHOICES:
         lines.append(f"  and {len(choices) - _SHOWN_CHOICES} more choices")
@@ -28,7 +28,9 @@ def what_happened(simulation: Simulation) -> list[str]:
     """The latest events up to the end of the program; what its Runtime did to stop the rest tells nothing."""
     lines = simulation.trace.lines_to_end()
     shown = lines[-_SHOWN_EVENTS:]
-    title = "What happened:" if len(shown) == len(lines) else f"The last {len(shown)} of {len(lines):,} events:"
+    title = (
+        "What happened:" if len(shown) == len(lines) else f"The last {len(shown)} of {len(lines):,} events:"
+    )
     return [title, *shown]
 
 
@@ -41,8 +43,10 @@ def how_they_differ(one: Simulation, other: Simulation) -> list[str]:
     )
     here, there = (lines[index] if index < len(lines) else "(nothing more)" for lines in (first, second))
     return [
-        "The same seed gave another run the second time, so it was not shrunk. The program depends on something that no seed "
-        "decides: the real time, sockets, os.urandom, the order of a set, something left over from the run before.",
+        (
+            "The same seed gave another run the second time, so it was not shrunk. The program depends on something that no "
+            "seed decides: the real time, sockets, os.urandom, the order of a set, something left over from the run before."
+        ),
         f"They differ at event {index}:",
         f"  first:   {here.strip()}",
         f"  second:  {there.strip()}",

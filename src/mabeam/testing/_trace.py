@@ -85,10 +85,12 @@ def name_message(message: Any) -> str:
     return short_name(type(message).__qualname__)
 
 
-def name_reason(reason: ExitReason | None) -> str:
-    """An exit reason, with the class only of what is inside."""
-    inside = getattr(reason, "exception", None) or getattr(reason, "value", None) or getattr(reason, "detail", None)
-    word = type(reason).__name__ if reason is not None else "?"
+def name_reason(reason: ExitReason) -> str:
+    """An exit reason, with no more than the class of what is inside."""
+    inside = next(
+        (getattr(reason, name) for name in ("exception", "value", "detail") if hasattr(reason, name)), None
+    )
+    word = type(reason).__name__
     return word if inside is None else f"{word}({short_name(type(inside).__qualname__)})"
 
 

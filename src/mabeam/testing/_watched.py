@@ -7,7 +7,7 @@ from functools import cache
 from types import new_class
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, final
 
-from mabeam.kernel import here
+from mabeam.kernel import PlainBehaviour, here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,10 +52,10 @@ def watched(behaviour: Behaviour, watcher: Watcher) -> Behaviour:
     copy.watcher = watcher
     copy.unobserved = getattr(behaviour, "unobserved", behaviour)
     handlers = getattr(behaviour, "handlers", None)
-    if handlers is None:
+    if isinstance(behaviour, PlainBehaviour):
         others = (observer for observer in behaviour.observers if not isinstance(observer, _Receiving))
         copy.observers = (*others, _Receiving(watcher))
-    else:
+    elif handlers:
         # Those that may run in their caller's turn, where no message is taken.
         copy.handlers = {
             name: replace_function(handler, _WatchedFunction(handler, watcher)) if handler.inline else handler

@@ -21,7 +21,13 @@ import pytest
 from mabeam.testing._leaks import check_leaks
 from mabeam.testing._session import LoopSession
 from mabeam.testing._simulated_loop import SimulatedLoop
-from mabeam.testing._simulating_pytest_plugin import MAX_STEPS, SIMULATION, note_error, seeds_of
+from mabeam.testing._simulating_pytest_plugin import (
+    MAX_STEPS,
+    SIMULATION,
+    in_simulation,
+    note_error,
+    seeds_of,
+)
 from mabeam.testing._virtual_loop import VirtualLoop
 
 if TYPE_CHECKING:
@@ -128,7 +134,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
     if _is_async(pyfuncitem):
         session: Any = pyfuncitem.funcargs[_SESSION]
         try:
-            _run(session, body)
+            _run(session, in_simulation(pyfuncitem, body))
         except BaseException as error:
             note_error(pyfuncitem, error)
             raise
@@ -143,7 +149,9 @@ def _session(request: pytest.FixtureRequest) -> Iterator[LoopSession]:
     simulation = request.node.stash.get(SIMULATION, None)
     if simulation is None:
         seeds_of(request.node)
-    session = LoopSession(_loop_factory(request.node), simulation)
+    # What a test leaves outside it leaves in the ordinary order, too, and looking there takes longer than a run.
+    injector = simulation.injector if simulation is not None else None
+    session = LoopSession(_loop_factory(request.node), injector, looks_outside=simulation is None)
     yield session
     session.close()
 

@@ -26,12 +26,12 @@ _DATA = re.compile(
 # The same, or the handful that a function has chosen itself: what tells is that its caller hands them over.
 _GIVEN_DATA = re.compile(
     r"^ids$|(?:^|_)(?:records?|files|filenames|paths|jobs|images|pictures|photos|videos|tracks|songs|payloads|inputs|prompts|texts|samples|"
-    r"queries|questions|pages|lines|issues|downloads|notifications|tickets|flow_runs|todo|events|requests)$",
+    r"queries|questions|pages|lines|issues|downloads|notifications|tickets|flow_runs|todo|requests)$",
     re.IGNORECASE,
 )
 # The same, or the parts that a program deals with: here the work has to go over a network besides.
 _MAYBE_DATA = re.compile(
-    r"(?:^|_)(?:\w+_ids|items?|addresses|addrs|hosts|hostnames|ips|ip_list|accounts|clients|entit(?:y|ies)|objects|objs|"
+    r"(?:^|_)(?:\w+_ids|items?|events|addresses|addrs|hosts|hostnames|ips|ip_list|accounts|clients|entit(?:y|ies)|objects|objs|"
     r"chats|dialogs|peers|guilds|channels|rooms|sessions|connections|conns|websockets|sockets|devices|sensors|deployments|"
     r"work|numbers|nums|values|elements|things|names|words|targets|packages|books|assets|tokens|cities|countries|locations|"
     r"keys|resources|queue|matches|players|cards)$|^data$",

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from mabeam.review._module import Module
     from mabeam.review._scope import Scope
 
-__all__ = ("ends_coroutine", "goes_on", "is_in_loop", "may_end_quietly", "tidies_up")
+__all__ = ("ends_coroutine", "goes_on", "may_end_quietly", "tidies_up")
+
+_ENDLESS = frozenset({"serve_forever", "run_forever", "sleep_forever", "wait_for_termination"})
 
 
 def goes_on(node: ast.AST, scope: Scope, module: Module) -> bool:
@@ -37,16 +39,6 @@ def goes_on(node: ast.AST, scope: Scope, module: Module) -> bool:
         if isinstance(above, ast.For | ast.AsyncFor):
             return False
     return False
-
-
-def is_in_loop(node: ast.AST, scope: Scope, module: Module) -> bool:
-    """Whether the place is inside of a loop of its function, and does not leave it."""
-    loops = sum(
-        isinstance(above, ast.For | ast.AsyncFor | ast.While)
-        for above in module.ancestors_within(node, scope)
-    )
-    leaves = isinstance(node, ast.ExceptHandler) and isinstance(node.body[-1], ast.Break)
-    return loops > (1 if leaves else 0)
 
 
 def ends_coroutine(node: ast.AST, scope: Scope, module: Module) -> bool:
@@ -113,10 +105,11 @@ def tidies_up(scope: Scope) -> bool:
 
 
 def _never_ends(scope: Scope) -> bool:
-    """Whether the coroutine is a loop without end and without a result: then its end says that it was stopped."""
+    """Whether the coroutine serves or loops without end, and has no result: then its end says that it was stopped."""
     nodes = list(own_nodes(*getattr(scope.node, "body", ())))
     endless = any(
-        isinstance(node, ast.While) and isinstance(node.test, ast.Constant) and bool(node.test.value)
+        (isinstance(node, ast.While) and isinstance(node.test, ast.Constant) and bool(node.test.value))
+        or (isinstance(node, ast.Call) and last_name(node.func) in _ENDLESS)
         for node in nodes
     )
     return endless and not any(isinstance(node, ast.Return) and node.value is not None for node in nodes)

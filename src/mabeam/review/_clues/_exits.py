@@ -6,11 +6,13 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
-from mabeam.review._clues._handlers import TAKES_CARE, passes_on_text
+from mabeam.review._clues._blocking import blocking_call
+from mabeam.review._clues._handlers import LOGGING, TAKES_CARE, passes_on_text
 from mabeam.review._clues._naming import is_cleanup_name
 from mabeam.review._clues._quick_calls import QUICK_CALLS
 from mabeam.review._clues._surroundings import is_thread_main, stops_others_first
 from mabeam.review._clues._words import last_name
+from mabeam.review._finding import Severity
 from mabeam.review._module import own_nodes
 from mabeam.review._scope import BindingKind
 
@@ -51,9 +53,11 @@ _CONSOLES = frozenset({"Cmd", "Bdb", "InteractiveInterpreter", "InteractiveConso
 _OUTCOMES = frozenset({"result", "exception"})
 # Names of calls in which a program may spend some time: those of work, of waiting, and of the world outside.
 _LASTING = re.compile(
-    r"(?:^|_)(?:run|work|process|poll|wait|sleep|fetch|load|send|recv|receive|read|write|connect|request|query|execute|handle|"
-    r"build|train|upload|download|scan|sync|serve|step|main|job|task|loop|start|input|open|compute|call|post|put|do)(?:$|_|s$|ing)|"
-    r"^(?:get|f|fn|func|function)$",
+    r"(?:^|_)(?:"
+    r"run|work|process|poll|wait|sleep|step|main|job|task|loop|start|execute|handle|invoke|call|do|serve|input|"
+    r"build|train|compute|scan|sync|check|communicate|query|fetch|load|read|write|open|send|recv|receive|"
+    r"connect|request|upload|download|post|put|patch|delete|head|urlopen"
+    r")(?:$|_|s$)|^(?:get|f|fn|func|function)$",
     re.IGNORECASE,
 )
 # `failed = True`, `exit_code = 1`: what happened is told at the end.
@@ -65,7 +69,9 @@ _VERDICTS = re.compile(
 
 def may_catch_exits(node: ast.AST, body: Sequence[ast.stmt], scope: Scope, module: Module) -> bool:
     """Whether losing an exit here is no loss: it cannot arrive, or to lose it is the purpose."""
-    if scope.name == "__del__" or _cannot_be_interrupted(body) or _is_only_cleanup(body):
+    if scope.name == "__del__" or _is_only_cleanup(body):
+        return True
+    if _is_over_soon(body) and not _waits(body, scope, module):
         return True
     if isinstance(node, ast.ExceptHandler):
         if passes_on_text(node, module) or _keeps_verdict(node):
@@ -87,6 +93,19 @@ def _reads_outcome(body: Sequence[ast.stmt]) -> bool:
     )
 
 
+def _is_over_soon(body: Sequence[ast.stmt]) -> bool:
+    return _cannot_be_interrupted(body) or (not may_last(body) and not _does_something(body))
+
+
+def _waits(body: Sequence[ast.stmt], scope: Scope, module: Module) -> bool:
+    """Whether the body is known to wait for something: `get` is quick on a dictionary, and not in `requests`."""
+    found = (
+        blocking_call(node, scope, module) if isinstance(node, ast.Call) else None
+        for node in own_nodes(*body)
+    )
+    return any(call is not None and call.severity is not Severity.MINOR for call in found)
+
+
 def _cannot_be_interrupted(body: Sequence[ast.stmt]) -> bool:
     """Whether the body is over at once, as far as one can tell: it calls nothing but what it raises."""
     nodes = list(own_nodes(*body))
@@ -106,8 +125,19 @@ def _is_quick(node: ast.AST) -> bool:
 def may_last(body: Sequence[ast.stmt]) -> bool:
     """Whether the body may go on for a while, so that somebody may lose patience: it loops, or calls what sounds like work."""
     return any(
-        isinstance(node, ast.For | ast.AsyncFor | ast.While | ast.Await)
+        isinstance(node, ast.For | ast.AsyncFor | ast.While | ast.With | ast.Await)
         or (isinstance(node, ast.Call) and _LASTING.search(last_name(node.func)) is not None)
+        for node in own_nodes(*body)
+    )
+
+
+def _does_something(body: Sequence[ast.stmt]) -> bool:
+    """Whether something is called for what it does, and not only for its answer: who asks has it soon, as a rule."""
+    return any(
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Call)
+        and not _is_quick(node.value)
+        and last_name(node.value.func) not in LOGGING
         for node in own_nodes(*body)
     )
 
@@ -121,12 +151,12 @@ def _keeps_verdict(handler: ast.ExceptHandler) -> bool:
 
 def _is_only_cleanup(body: Sequence[ast.stmt]) -> bool:
     """Whether all that the body does is to close, stop or remove something: the way out must not fail."""
-    calls = [node for node in own_nodes(*body) if isinstance(node, ast.Call)]
+    calls = [node for node in own_nodes(*body) if isinstance(node, ast.Call) and not _is_quick(node)]
     lasting = any(isinstance(node, ast.For | ast.AsyncFor | ast.While) for node in own_nodes(*body))
     return (
         bool(calls)
         and not lasting
-        and all(_is_quick(call) or is_cleanup_name(last_name(call.func).lstrip("_")) for call in calls)
+        and all(is_cleanup_name(last_name(call.func).lstrip("_")) for call in calls)
     )
 
 

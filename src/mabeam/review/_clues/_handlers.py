@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mabeam.review._module import Module
     from mabeam.review._scope import Scope
 
-__all__ = ("TAKES_CARE", "passes_on", "passes_on_text")
+__all__ = ("LOGGING", "TAKES_CARE", "passes_on", "passes_on_text")
 
 _ENDS = frozenset(
     {
@@ -42,7 +42,7 @@ TAKES_CARE = re.compile(
     r"^(?:crash|die|shutdown|stop|terminate|kill|close_with|send_error|reply_error)",
     re.IGNORECASE,
 )
-_LOGGING = frozenset(
+LOGGING = frozenset(
     {
         "debug",
         "info",
@@ -63,7 +63,7 @@ _TEXT = frozenset(
 )
 # `cancelled = True`, `stopping.set()`: it is raised again later, or somebody is told in another way.
 _REMEMBERS = re.compile(
-    r"cancel|interrupt|stop|shut_?down|(?:^|_)(?:should_)?(?:exit|quit|abort|closing|running|alive)(?:$|_)",
+    r"cancel|interrupt|stop|shut_?down|(?:^|_)(?:should_)?(?:exit|quit|abort(?:ed|ing)?|closing|running|alive)(?:$|_)",
     re.IGNORECASE,
 )
 _KEEPING = (ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return)
@@ -103,7 +103,7 @@ def _takes_care(call: ast.Call, scope: Scope, module: Module) -> bool:
     if name in _ENDS:
         return True
     last = last_name(call.func)
-    if last in _LOGGING:
+    if last in LOGGING:
         return False
     return TAKES_CARE.search(last) is not None
 
@@ -113,7 +113,7 @@ def _is_kept(node: ast.expr, handler: ast.ExceptHandler, module: Module) -> bool
     for above in module.ancestors(node):
         if isinstance(above, ast.stmt) or above is handler:
             return isinstance(above, _KEEPING)
-        if isinstance(above, ast.Call) and last_name(above.func) in _LOGGING | _TEXT:
+        if isinstance(above, ast.Call) and last_name(above.func) in LOGGING | _TEXT:
             return False
         if isinstance(above, ast.JoinedStr | ast.Compare | ast.BinOp):
             return False
@@ -133,7 +133,7 @@ def _reaches_caller(node: ast.expr, handler: ast.ExceptHandler, module: Module) 
     for above in module.ancestors(node):
         if isinstance(above, ast.stmt) or above is handler:
             return in_text and isinstance(above, ast.Return | ast.Expr | ast.Assign)
-        if isinstance(above, ast.Call) and last_name(above.func) in _LOGGING | {"isinstance"}:
+        if isinstance(above, ast.Call) and last_name(above.func) in LOGGING | {"isinstance"}:
             return False
         in_text = in_text or isinstance(above, ast.Call | ast.JoinedStr | ast.BinOp)
     return False

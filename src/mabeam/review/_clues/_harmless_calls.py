@@ -6,7 +6,7 @@ import ast
 import ipaddress
 from typing import TYPE_CHECKING
 
-from mabeam.review._module import dotted
+from mabeam.review._module import dotted, own_nodes
 
 if TYPE_CHECKING:
     from mabeam.review._module import Module
@@ -28,7 +28,8 @@ _QUESTIONS = {
 _STREAM_ONLY = frozenset({"connect", "sendall"})
 
 
-def is_harmless(name: str, call: ast.Call) -> bool:
+def is_harmless(name: str, call: ast.Call, module: Module) -> bool:
+    """Whether the function of this name, called like this, does not block."""
     first = call.args[0] if call.args else None
     constant = first.value if isinstance(first, ast.Constant) else None
     if name == "time.sleep":
@@ -37,9 +38,8 @@ def is_harmless(name: str, call: ast.Call) -> bool:
         return constant == ":memory:"
     if name.startswith("socket.") and name != "socket.create_connection":
         # A numeric address is not looked up.
-        return _is_address(constant) or any(
-            "NUMERIC" in ast.dump(argument).upper() for argument in _arguments(call)
-        )
+        numeric = any("NUMERIC" in ast.dump(argument).upper() for argument in _arguments(call))
+        return _is_address(constant) or numeric or _is_about_localhost(call, module)
     if name == "smtplib.SMTP_SSL":
         return not call.args and not any(keyword.arg == "host" for keyword in call.keywords)
     return False
@@ -48,16 +48,28 @@ def is_harmless(name: str, call: ast.Call) -> bool:
 def is_harmless_method(
     maker: str | None, call: ast.Call, function: ast.Attribute, scope: Scope, module: Module
 ) -> bool:
+    """Whether the method, of an object that ``maker`` made and called like this, does not block."""
     if function.attr in _TAKING_TIMEOUTS and _is_poll(call):
         return True
     asks = _QUESTIONS.get((maker or "").rpartition(".")[2])
     if asks is not None:
         return _is_asked(function.value, asks, module)
+    if maker == "threading.Thread":
+        return _is_over(call, function, scope, module)
     if maker == "sqlite3.connect":
         return _is_in_memory(function.value, scope, module)
     if maker == "socket.socket":
         return _is_polite_socket(function, scope, module)
     return False
+
+
+def _is_about_localhost(call: ast.Call, module: Module) -> bool:
+    """Whether the code has asked before if it is this machine: no name server knows better."""
+    return any(
+        isinstance(above, ast.If)
+        and any(isinstance(part, ast.Constant) and part.value == "localhost" for part in ast.walk(above.test))
+        for above in module.ancestors(call)
+    )
 
 
 def _is_poll(call: ast.Call) -> bool:
@@ -84,6 +96,23 @@ def _is_asked(receiver: ast.expr, questions: frozenset[str], module: Module) -> 
     )
 
 
+def _is_over(call: ast.Call, function: ast.Attribute, scope: Scope, module: Module) -> bool:
+    """Whether what the thread was given has been awaited before it is joined: then it ends at that moment."""
+    made, owner = module.value_of(function.value, scope), scope.function
+    if not isinstance(made, ast.Call) or owner is None:
+        return False
+    given = {
+        part.id for argument in _arguments(made) for part in ast.walk(argument) if isinstance(part, ast.Name)
+    }
+    return any(
+        isinstance(node, ast.Await)
+        and node.lineno < call.lineno
+        and isinstance(node.value, ast.Name)
+        and node.value.id in given
+        for node in own_nodes(*getattr(owner.node, "body", ()))
+    )
+
+
 def _is_in_memory(expression: ast.expr, scope: Scope, module: Module) -> bool:
     connect = module.value_of(expression, scope)
     if (
@@ -92,7 +121,7 @@ def _is_in_memory(expression: ast.expr, scope: Scope, module: Module) -> bool:
         and connect.func.attr == "cursor"
     ):
         connect = module.value_of(connect.func.value, scope)
-    return isinstance(connect, ast.Call) and is_harmless("sqlite3.connect", connect)
+    return isinstance(connect, ast.Call) and is_harmless("sqlite3.connect", connect, module)
 
 
 def _is_polite_socket(function: ast.Attribute, scope: Scope, module: Module) -> bool:

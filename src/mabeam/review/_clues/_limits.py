@@ -7,9 +7,10 @@ import re
 from typing import TYPE_CHECKING
 
 from mabeam.review._clues._data import VIEWS, WRAPPERS
-from mabeam.review._clues._functions import definition
+from mabeam.review._clues._functions import definition, is_about_itself, never_waits
+from mabeam.review._clues._naming import is_cheap, is_cleanup
 from mabeam.review._clues._words import last_name
-from mabeam.review._module import own_nodes
+from mabeam.review._module import dotted, own_nodes
 from mabeam.review._scope import BindingKind, FunctionNode, Scope
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from mabeam.review._module import Module
     from mabeam.review._scope import Binding
 
-__all__ = ("is_bounded", "mentions_limit", "runs_elsewhere")
+__all__ = ("is_bounded", "is_cut_by_callers", "mentions_limit", "needs_no_limit")
 
 _LIMIT = re.compile(
     r"semaphore|(?:^|_)sem(?:$|_)|limit|throttl|bounded|(?:^|_)slots?(?:$|_)|concurren|max_?(?:workers|tasks|parallel|jobs)|"
@@ -37,6 +38,8 @@ _SMALL = re.compile(
     r"integrations|routers|adapters|loops$|platform|config|guardrails|(?:^|_)entries$|domains|sections",
     re.IGNORECASE,
 )
+# What somebody wrote into a configuration is a handful.
+_CONFIGURED = re.compile(r"(?:^|[._])(?:config|conf|settings|options|args)\.", re.IGNORECASE)
 # Here the work has begun already, or belongs to the caller: nothing is started by waiting for it.
 _AWAITABLES = re.compile(
     r"(?:^|_)(?:tasks|futures|futs|fs|coros|coroutines|awaitables|aws|pending|procs?|processes)$"
@@ -63,10 +66,41 @@ def is_bounded(iterable: ast.expr, scope: Scope) -> bool:
         return all(is_bounded(part.iter, scope) for part in iterable.generators)
     if isinstance(iterable, ast.Await):
         return is_bounded(iterable.value, scope)
+    if _CONFIGURED.search(dotted(iterable) or "") is not None:
+        return True
     name = last_name(iterable)
     if _SMALL.search(name) is not None or _AWAITABLES.search(name) is not None:
         return True
     return isinstance(iterable, ast.Name) and _is_bounded_name(iterable, scope)
+
+
+def is_cut_by_callers(name: ast.expr, scope: Scope, module: Module) -> bool:
+    """Whether the name is a parameter of a private function, and each call of it in this module gives it a batch."""
+    found = scope.lookup(name.id) if isinstance(name, ast.Name) else None
+    function = found[0].node if found is not None else None
+    if not isinstance(function, FunctionNode) or not function.name.startswith("_"):
+        return False
+    parameters = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
+    position = parameters.index(name.id) if isinstance(name, ast.Name) and name.id in parameters else -1
+    if position < 0:
+        return False
+    calls = [
+        (call, around)
+        for around in module.scopes
+        for call in around.calls
+        if last_name(call.func) == function.name
+    ]
+    return bool(calls) and all(
+        (given := _argument(call, position - (parameters[0] in ("self", "cls")), parameters[position]))
+        is not None
+        and is_bounded(given, around)
+        for call, around in calls
+    )
+
+
+def _argument(call: ast.Call, position: int, name: str) -> ast.expr | None:
+    by_name = next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
+    return by_name or (call.args[position] if 0 <= position < len(call.args) else None)
 
 
 def _is_bounded_call(call: ast.Call, scope: Scope) -> bool:
@@ -133,7 +167,18 @@ def _grows(name: str, scope: Scope) -> bool:
     )
 
 
-def runs_elsewhere(function: ast.expr, scope: Scope, module: Module) -> bool:
+def needs_no_limit(function: ast.expr, scope: Scope, module: Module) -> bool:
+    """Whether any number of these calls does no harm: they cost little, or something else bounds them."""
+    return (
+        is_cleanup(function)
+        or is_cheap(function)
+        or is_about_itself(function, scope)
+        or never_waits(function, scope)
+        or _runs_elsewhere(function, scope, module)
+    )
+
+
+def _runs_elsewhere(function: ast.expr, scope: Scope, module: Module) -> bool:
     """Whether a thread pool bounds what is started, or the coroutine takes a limiter itself."""
     if module.qualified(function, scope) in _THREADED or _POOLED.search(last_name(function)) is not None:
         return True

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from mabeam.review._module import Module
     from mabeam.review._scope import Scope
 
-__all__ = ("is_command", "is_dialogue", "is_program", "is_start", "runs_alone")
+__all__ = (
+    "is_command",
+    "is_dialogue",
+    "is_for_both_worlds",
+    "is_program",
+    "is_start",
+    "runs_alone",
+    "runs_in_thread",
+)
 
 _BEGINNINGS = re.compile(
     r"^_?(?:async_|a)?(?:main|cli|run_cli|start|startup|on_startup|on_start|setup|set_up|init|initiali[sz]e|lifespan|bootstrap)$|"
@@ -47,6 +55,7 @@ _COMPANY = frozenset(
         *("start_server", "serve", "add_reader", "run_coroutine_threadsafe", "start_polling", "as_completed"),
     }
 )
+_WORLDS = re.compile(r"^_?is_?a?sync$", re.IGNORECASE)
 # Somebody who is asked is meant to be waited for.
 _DIALOGUE = re.compile(
     r"interact|prompt|confirm|(?:^|_)(?:ask|asks|menu|wizard|repl|console|shell)(?:$|_)|human|choose",
@@ -94,17 +103,41 @@ def is_command(scope: Scope, module: Module) -> bool:
     return (commanded or runs_alone(scope, module)) and _is_command_line(module) and not _has_company(module)
 
 
+def runs_in_thread(scope: Scope, module: Module) -> bool:
+    """Whether the coroutine belongs to a thread, which has a loop for nothing else."""
+    owner = scope.enclosing_class
+    bases = owner.node.bases if owner is not None and isinstance(owner.node, ast.ClassDef) else []
+    return any(last_name(base).endswith("Thread") for base in bases) and not _has_company(module)
+
+
+def is_for_both_worlds(node: ast.AST, scope: Scope, module: Module) -> bool:
+    """Whether the code asks first in which of two worlds it is: ``if _IS_SYNC``, in sources that others are made from."""
+    return any(
+        isinstance(above, ast.If)
+        and any(
+            isinstance(part, ast.expr) and _WORLDS.search(last_name(part)) for part in ast.walk(above.test)
+        )
+        for above in module.ancestors_within(node, scope)
+    )
+
+
 def is_dialogue(scope: Scope, module: Module) -> bool:
     """Whether asking somebody is what the program, or this function, is there for, and nothing else runs meanwhile."""
     function = scope.function
     names = (*scope.qualified_name.split("."), *(function.bindings if function is not None else ()))
     if any(_DIALOGUE.search(name) is not None for name in names):
         return True
+    if _is_command_line(module) and function is not None:
+        return not _starts_company(function)
     return (runs_alone(scope, module) or bool(_programs(module))) and not _has_company(module)
 
 
+def _starts_company(scope: Scope) -> bool:
+    return any(last_name(call.func) in _COMPANY for call in scope.calls)
+
+
 def _has_company(module: Module) -> bool:
-    return any(last_name(call.func) in _COMPANY for around in module.scopes for call in around.calls)
+    return any(_starts_company(around) for around in module.scopes)
 
 
 def _is_command_line(module: Module) -> bool:

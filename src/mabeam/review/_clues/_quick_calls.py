@@ -26,10 +26,13 @@ _NUMBERS_AND_TIMES = """
     timestamp total_seconds utcnow now today monotonic perf_counter
 """
 _SYSTEM = """
-    abspath basename dirname splitext fileno getpid setlocale start_color stat sysconf unlink getLevelName getLogger
-    call_later call_soon cancel current_time exception is_set pause_reading result resume_reading resume_writing set_result
-    write_eof
+    abspath basename dirname expanduser splitext fileno getpid geteuid setlocale start_color stat sysconf unlink
+    add_history getLevelName getLogger
+"""
+_LOOPS = """
+    call_later call_soon current_task current_time get_default get_event_loop get_running_loop
+    cancel exception is_set result set_result pause_reading resume_reading resume_writing write_eof
 """
 
-QUICK_CALLS = frozenset(f"{_BUILTINS}{_TEXT}{_COLLECTIONS}{_NUMBERS_AND_TIMES}{_SYSTEM}".split())
+QUICK_CALLS = frozenset(f"{_BUILTINS}{_TEXT}{_COLLECTIONS}{_NUMBERS_AND_TIMES}{_SYSTEM}{_LOOPS}".split())
 """By the last part of their names."""

@@ -76,7 +76,13 @@ def is_thread_main(scope: Scope, module: Module) -> bool:
 
 
 def _handed_to_thread(call: ast.Call) -> Iterator[ast.expr]:
-    yield from (keyword.value for keyword in call.keywords if keyword.arg == "target")
+    for keyword in call.keywords:
+        if keyword.arg == "target":
+            yield keyword.value
+            if isinstance(
+                keyword.value, ast.Call
+            ):  # a `partial`, or what else makes a function of a function
+                yield from keyword.value.args
     if last_name(call.func) in _THREAD_STARTS:
         yield from call.args
 

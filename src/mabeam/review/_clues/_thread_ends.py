@@ -7,9 +7,11 @@ import re
 from typing import TYPE_CHECKING
 
 from mabeam.review._clues._functions import definition
+from mabeam.review._clues._loops import has_endless_loop
 from mabeam.review._clues._naming import is_cleanup_name
 from mabeam.review._clues._words import last_name
 from mabeam.review._module import dotted, own_nodes
+from mabeam.review._scope import BindingKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -17,11 +19,12 @@ if TYPE_CHECKING:
     from mabeam.review._module import Module
     from mabeam.review._scope import Scope
 
-__all__ = ("has_endless_loop", "needs_no_owner", "thread_target")
+__all__ = ("needs_no_owner", "thread_target")
 
 # A thread that reads, or is given, something of this name can be told to stop, or ends the program itself.
 _STOPS = re.compile(
-    r"stop(?!(?:async)?iteration)|shut_?down|clos(?:e|ed|ing)|cancel|finish|(?:^|_)(?:done|exit|quit|kill|running|alive|is_set)(?:$|_)|browser",
+    r"stop(?!(?:async)?iteration)|shut_?down|clos(?:e|ed|ing)|cancel|finish|browser|"
+    r"(?:^|_)(?:done|exit|quit|kill|running|alive|is_set)(?:$|_)",
     re.IGNORECASE,
 )
 _STOPPABLE = re.compile(r"stop(?!(?:async)?iteration)|shut_?down|is_set|browser", re.IGNORECASE)
@@ -57,6 +60,8 @@ def needs_no_owner(call: ast.Call, scope: Scope, module: Module) -> bool:
     bodies = list(_bodies(call, target, scope))
     if any(_STOPS.search(name) is not None for body in bodies for name in _names(body)):
         return True
+    if any(_is_pipe(argument) for argument in _arguments(call)):
+        return True
     if any(_reads_pipe(body) or _reports_end(body) or _runs_kept_server(body) for body in bodies):
         return True
     given = {
@@ -69,6 +74,10 @@ def needs_no_owner(call: ast.Call, scope: Scope, module: Module) -> bool:
     function = scope.function
     if function is not None and any(_STOPPABLE.search(name) is not None for name in _names(function.node)):
         return True
+    if function is not None and any(
+        module.qualified(other.func, function) == "threading.Event" for other in function.calls
+    ):
+        return True  # made beside the thread, and for it
     body_of_owner = getattr(function.node, "body", None) if function is not None else None
     if function is None or not isinstance(body_of_owner, list):
         return False
@@ -88,14 +97,18 @@ def needs_no_owner(call: ast.Call, scope: Scope, module: Module) -> bool:
 
 
 def _is_kept_loop(target: ast.expr, scope: Scope) -> bool:
-    """Whether the thread runs an event loop that somebody keeps: who has the loop can stop it."""
-    if not isinstance(target, ast.Attribute) or target.attr != "run_forever":
+    """Whether the thread runs an event loop, or a server, that somebody keeps: who has it can stop it."""
+    if not isinstance(target, ast.Attribute) or target.attr not in ("run_forever", "serve_forever", "start"):
         return False
     loop = target.value
+    if target.attr == "start" and not last_name(loop).endswith("loop"):
+        return False
     if not isinstance(loop, ast.Name):
         return True
     found = scope.lookup(loop.id)
-    return found is None or found[0].function is not scope.function
+    if found is None or found[0].function is not scope.function:
+        return True
+    return any(binding.kind is BindingKind.PARAMETER for binding in found[1])
 
 
 def _bodies(call: ast.Call, target: ast.expr | None, scope: Scope) -> Iterator[ast.AST]:
@@ -235,10 +248,3 @@ def thread_target(call: ast.Call) -> ast.expr | None:
     name = last_name(call.func)
     position = 0 if name.startswith("start_") else 1
     return call.args[position] if len(call.args) > position else None
-
-
-def has_endless_loop(nodes: Iterable[ast.AST]) -> bool:
-    return any(
-        isinstance(node, ast.While) and isinstance(node.test, ast.Constant) and bool(node.test.value)
-        for node in nodes
-    )

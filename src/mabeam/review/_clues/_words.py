@@ -10,7 +10,9 @@ from mabeam.review._module import dotted
 if TYPE_CHECKING:
     from mabeam.review._scope import Scope
 
-__all__ = ("last_name", "place", "shown")
+__all__ = ("last_name", "place", "shown", "shown_items")
+
+_COPIES = frozenset({"enumerate", "list", "tuple", "set", "sorted", "reversed", "fromkeys"})
 
 
 def place(scope: Scope) -> str:
@@ -41,3 +43,10 @@ def last_name(expression: ast.expr) -> str:
     if isinstance(expression, ast.Attribute):
         return expression.attr
     return expression.id if isinstance(expression, ast.Name) else ""
+
+
+def shown_items(items: ast.expr) -> str:
+    """Name the collection itself: `enumerate(urls)` is about `urls`."""
+    while isinstance(items, ast.Call) and last_name(items.func) in _COPIES and items.args:
+        items = items.args[0]
+    return shown(items)

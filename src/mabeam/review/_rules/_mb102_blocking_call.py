@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 from mabeam.review._clues._blocking import DISK_IMPACT, BlockingCall, blocking_call, is_open_file
 from mabeam.review._clues._blocking_table import WHOLE_FILE_READS, Kind
-from mabeam.review._clues._programs import is_command, is_dialogue, is_start, runs_alone
+from mabeam.review._clues._programs import (
+    is_command,
+    is_dialogue,
+    is_for_both_worlds,
+    is_start,
+    runs_alone,
+    runs_in_thread,
+)
 from mabeam.review._clues._words import place, shown
 from mabeam.review._finding import Severity
 from mabeam.review._module import own_nodes
@@ -48,10 +55,11 @@ def _check(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]:
         # What is awaited is a coroutine of the same name, or fails at once.
         return
     if (blocking := blocking_call(call, scope, module)) is not None:
-        if _is_harmless_here(blocking.why.kind, scope, module):
+        if _is_harmless_here(blocking.why.kind, scope, module) or is_for_both_worlds(call, scope, module):
             return
         yield Draft(
             node=call,
+            also_at=_opening(call, module),
             observation=f"`{blocking.shown}` {_coroutine(scope)} {blocking.why.kind.value} without awaiting.",
             severity=blocking.severity,
             impact=blocking.impact,
@@ -97,11 +105,17 @@ def _check_for(loop: ast.For, scope: Scope, module: Module) -> Iterator[Draft]:
         )
 
 
+def _opening(call: ast.Call, module: Module) -> int | None:
+    """Return the line of the `with open(...)` around: that is where others look for comments about it."""
+    block = next((above for above in module.ancestors(call) if isinstance(above, ast.With)), None)
+    return block.lineno if block is not None else None
+
+
 def _is_harmless_here(kind: Kind, scope: Scope, module: Module) -> bool:
     """Whether waiting like this holds nobody up, because nothing else runs or because it is what everybody waits for."""
     if kind is Kind.TERMINAL:
         return is_dialogue(scope, module)
-    if kind in _STARTING and is_start(scope, module):
+    if runs_in_thread(scope, module) or (kind in _STARTING and is_start(scope, module)):
         return True
     return (kind in _QUICK and runs_alone(scope, module)) or (
         kind in _COMMANDED and is_command(scope, module)
@@ -147,6 +161,8 @@ def _first_blocking(helper: Scope, module: Module) -> BlockingCall | None:
     found = [inner for call in helper.calls if (inner := blocking_call(call, helper, module)) is not None]
     if not found or not _LOOP_QUESTIONS.isdisjoint(_called_names(helper)) or _is_generator(node):
         return None
+    if any(isinstance(inner, ast.AsyncFunctionDef) for inner in own_nodes(*node.body)):
+        return None  # it has a coroutine for those who can await one
     return min(found, key=lambda inner: inner.line)
 
 

@@ -6,10 +6,11 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mabeam.review._clues._endings import ends_coroutine, goes_on, is_in_loop, may_end_quietly, tidies_up
+from mabeam.review._clues._endings import ends_coroutine, goes_on, may_end_quietly, tidies_up
 from mabeam.review._clues._exits import may_catch_exits, may_last
 from mabeam.review._clues._handlers import passes_on
 from mabeam.review._clues._interruptions import awaits_handle, awaits_something, waits_for_ever
+from mabeam.review._clues._loops import is_in_loop
 from mabeam.review._clues._programs import is_program
 from mabeam.review._clues._surroundings import is_started_as_task, is_thread_main, stops_others_first
 from mabeam.review._clues._words import place, shown
@@ -58,8 +59,8 @@ def _check_try(node: ast.Try | ast.TryStar, scope: Scope, module: Module) -> Ite
 def _check_finally(node: ast.Try | ast.TryStar, scope: Scope, module: Module) -> Iterator[Draft]:
     """Find `return` in a `finally` clause, which takes the place of whatever was on its way out."""
     leaving = next((inner for inner in own_nodes(*node.finalbody) if isinstance(inner, ast.Return)), None)
-    if leaving is None:
-        return
+    if leaving is None or scope.name in ("__exit__", "__aexit__"):
+        return  # what these return says whether the exception of the block goes on
     for handler in node.handlers:
         if _BASE in _caught(handler.type, scope, module) and not passes_on(handler, scope, module):
             return  # nothing is on its way any more
@@ -68,6 +69,7 @@ def _check_finally(node: ast.Try | ast.TryStar, scope: Scope, module: Module) ->
         return
     yield Draft(
         node=leaving,
+        settled_by=(leaving.lineno, leaving.lineno),
         observation=(
             f"`return` in the `finally` clause {place(scope)} drops every exception that is on its way out there"
             f"{', the cancellation of its own task among them' if waits else ', KeyboardInterrupt and SystemExit among them'}."

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from mabeam.review._clues._data import holds_data
-from mabeam.review._clues._functions import definition, is_about_itself, never_waits
-from mabeam.review._clues._limits import is_bounded, mentions_limit, runs_elsewhere
-from mabeam.review._clues._naming import is_cheap, is_cleanup, is_cleanup_name, reaches_out
-from mabeam.review._clues._words import last_name, place, shown
+from mabeam.review._clues._functions import definition
+from mabeam.review._clues._limits import is_bounded, is_cut_by_callers, mentions_limit, needs_no_limit
+from mabeam.review._clues._loops import is_left_early, waits_each_turn
+from mabeam.review._clues._naming import is_cleanup_name, reaches_out
+from mabeam.review._clues._words import place, shown, shown_items
 from mabeam.review._finding import Severity
 from mabeam.review._rules._mb101_dropped_task import starts_task
 from mabeam.review._rules._rule import Draft, Rule
@@ -36,7 +37,6 @@ _WRAPPERS = frozenset(
         "asyncio.wrap_future",
     }
 )
-_COPIES = frozenset({"enumerate", "list", "tuple", "set", "sorted", "reversed", "fromkeys"})
 _GROUP_STARTS = frozenset({"create_task", "start_soon"})
 
 
@@ -84,7 +84,7 @@ def _check_gather(call: ast.Call, name: str, scope: Scope, module: Module) -> It
 def _is_race(call: ast.Call, module: Module) -> bool:
     """Whether the first answer is enough: the loop over `as_completed` is left with it."""
     loop = module.parent(call)
-    return isinstance(loop, ast.For | ast.AsyncFor) and loop.iter is call and _is_left_early(loop)
+    return isinstance(loop, ast.For | ast.AsyncFor) and loop.iter is call and is_left_early(loop)
 
 
 def _collections(call: ast.Call, name: str) -> Iterator[ast.expr]:
@@ -133,9 +133,9 @@ def _from_appends(name: ast.Name, scope: Scope, module: Module) -> _Fan | None:
             or module.qualified(started.func, scope) in _WRAPPERS
         ):
             continue
-        if not _is_local_coroutine(started.func, scope) or _needs_no_limit(started.func, scope, module):
+        if not _is_local_coroutine(started.func, scope) or needs_no_limit(started.func, scope, module):
             continue
-        return _Fan(shown(started), _shown_items(loop.iter), _severity(started.func, loop))
+        return _Fan(shown(started), shown_items(loop.iter), _severity(started.func, loop))
     return None
 
 
@@ -180,9 +180,9 @@ def _from_map(call: ast.Call, scope: Scope, module: Module) -> _Fan | None:
         or module.qualified(function, scope) in _WRAPPERS
     ):
         return None
-    if _needs_no_limit(function, scope, module):
+    if needs_no_limit(function, scope, module):
         return None
-    return _Fan(shown(function), _shown_items(items), _severity(function))
+    return _Fan(shown(function), shown_items(items), _severity(function))
 
 
 def _from_comprehension(node: _Comprehension, scope: Scope, module: Module) -> _Fan | None:
@@ -199,13 +199,13 @@ def _from_comprehension(node: _Comprehension, scope: Scope, module: Module) -> _
                 return None  # the awaitables were there before
     if all(is_bounded(part.iter, scope) for part in node.generators):
         return None
-    if _needs_no_limit(started.func, inner, module):
+    if needs_no_limit(started.func, inner, module):
         return None
     part = next(part for part in node.generators if not is_bounded(part.iter, scope))
     items = part.iter
     if not part.is_async and not _holds_data(items, started.func, inner, module):
         return None
-    return _Fan(shown(started), _shown_items(items), _severity(started.func, part))
+    return _Fan(shown(started), shown_items(items), _severity(started.func, part))
 
 
 # ---------------------------------------------------------------- for ...: create_task(...)
@@ -227,14 +227,14 @@ def _check_loop(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]
         function = started = started.args[0]
     if not _is_open(loop, function, scope, module):
         return
-    if _needs_no_limit(function, scope, module) or mentions_limit(scope):
+    if needs_no_limit(function, scope, module) or mentions_limit(scope):
         return
     if started is function and isinstance(call.func, ast.Attribute) and call.func.attr != "start_soon":
         return  # `create_task(coroutine)`: it was made somewhere else
     yield Draft(
         node=call,
         observation=(
-            f"The loop over `{_shown_items(loop.iter)}` {place(scope)} starts a task `{shown(started)}` for every item, without "
+            f"The loop over `{shown_items(loop.iter)}` {place(scope)} starts a task `{shown(started)}` for every item, without "
             "waiting for any to end."
         ),
         severity=_severity(function, loop),
@@ -245,9 +245,9 @@ def _open_loop(call: ast.Call, scope: Scope, module: Module) -> ast.For | ast.As
     """Return the ``for`` around the call, when nothing bounds its items and it waits for nothing on the way."""
     loops = (ast.For, ast.AsyncFor, ast.While)
     loop = next((above for above in module.ancestors_within(call, scope) if isinstance(above, loops)), None)
-    if not isinstance(loop, ast.For | ast.AsyncFor) or is_bounded(loop.iter, scope) or _is_left_early(loop):
+    if not isinstance(loop, ast.For | ast.AsyncFor) or is_bounded(loop.iter, scope) or is_left_early(loop):
         return None
-    return None if _waits_each_turn(loop) else loop
+    return None if waits_each_turn(loop) else loop
 
 
 def _is_open(loop: ast.For | ast.AsyncFor, function: ast.expr, scope: Scope, module: Module) -> bool:
@@ -256,7 +256,9 @@ def _is_open(loop: ast.For | ast.AsyncFor, function: ast.expr, scope: Scope, mod
 
 
 def _holds_data(items: ast.expr, function: ast.expr, scope: Scope, module: Module) -> bool:
-    return holds_data(items, scope, module, reaches_out=reaches_out(function))
+    return holds_data(items, scope, module, reaches_out=reaches_out(function)) and not is_cut_by_callers(
+        items, scope, module
+    )
 
 
 def _severity(function: ast.expr, loop: ast.AST | None = None) -> Severity:
@@ -265,42 +267,12 @@ def _severity(function: ast.expr, loop: ast.AST | None = None) -> Severity:
     return Severity.MAJOR if endless or reaches_out(function) else Severity.MINOR
 
 
-def _shown_items(items: ast.expr) -> str:
-    """Name the collection itself: `enumerate(urls)` is about `urls`."""
-    while isinstance(items, ast.Call) and last_name(items.func) in _COPIES and items.args:
-        items = items.args[0]
-    return shown(items)
-
-
-def _needs_no_limit(function: ast.expr, scope: Scope, module: Module) -> bool:
-    return (
-        is_cleanup(function)
-        or is_cheap(function)
-        or is_about_itself(function, scope)
-        or never_waits(function, scope)
-        or runs_elsewhere(function, scope, module)
-    )
-
-
 def _starts_in_group(call: ast.Call, scope: Scope, module: Module) -> bool:
     function = call.func
     return (
         isinstance(function, ast.Attribute)
         and function.attr in _GROUP_STARTS
         and module.made_by(function.value, scope) in _GROUPS
-    )
-
-
-def _is_left_early(loop: ast.For | ast.AsyncFor) -> bool:
-    return any(
-        isinstance(node, ast.Break | ast.Return) for statement in loop.body for node in ast.walk(statement)
-    )
-
-
-def _waits_each_turn(loop: ast.For | ast.AsyncFor) -> bool:
-    """Whether the loop waits in each turn: for a free place, for the task itself, for the next batch."""
-    return any(
-        isinstance(node, ast.Await | ast.AsyncWith) for statement in loop.body for node in ast.walk(statement)
     )
 
 

@@ -6,7 +6,8 @@ import ast
 from typing import TYPE_CHECKING
 
 from mabeam.review._clues._functions import definition
-from mabeam.review._clues._thread_ends import has_endless_loop, needs_no_owner, thread_target
+from mabeam.review._clues._loops import has_endless_loop
+from mabeam.review._clues._thread_ends import needs_no_owner, thread_target
 from mabeam.review._clues._words import last_name, place, shown
 from mabeam.review._finding import Severity
 from mabeam.review._module import dotted, own_nodes

@@ -27,6 +27,7 @@ class Draft:
         severity: the grade of this case, where it is not the rule's.
         impact: what can come of this case, where it is not what the rule says.
         recommendation: what to write instead in this case, where it is not what the rule says.
+        also_at: another line on which a comment for another linter may stand.
         settled_by: the first and last of the lines on which a comment in words settles the matter.
     """
 
@@ -35,6 +36,7 @@ class Draft:
     severity: Severity | None = None
     impact: str | None = None
     recommendation: str | None = None
+    also_at: int | None = None
     settled_by: tuple[int, int] | None = None
 
 

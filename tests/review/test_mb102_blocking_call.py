@@ -40,6 +40,53 @@ BAD = {
     "an_optional_import": (
         "try:\n  import requests\nexcept ImportError:\n  requests = None\nasync def f(): requests.get(url)"
     ),
+    "a_session_that_the_class_makes": (
+        "import requests\nclass C:\n  def __init__(self): self.s = requests.Session()\n"
+        "  async def f(self): return self.s.get(url)"
+    ),
+    "a_path_that_the_class_declares": (
+        "from pathlib import Path\nclass C:\n  root: Path\n  async def f(self): return (self.root / 'x').read_text()"
+    ),
+    "a_path_that_may_be_none": "from pathlib import Path\nasync def f(p: Path | None): return p.read_text()",
+    "a_path_that_takes_the_place_of_a_string": (
+        "from pathlib import Path\nasync def f(p):\n  p = Path(p)\n  return p.read_text()"
+    ),
+    "the_result_of_a_pool": (
+        "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor()\n"
+        "async def f():\n  future = pool.submit(g)\n  return future.result()"
+    ),
+    "the_result_of_another_loop": (
+        "import asyncio\nasync def f(loop): return asyncio.run_coroutine_threadsafe(g(), loop).result()"
+    ),
+    "the_results_of_threads": (
+        "from concurrent.futures import as_completed\nasync def f(fs):\n  for each in as_completed(fs): print(each)"
+    ),
+    "joining_a_thread": "import threading\nasync def f():\n  t = threading.Thread(target=g)\n  t.start()\n  t.join()",
+    "waiting_for_the_event_of_a_thread": "import threading\nready = threading.Event()\nasync def f(): ready.wait()",
+    "a_queue_of_threads": "import queue\nq = queue.Queue()\nasync def f(): return q.get()",
+    "a_client_without_async": (
+        "import openai\nclient = openai.OpenAI()\n"
+        "async def f(): return client.chat.completions.create(model='m')"
+    ),
+    "a_store_in_the_cloud": "import boto3\ns3 = boto3.client('s3')\nasync def f(b): s3.put_object(Body=b)",
+    "a_database_behind_an_index": (
+        "import pymongo\nclient = pymongo.MongoClient()\nasync def f(): return client['db'].users.find_one({})"
+    ),
+    "a_key_value_store": "import redis\nr = redis.Redis()\nasync def f(): return r.get('x')",
+    "a_process_in_a_program": "import subprocess\nasync def main(): subprocess.run(['ls'])",
+    "a_question_beside_other_work": (
+        "import asyncio\nasync def main():\n  task = asyncio.create_task(g())\n  x = input()\n  await task"
+    ),
+    "a_file_in_a_route_of_a_script": (
+        "import argparse\n@app.get('/')\nasync def f(p):\n  with open(p) as file: return file.read()"
+    ),
+    "a_process_in_a_command_with_company": (
+        "import argparse, asyncio, subprocess\nasync def f():\n  subprocess.run(['ls'])\n"
+        "async def g(): await asyncio.gather(f(), f())"
+    ),
+    "a_name_that_is_not_one_s_own": (
+        "import socket\nasync def f(host):\n  if host == 'other': return socket.getaddrinfo(host, 80)"
+    ),
 }
 
 GOOD = {
@@ -101,6 +148,64 @@ GOOD = {
         "async def f(p):\n  with open(p) as file:\n    return file.read()  # noqa: ASYNC230"
     ),
     "two_functions_deep": "import time\ndef h(): time.sleep(1)\ndef g(): h()\nasync def f(): g()",
+    "a_queue_that_is_asked_first": (
+        "import queue\nq = queue.Queue()\nasync def f():\n  while not q.empty(): print(q.get())"
+    ),
+    "a_queue_that_need_not_hold_anything": "import queue\nq = queue.Queue()\nasync def f(): return q.get(block=False)",
+    "a_process_that_is_polled_first": (
+        "import asyncio, subprocess\nasync def f():\n  p = subprocess.Popen('ls')\n"
+        "  while p.poll() is None: await asyncio.sleep(1)\n  return p.communicate()"
+    ),
+    "a_look_at_a_thread": "import threading\nasync def f(t: threading.Thread): t.join(timeout=0)",
+    "a_result_that_was_awaited": (
+        "import asyncio\nfrom concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor()\n"
+        "async def f():\n  future = pool.submit(g)\n  await asyncio.wrap_future(future)\n  return future.result()"
+    ),
+    "an_attribute_of_unknown_origin": (
+        "import requests\nclass C:\n  def __init__(self, s): self.s = s or requests.Session()\n"
+        "  async def f(self): return self.s.get(url)"
+    ),
+    "an_attribute_with_two_origins": (
+        "import httpx, requests\nclass C:\n  def a(self): self.s = requests.Session()\n"
+        "  def b(self): self.s = httpx.AsyncClient()\n  async def f(self): return self.s.get(url)"
+    ),
+    "a_socket_that_the_class_set_up": (
+        "import socket\nclass C:\n  def __init__(self): self.s = socket.socket()\n"
+        "  async def f(self, a): self.s.connect(a)"
+    ),
+    "a_database_that_is_opened_at_the_start": "import sqlite3\nasync def init_db(): return sqlite3.connect('x.db')",
+    "one_s_own_name_at_the_start": "import socket\nasync def setup(): return socket.getfqdn()",
+    "a_small_file_in_a_script": "import argparse\nasync def f(p):\n  with open(p) as file: return file.read()",
+    "a_small_file_in_all_of_a_program": (
+        "import asyncio\nasync def f(p):\n  with open(p) as file: return file.read()\nasyncio.run(f('x'))"
+    ),
+    "a_process_in_a_command": "import click, subprocess\nasync def f(): subprocess.run(['ls'])",
+    "a_function_that_asks_somebody": "async def ask_user(): return input()",
+    "a_question_in_a_program_that_does_nothing_else": (
+        "import asyncio\nasync def chat():\n  while True: await send(input())\nasyncio.run(chat())"
+    ),
+    "one_s_own_name": (
+        "import socket\nasync def f(host):\n  if host == 'localhost': return socket.getaddrinfo(host, 80)"
+    ),
+    "code_for_the_world_without_a_loop": "import time\nasync def f():\n  if _IS_SYNC: time.sleep(1)\n  else: await g()",
+    "a_thread_with_a_loop_of_its_own": (
+        "import threading, time\nclass W(threading.Thread):\n  async def f(self): time.sleep(1)"
+    ),
+    "a_file_whose_opening_another_linter_was_told_about": (
+        "async def f(p):\n  with open(p) as file:  # noqa: ASYNC230\n    return file.read()"
+    ),
+    "a_function_with_a_coroutine_for_the_other_world": (
+        "import time\ndef g(f):\n  async def inner(): await f()\n  if is_async(f): return inner\n  time.sleep(1)\n"
+        "async def f(): g(h)"
+    ),
+    "a_thread_that_has_said_it_is_done": (
+        "import threading\nasync def f(loop):\n  done = loop.create_future()\n"
+        "  t = threading.Thread(target=g, args=(done,))\n  t.start()\n  await done\n  t.join()"
+    ),
+    "a_question_in_a_command_whose_module_starts_tasks_elsewhere": (
+        "import asyncio, click\n@click.command()\nasync def f(): return input()\n"
+        "async def g():\n  t = asyncio.create_task(h())\n  await t"
+    ),
 }
 
 

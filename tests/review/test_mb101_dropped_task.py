@@ -74,6 +74,24 @@ BAD = {
         from asyncio import *
         async def f(): create_task(g())
     """,
+    "a_lambda_that_a_signal_calls": """
+        import asyncio, signal
+        def f(loop, app): loop.add_signal_handler(signal.SIGTERM, lambda: asyncio.create_task(app.stop()))
+    """,
+    "the_starter_given_to_the_loop": """
+        import asyncio
+        def f(loop): loop.call_soon_threadsafe(asyncio.create_task, g())
+    """,
+    "a_method_of_the_loop_given_to_the_loop": """
+        class C:
+            def f(self): self.loop.call_later(1, self.loop.create_task, self.g())
+    """,
+    "a_loop_that_the_class_makes": """
+        import asyncio
+        class C:
+            def __init__(self): self.runner = asyncio.new_event_loop()
+            def f(self): self.runner.create_task(g())
+    """,
 }
 
 GOOD = {
@@ -172,6 +190,24 @@ GOOD = {
         from .compat import *
         async def f(): create_task(g())
     """,
+    "a_lambda_for_somebody_who_may_keep_the_task": """
+        import asyncio
+        def f(on_start): on_start(lambda: asyncio.create_task(g()))
+    """,
+    "another_callback_of_the_loop": """
+        def f(loop): loop.call_soon(print, 1)
+    """,
+    "an_attribute_that_the_class_makes_something_else": """
+        import asyncio
+        class C:
+            def __init__(self): self.loop = asyncio.TaskGroup()
+            def f(self): self.loop.create_task(g())
+    """,
+    "a_start_that_another_linter_was_told_about": """
+        import asyncio
+        async def f():
+            asyncio.create_task(g())  # ruff: ignore[asyncio-dangling-task]
+    """,
 }
 
 
@@ -202,3 +238,12 @@ def test_the_observation_names_the_call_and_the_place() -> None:
         "`asyncio.create_task(self.poll(...))` in `Hub.start` starts a task and drops its handle."
     )
     assert (finding.line, finding.column, finding.severity) == (5, 9, "major")
+
+
+def test_the_observation_names_the_starter_that_the_loop_is_given() -> None:
+    """Nothing is started on that line: the loop does it later."""
+    (finding,) = findings(BAD["the_starter_given_to_the_loop"], "MB101")
+    assert finding.observation == (
+        "`loop.call_soon_threadsafe(...)` in `f` has the loop call `asyncio.create_task`, which starts a task, and drops its "
+        "handle."
+    )

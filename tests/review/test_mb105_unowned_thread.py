@@ -30,6 +30,19 @@ BAD = {
         "import concurrent.futures\ndef f():\n  pool = concurrent.futures.ProcessPoolExecutor()\n"
         "  return [pool.submit(g, x) for x in xs]"
     ),
+    "a_thread_of_what_is_awaited_later": (
+        "import threading\nasync def f(app):\n  threading.Thread(target=app.consume).start()\n  await app.serve()"
+    ),
+    "a_thread_of_an_iterator_that_ends": (
+        "import threading\nclass C:\n  def __next__(self):\n    threading.Thread(target=g).start()\n"
+        "    raise StopIteration"
+    ),
+    "a_thread_that_is_given_a_name": (
+        "import threading\ndef f(p): threading.Thread(target=copy, args=(p.name,)).start()"
+    ),
+    "a_thread_of_a_server_that_nobody_keeps": (
+        "import threading\ndef f():\n  it = make()\n  threading.Thread(target=it.serve_forever).start()"
+    ),
 }
 
 GOOD = {
@@ -89,6 +102,60 @@ GOOD = {
     "another_thread_class": "from .jobs import Thread\ndef f(): Thread(target=g).start()",
     "a_local_class_of_the_same_name": "class Thread: ...\ndef f(): Thread().start()",
     "another_start": "import threading\ndef f(x): x.start()",
+    "a_future_that_is_set_by_what_the_thread_is_given": (
+        "import threading\ndef f():\n  outcome = Future()\n  def run(): outcome.set_result(g())\n"
+        "  threading.Thread(target=context.run, args=(run,)).start()\n  return outcome"
+    ),
+    "a_future_that_is_handed_on": (
+        "import threading\ndef f(jobs):\n  future = Future()\n  def run(): future.set_result(g())\n"
+        "  threading.Thread(target=run).start()\n  jobs.register(future)"
+    ),
+    "a_thread_that_says_when_it_is_done": (
+        "import threading\ndef f(): threading.Thread(target=work).start()\ndef work():\n  g()\n  ready.set()"
+    ),
+    "a_thread_that_reads_from_a_process": (
+        "import threading\ndef f(p): threading.Thread(target=copy, args=(p,)).start()\n"
+        "def copy(p):\n  for line in p.stdout: print(line)"
+    ),
+    "a_thread_class_that_looks_whether_to_stop": (
+        "import threading\nclass W(threading.Thread):\n  def run(self):\n    while not self.stopping: g()\n"
+        "def f(): W().start()"
+    ),
+    "a_thread_for_a_loop_that_is_kept": (
+        "import asyncio, threading\nclass C:\n  def f(self):\n    self.loop = asyncio.new_event_loop()\n"
+        "    threading.Thread(target=self.loop.run_forever, daemon=True).start()"
+    ),
+    "a_thread_beside_the_server_of_a_program": (
+        "import threading\ndef main(server):\n  threading.Thread(target=g, daemon=True).start()\n"
+        "  server.serve_forever()"
+    ),
+    "a_pool_whose_one_result_is_waited_for": (
+        "from concurrent.futures import ThreadPoolExecutor\ndef f(): return ThreadPoolExecutor(1).submit(g).result()"
+    ),
+    "a_thread_that_the_exit_is_to_wait_for": (
+        "import threading\ndef f():\n  t = threading.Thread(target=g)\n  t.daemon = False\n  t.start()"
+    ),
+    "a_pool_whose_results_are_waited_for": (
+        "import concurrent.futures\ndef f():\n  pool = concurrent.futures.ThreadPoolExecutor()\n"
+        "  futures = [pool.submit(g, x) for x in xs]\n  concurrent.futures.wait(futures)"
+    ),
+    "a_thread_beside_what_only_a_key_press_ends": (
+        "import threading\ndef f():\n  threading.Thread(target=g, daemon=True).start()\n  try: h()\n"
+        "  except KeyboardInterrupt: print('over')"
+    ),
+    "a_thread_for_a_server_that_is_kept": (
+        "import threading\nclass C:\n  def f(self): threading.Thread(target=self.server.serve_forever).start()"
+    ),
+    "a_thread_that_is_given_a_pipe": (
+        "import threading\ndef f(p): threading.Thread(target=copy, args=(p.stdout,)).start()"
+    ),
+    "a_thread_for_the_loop_of_a_caller": (
+        "import threading\ndef f(io_loop): threading.Thread(target=io_loop.start, daemon=True).start()"
+    ),
+    "a_thread_with_an_event_that_is_made_beside_it": (
+        "import threading\ndef f():\n  it = threading.Event()\n  threading.Thread(target=g, args=(it,)).start()\n"
+        "  h()\n  it.set()"
+    ),
 }
 
 

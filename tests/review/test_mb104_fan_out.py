@@ -52,6 +52,27 @@ BAD = {
     "every_index_of_a_list": (
         "import asyncio\nasync def f(urls): await asyncio.gather(*[fetch(urls[i]) for i in range(len(urls))])"
     ),
+    "pages_of_a_caller": "import asyncio\nasync def f(pages): await asyncio.gather(*[scrape(p) for p in pages])",
+    "what_a_database_holds": (
+        "import asyncio\nasync def f(db):\n  found = await db.fetch_all('select 1')\n"
+        "  await asyncio.gather(*[refresh(x) for x in found])"
+    ),
+    "the_keys_of_a_pattern": (
+        "import asyncio\nasync def f(db):\n  keys = await db.keys('job:*')\n"
+        "  await asyncio.gather(*[load_job(k) for k in keys])"
+    ),
+    "the_files_of_a_tree": (
+        "import asyncio, os\nasync def f(top):\n  work = []\n  for root, dirs, files in os.walk(top):\n"
+        "    for name in files: work.append(asyncio.create_task(load(name)))\n  await asyncio.gather(*work)"
+    ),
+    "hosts_of_a_caller_over_the_network": (
+        "import asyncio\nasync def f(hosts): await asyncio.gather(*[ping(h) for h in hosts])"
+    ),
+    "a_private_function_that_is_given_whatever_comes": (
+        "import asyncio\nasync def _all(urls): await asyncio.gather(*[fetch(u) for u in urls])\n"
+        "async def f(urls): await _all(urls)"
+    ),
+    "data_of_a_caller": "import asyncio\nasync def f(records): await asyncio.gather(*[fetch(r) for r in records])",
 }
 
 GOOD = {
@@ -113,6 +134,46 @@ GOOD = {
     ),
     "another_gather": "from .tools import gather\nasync def f(urls): await gather(*[fetch(u) for u in urls])",
     "a_gather_in_a_parameter": "async def f(gather, urls): await gather(*[fetch(u) for u in urls])",
+    "what_was_cut_to_size": (
+        "import asyncio\nasync def f(urls):\n  urls = urls[:10]\n  await asyncio.gather(*[fetch(u) for u in urls])"
+    ),
+    "a_handful_that_was_made_here": (
+        "import asyncio\nasync def f():\n  files = choose()\n  await asyncio.gather(*[load(x) for x in files])"
+    ),
+    "what_was_configured": "import asyncio\nasync def f(base_urls): await asyncio.gather(*[fetch(u) for u in base_urls])",
+    "what_a_function_named_small_gives": (
+        "import asyncio\nasync def f(c): await asyncio.gather(*[fetch(u) for u in c.get_agent_users()])"
+    ),
+    "parts_of_one_question": (
+        "import asyncio\nasync def f(sub_queries): await asyncio.gather(*[search(q) for q in sub_queries])"
+    ),
+    "things_of_a_house": (
+        "import asyncio\nclass C:\n  async def f(self): await asyncio.gather(*[fetch(d) for d in self.devices])"
+    ),
+    "hosts_of_a_caller_and_no_network": (
+        "import asyncio\nasync def f(hosts): await asyncio.gather(*[describe(h) for h in hosts])"
+    ),
+    "a_coroutine_that_never_waits": (
+        "import asyncio\nasync def one(u): return parse_all(u)\n"
+        "async def f(urls): await asyncio.gather(*[one(u) for u in urls])"
+    ),
+    "the_first_answer": (
+        "import asyncio\nasync def f(urls):\n"
+        "  for first in asyncio.as_completed([fetch(u) for u in urls]): return await first"
+    ),
+    "a_parameter_that_says_how_many": (
+        "import asyncio\nasync def f(urls, max_pages):\n  await asyncio.gather(*[fetch(u) for u in choose(urls)])"
+    ),
+    "a_private_function_that_is_given_slices": (
+        "import asyncio\nasync def _all(urls): await asyncio.gather(*[fetch(u) for u in urls])\n"
+        "async def f(urls): await _all(urls[:10])"
+    ),
+    "what_a_configuration_holds": (
+        "import asyncio\nclass C:\n  async def f(self): await asyncio.gather(*[fetch(u) for u in self.config.urls])"
+    ),
+    "data_that_was_chosen_here": (
+        "import asyncio\nasync def f():\n  records = choose()\n  await asyncio.gather(*[fetch(r) for r in records])"
+    ),
 }
 
 

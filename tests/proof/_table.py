@@ -1,0 +1,36 @@
+"""Which modules are mutated, and which tests have to notice.
+
+A module belongs here when it decides and does not wait: state machines, values, checks of what users give. One line
+each, the quickest tests first: a mutant is dead as soon as one of them fails.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ("TABLE",)
+
+TABLE: Final[dict[str, tuple[str, ...]]] = {
+    "kernel/_dead_letters.py": ("tests/kernel/test_dead_letters.py",),
+    "kernel/_links.py": ("tests/kernel/test_links_table.py",),
+    "kernel/_mailbox.py": ("tests/kernel/test_mailbox_table.py", "tests/kernel/test_receive.py"),
+    "kernel/_names.py": ("tests/kernel/test_names_table.py", "tests/kernel/test_names.py"),
+    "kernel/_pid.py": ("tests/kernel/test_pid.py",),
+    "kernel/_reasons.py": ("tests/kernel/test_reasons.py",),
+    "otp/_child_spec.py": ("tests/otp/test_child_spec_values.py", "tests/otp/test_child_spec.py"),
+    "otp/_registrations.py": ("tests/otp/test_registry.py", "tests/otp/test_registry_lifecycle.py"),
+    "otp/_registry_state.py": ("tests/otp/test_registry_table.py", "tests/otp/test_registry_state.py"),
+    "otp/_restart_state.py": (
+        "tests/otp/test_backoff.py",
+        "tests/otp/test_restart_window.py",
+        "tests/otp/test_restart_state.py",
+    ),
+    "otp/_supervisor_state.py": ("tests/otp/test_supervisor_state.py",),
+    "otp/_task_options.py": ("tests/otp/test_task_supervisor.py", "tests/otp/test_task_ref.py"),
+    "otp/_via.py": ("tests/otp/test_via_name.py", "tests/otp/test_registry_via.py"),
+    "review/_finding.py": ("tests/review/test_finding.py",),
+    "review/_codes.py": ("tests/review/test_codes.py",),
+    "review/_order.py": ("tests/review/test_order.py",),
+    "review/_report.py": ("tests/review/test_finding.py", "tests/review/test_report.py"),
+    "telemetry/_spec.py": ("tests/telemetry/test_spec.py",),
+}

@@ -1,0 +1,71 @@
+"""What the catalogue says of an event, and whether an event agrees with it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from mabeam.telemetry import EventSpec
+from mabeam.telemetry._spec import problems_of
+
+SPEC = EventSpec(
+    "file.read", description="A file was read.", measurements={"size": "bytes"}, metadata=("path",)
+)
+CATALOGUE = {"file.read": SPEC, "bare": EventSpec("bare", description="Nothing comes with it.")}
+
+
+def problems(event: str, measurements: dict[str, Any], metadata: dict[str, object]) -> list[str]:
+    """What is wrong with an event."""
+    return list(problems_of(CATALOGUE, event, measurements, metadata))
+
+
+def test_an_event_that_agrees_has_no_problems() -> None:
+    assert problems("file.read", {"size": 1}, {"path": "x"}) == []
+    assert problems("file.read", {"size": 1.5}, {"path": None}) == []
+    assert problems("bare", {}, {}) == []
+
+
+def test_an_unknown_event_is_one_problem() -> None:
+    """Nothing can be said of what comes with it."""
+    assert problems("file.lost", {"size": "x"}, {}) == ["event 'file.lost' is not in the catalogue"]
+
+
+def test_each_difference_is_named() -> None:
+    """What is missing, what is too much, what is no number."""
+    assert problems("file.read", {"time": 1, "size": "x"}, {"name": 1}) == [
+        "event 'file.read' came with measurement 'time', which is not in the catalogue (it has ('size',))",
+        "event 'file.read' came with metadata 'name', which is not in the catalogue (it has ('path',))",
+        "event 'file.read' came without metadata 'path', which the catalogue promises",
+        "event 'file.read' measures 'size' as 'x', which is not a number",
+    ]
+    assert problems("file.read", {}, {"path": 1}) == [
+        "event 'file.read' came without measurement 'size', which the catalogue promises"
+    ]
+
+
+@pytest.mark.parametrize("value", [True, False, None, "1"])
+def test_what_is_no_number_is_no_measurement(value: object) -> None:
+    """True is one to Python, and a quantity of nothing."""
+    assert len(problems("file.read", {"size": value}, {"path": "x"})) == 1
+
+
+def test_a_spec_is_a_value_with_a_copy_of_what_it_was_given() -> None:
+    """Only the name is given by position."""
+    spec: Any = SPEC
+    for field in ("name", "description", "measurements", "metadata"):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(spec, field, None)
+    with pytest.raises(TypeError, match="positional"):
+        EventSpec("x", "X.")  # type: ignore[call-arg]  # what is refused
+    units = {"size": "bytes"}
+    own = EventSpec("x", description="X.", measurements=units)
+    units["size"] = "miles"
+    assert own.measurements == {"size": "bytes"}
+    bare = EventSpec("x", description="X.")
+    assert (dict(bare.measurements), bare.metadata) == ({}, ())
+    again = EventSpec(
+        "file.read", description="A file was read.", measurements={"size": "bytes"}, metadata=("path",)
+    )
+    assert again == SPEC

@@ -1,0 +1,137 @@
+"""Pictures see a change in whatever they can look into, and say which."""
+
+from __future__ import annotations
+
+import array
+import threading
+from collections import Counter, OrderedDict, defaultdict, deque
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mabeam import Killed, Shutdown
+from mabeam.testing._pictures import Picture, is_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass
+class Order:
+    """Something of a user's."""
+
+    item: str
+    tags: list[str] = field(default_factory=list)
+
+
+class Slotted:
+    """Something with slots."""
+
+    __slots__ = ("__weakref__", "values")
+
+    def __init__(self, *values: int) -> None:
+        self.values = list(values)
+
+
+class Color(Enum):
+    """Members of an enumeration never change."""
+
+    RED = "red"
+
+
+class Nasty:
+    """Cannot be shown."""
+
+    def __init__(self) -> None:
+        self.value = 1
+
+    def __repr__(self) -> str:
+        raise ValueError
+
+
+def _with(value: Any, change: Callable[[Any], object]) -> str | None:
+    picture = Picture(value)
+    assert picture.difference() is None
+    change(value)
+    return picture.difference()
+
+
+@pytest.mark.parametrize(
+    ("value", "change", "difference"),
+    [
+        ([1, 2], lambda v: v.append(3), " has got [2] = 3"),
+        ([1, 2], lambda v: v.pop(), " has lost [1]"),
+        ([1, 2], lambda v: v.__setitem__(0, 5), "[0] was 1 and is 5"),
+        ([1, 2], lambda v: v.reverse(), "[0] was 1 and is 2"),
+        (([1], 2), lambda v: v[0].append(3), "[0] has got [1] = 3"),
+        ({"a": [1]}, lambda v: v["a"].clear(), "['a'] has lost [0]"),
+        ({"a": 1}, lambda v: v.update(b=2), " has got ['b'] = 2"),
+        ({"a": 1}, lambda v: v.clear(), " has lost ['a']"),
+        ({1, 2}, lambda v: v.add(3), " was {1, 2} and is {1, 2, 3}"),
+        (bytearray(b"a"), lambda v: v.extend(b"b"), " was bytearray(b'a') and is bytearray(b'ab')"),
+        (deque([1]), lambda v: v.appendleft(0), "[0] was 1 and is 0"),
+        (Counter("aa"), lambda v: v.update("b"), " has got ['b'] = 1"),
+        (OrderedDict(a=1), lambda v: v.update(a=2), "['a'] was 1 and is 2"),
+        (defaultdict(list), lambda v: v["a"], " has got ['a'] = []"),
+        (Order("tea"), lambda v: setattr(v, "item", "milk"), ".item was 'tea' and is 'milk'"),
+        (Order("tea"), lambda v: v.tags.append("hot"), ".tags has got [0] = 'hot'"),
+        (Order("tea"), lambda v: v.__dict__.update(price=1), " has got .price = 1"),
+        (Slotted(1), lambda v: v.values.append(2), ".values has got [1] = 2"),
+        (Slotted(1), lambda v: v.__delattr__("values"), " has lost .values"),
+        (Nasty(), lambda v: setattr(v, "value", 2), ".value was 1 and is 2"),
+        ([Nasty()], lambda v: v.clear(), " has lost [0]"),
+        ([1], lambda v: v.__setitem__(0, [1]), "[0] was 1 and is [1]"),
+        ([[1]], lambda v: v.__setitem__(0, (1,)), "[0] was [1] and is (1,)"),
+    ],
+)
+def test_a_change_is_seen_and_named(value: Any, change: Callable[[Any], object], difference: str) -> None:
+    """The first one, by the way to it."""
+    assert _with(value, change) == difference
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [1, "a", None, 2.5, (3,)],
+        [float("nan")],
+        Order("tea", ["hot"]),
+        [Color.RED, Killed(), Shutdown([1])],
+        [len, test_a_change_is_seen_and_named, Order],
+        {frozenset((1, 2)): {"a": {1}}},
+    ],
+)
+def test_what_was_not_changed_is_equal(value: Any) -> None:
+    """Also with what cannot be looked into."""
+    assert _with(value, lambda _: None) is None
+    assert Picture(value).skipped == 0
+
+
+def test_an_equal_part_in_place_of_another_is_no_change() -> None:
+    """It is what can be seen that counts."""
+    value: list[Any] = [[1], "aaa"]
+    assert _with(value, lambda v: v.__setitem__(0, [1])) is None
+
+
+def test_what_refers_to_itself_is_looked_into_once() -> None:
+    """A picture ends."""
+    loop: list[Any] = [1]
+    loop.append(loop)
+    assert _with(loop, lambda v: v.__setitem__(0, 2)) == "[0] was 1 and is 2"
+
+
+def test_what_cannot_be_looked_into_is_counted() -> None:
+    """Locks, arrays, and what is too large."""
+    assert Picture([threading.Lock(), array.array("b", b"abc")]).skipped == 2
+    large = list(range(5_000))
+    picture = Picture(large)
+    assert picture.skipped == 1
+    large.clear()
+    assert picture.difference() is None
+
+
+def test_plain_values_need_no_picture() -> None:
+    """They are told at a glance."""
+    assert all(is_plain(value) for value in (1, 1.5, "a", b"a", None, True, range(3), len, Order))
+    assert not any(is_plain(value) for value in ([], (), {}, Order("tea")))

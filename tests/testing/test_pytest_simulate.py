@@ -1,0 +1,282 @@
+"""The pytest plugin runs marked tests under seeds: each with fixtures of its own, and one report."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SUITE = """
+import asyncio
+from collections import Counter
+import pytest
+from hypothesis import given, settings, strategies
+import mabeam
+from mabeam import GenServer, fault_point, handle_call, in_thread, receive, self_pid, send, spawn
+from mabeam.testing import Faults, InjectedFault, MutationError
+
+RUNS = Counter()
+
+@pytest.fixture(autouse=True, scope="module")
+def module():
+    RUNS["module"] += 1
+    yield
+    RUNS["module ended"] += 1
+    print("RUNS", dict(RUNS))
+
+@pytest.fixture
+def fresh(request, tmp_path):
+    RUNS["set up " + request.node.name] += 1
+    made = []
+    yield made
+    assert made == ["used"]
+    RUNS["torn down " + request.node.name] += 1
+
+async def words():
+    for word in ("left", "right"):
+        spawn(send, self_pid(), word)
+    return [await receive(), await receive()]
+
+@pytest.mark.mabeam
+@pytest.mark.simulate(seeds=7)
+async def test_passes_under_seeds(fresh, runtime, virtual_loop):
+    assert fresh == []
+    fresh.append("used")
+    assert asyncio.get_running_loop() is virtual_loop
+    assert runtime.processes() == ()
+    assert sorted(await words()) == ["left", "right"]
+    RUNS["passes"] += 1
+
+@pytest.mark.mabeam
+@pytest.mark.simulate(seeds=[5, 6])
+@pytest.mark.parametrize("number", [1, 2])
+async def test_passes_with_parameters(number):
+    RUNS["parameters"] += number
+
+@pytest.mark.mabeam
+@pytest.mark.simulate(False, reason="it is about one order")
+async def test_passes_in_one_order(fresh):
+    fresh.append("used")
+    assert await words() == ["left", "right"]
+    RUNS["once"] += 1
+
+@pytest.mark.mabeam
+@pytest.mark.simulate
+async def test_skips():
+    RUNS["skips"] += 1
+    pytest.skip("inside")
+
+@pytest.mark.mabeam
+@pytest.mark.simulate(seeds=5)
+@pytest.mark.xfail(reason="known", strict=True)
+async def test_is_expected_to_fail():
+    RUNS["xfail"] += 1
+    assert 1 == 2
+
+@pytest.mark.mabeam
+@pytest.mark.simulate(seeds=50)
+async def test_fails_in_another_order(fresh):
+    fresh.append("used")
+    assert await words() == ["left", "right"]
+
+@pytest.mark.mabeam
+@pytest.mark.simulate(seeds=50)
+async def test_fails_in_every_order():
+    RUNS["fails"] += 1
+    assert await words() == []
+
+class Half(GenServer):
+    def __init__(self):
+        self.lines = []
+    @handle_call
+    def write(self, line):
+        self.lines.append(line)
+        fault_point("half")
+        return len(self.lines)
+    @handle_call
+    def take(self, lines):
+        lines.clear()
+
+@pytest.mark.mabeam
+@pytest.mark.simulate(seeds=50, faults=Faults(points={"half": 0.3}), max_faults=1)
+async def test_fails_by_fault():
+    half = await Half.child_spec().start()
+    try:
+        assert await half.call(Half.write, "a") == 1
+    except mabeam.ProcessDied as died:
+        raise LookupError("not written") from died
+
+@pytest.mark.mabeam
+@pytest.mark.simulate(seeds=5, check_mutation=True)
+async def test_fails_by_mutation():
+    half = await Half.child_spec().start()
+    await half.call(Half.take, ["a"])
+
+@pytest.mark.mabeam
+@pytest.mark.simulate(seeds=5)
+async def test_fails_by_leak():
+    if type(asyncio.get_running_loop()).__name__ == "SimulatedLoop":
+        test_fails_by_leak.task = asyncio.get_running_loop().create_task(asyncio.sleep(9), name="forgotten")
+
+@pytest.mark.mabeam
+@pytest.mark.simulate(False)
+async def test_errors_without_a_reason():
+    pass
+
+@pytest.mark.mabeam
+@pytest.mark.simulate(seed=5)
+async def test_errors_for_an_unknown_option():
+    pass
+
+@pytest.mark.mabeam
+@pytest.mark.simulate(seeds=5)
+@settings(max_examples=3, database=None)
+@given(strategies.integers())
+async def test_passes_with_hypothesis(number):
+    RUNS["examples"] += 1
+
+@pytest.mark.real_time
+@pytest.mark.simulate(seeds=5)
+async def test_passes_in_real_time():
+    RUNS["real"] += 1
+
+@pytest.mark.simulate(seeds=5)
+def test_passes_though_not_async():
+    RUNS["plain"] += 1
+"""
+
+
+def _run(directory: Path, *options: str) -> tuple[dict[str, str], str]:
+    (directory / "test_suite.py").write_text(SUITE)
+    (directory / "pytest.ini").write_text("[pytest]\n")
+    command = [sys.executable, "-m", "pytest", "-vv", "-rA", "-s", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    done = subprocess.run([*command, *options], cwd=directory, capture_output=True, text=True, check=False)
+    lines = re.findall(
+        r"^(PASSED|FAILED|ERROR|SKIPPED|XFAIL) (?:\[1\] )?test_suite\.py(?:::|:)(\S+)",
+        done.stdout,
+        re.MULTILINE,
+    )
+    return {name: outcome for outcome, name in lines}, done.stdout
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], str]:
+    """Outcomes and output of the suite."""
+    return _run(tmp_path_factory.mktemp("simulated"))
+
+
+@pytest.fixture
+def section(suite: tuple[dict[str, str], str]) -> Callable[[str], str]:
+    """Cut out what pytest said about one failing test."""
+
+    def cut(name: str) -> str:
+        _, _, after = suite[1].partition(f" {name} _")
+        return after.partition("\n____")[0]
+
+    return cut
+
+
+def _runs(output: str) -> dict[str, int]:
+    found = re.search(r"RUNS (\{.*\})", output)
+    assert found is not None, output
+    runs: dict[str, int] = eval(found[1])
+    return runs
+
+
+def test_each_test_has_the_outcome_that_its_name_says(suite: tuple[dict[str, str], str]) -> None:
+    """Reported once, however often it ran."""
+    outcomes, output = suite
+    expected = {"passes": "PASSED", "fails": "FAILED", "errors": "ERROR"}
+    wrong = {
+        name: outcome
+        for name, outcome in outcomes.items()
+        for word, right in expected.items()
+        if f"test_{word}_" in name and outcome != right
+    }
+    assert not wrong, output
+    assert sum("test_passes_" in name for name in outcomes) == 7, output
+    assert sum("test_fails_" in name for name in outcomes) == 5, output
+    assert sum("test_errors_" in name for name in outcomes) == 2, output
+    assert "1 skipped, 1 xfailed" in output
+
+
+def test_each_seed_has_fixtures_of_its_own(suite: tuple[dict[str, str], str]) -> None:
+    """Those of a test; what is above it is set up once. The ordinary order comes first."""
+    runs = _runs(suite[1])
+    assert runs["passes"] == 8
+    assert runs["set up test_passes_under_seeds"] == runs["torn down test_passes_under_seeds"] == 8
+    assert runs["set up test_passes_in_one_order"] == 1
+    assert runs["parameters"] == 3 + 6
+    assert runs["module"] == runs["module ended"] == 1
+
+
+def test_tests_that_cannot_run_under_seeds_run_once(suite: tuple[dict[str, str], str]) -> None:
+    """Skipped ones, expected failures, real loops, properties, plain functions."""
+    runs = _runs(suite[1])
+    assert {
+        name: runs[name] for name in ("skips", "xfail", "fails", "once", "examples", "real", "plain")
+    } == {
+        "skips": 1,
+        "xfail": 1,
+        "fails": 1,
+        "once": 1,
+        "examples": 3,
+        "real": 1,
+        "plain": 1,
+    }
+
+
+def test_a_failure_says_what_it_needs_and_how_to_see_it_again(
+    section: Callable[[str], str], tmp_path: Path
+) -> None:
+    """And the word that it shows leads to the same failure."""
+    text = section("test_fails_in_another_order")
+    assert "assert ['right', 'left'] == ['left', 'right']" in text
+    assert re.search(r"simulation: seed \d+, shrunk in \d+ runs", text)
+    assert text.count("  choice  ") == 1
+    assert "choice  next_process: send <2> runs, before send <1>" in text
+    assert "'right' to root <0> from send <2>" in text
+    again = re.search(r"Again: +pytest '(\S+)' (--simulate-token=\S+)", text)
+    assert again is not None
+    outcomes, output = _run(tmp_path, again[1], again[2])
+    assert outcomes == {"test_fails_in_another_order": "FAILED"}
+    assert "choice  next_process: send <2> runs, before send <1>" in output
+    assert "the run of --simulate-token" in output
+
+
+def test_a_failure_in_the_ordinary_order_is_shown_as_ever(section: Callable[[str], str]) -> None:
+    """Without a word of seeds."""
+    text = section("test_fails_in_every_order")
+    assert "assert ['left', 'right'] == []" in text
+    assert "simulation" not in text
+
+
+def test_faults_leaks_and_mutations_fail_a_test(section: Callable[[str], str]) -> None:
+    """As the marker asks for."""
+    assert "fault   point: fault point 'half' in Half (1st time)" in section("test_fails_by_fault")
+    assert "LookupError: not written" in section("test_fails_by_fault")
+    assert "argument lines has lost [0]" in section("test_fails_by_mutation")
+    assert "'forgotten'" in section("test_fails_by_leak")
+
+
+def test_a_wrong_marker_is_an_error_of_its_test(section: Callable[[str], str]) -> None:
+    """It says what would be right."""
+    assert "simulate(False, reason='...')" in section("test_errors_without_a_reason")
+    assert "simulate expects seeds=" in section("test_errors_for_an_unknown_option")
+
+
+def test_the_number_of_seeds_can_be_given_for_all(tmp_path: Path) -> None:
+    """None at all, or more than the marker says."""
+    _, output = _run(tmp_path, "--simulate-seeds=0", "-k", "under_seeds or another_order")
+    assert "2 passed" in output
+    assert _runs(output)["passes"] == 1
+    _, output = _run(tmp_path, "--simulate-seeds=30", "-k", "under_seeds or another_order")
+    assert "1 failed, 1 passed" in output
+    assert _runs(output)["passes"] == 31

@@ -1,0 +1,113 @@
+"""Shrinking and schedules, by themselves: no program is run here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mabeam.testing._schedule import Fault, Schedule
+from mabeam.testing._shrink import Shrinker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FAULTS = tuple(Fault("crash", f"Server takes {letter}", 1) for letter in "abcdef")
+
+faults = st.builds(
+    Fault,
+    st.sampled_from(["crash", "kill", "delay", "late", "point"]),
+    st.text(max_size=20),
+    st.integers(1, 1_000),
+    st.floats(0, 1e6),
+)
+choices = st.dictionaries(st.integers(0, 10_000), st.integers(1, 50)).map(
+    lambda found: tuple(sorted(found.items()))
+)
+schedules = st.builds(Schedule, choices, st.lists(faults).map(tuple))
+
+
+def _shrunk(
+    schedule: Schedule, fails: Callable[[Schedule], bool], *, budget: int = 1_000
+) -> tuple[Schedule, Shrinker]:
+    def attempt(tried: Schedule) -> Schedule | None:
+        return tried if fails(tried) else None
+
+    shrinker = Shrinker(attempt, budget)
+    return shrinker.shrink(schedule), shrinker
+
+
+@given(schedules)
+def test_a_token_stands_for_its_schedule(schedule: Schedule) -> None:
+    """And is one word."""
+    token = schedule.token()
+    assert Schedule.from_token(token) == schedule
+    assert len(token.split()) == 1
+
+
+@given(
+    needed_choices=st.sets(st.integers(0, 30), max_size=4),
+    needed_faults=st.sets(st.integers(0, len(FAULTS) - 1), max_size=3),
+)
+def test_what_is_needed_is_left_and_nothing_else(needed_choices: set[int], needed_faults: set[int]) -> None:
+    """When a failure needs certain choices and faults, all of them."""
+    whole = Schedule(tuple((number, 1) for number in range(31)), FAULTS)
+    must = {FAULTS[index] for index in needed_faults}
+
+    def fails(schedule: Schedule) -> bool:
+        return needed_choices <= dict(schedule.choices).keys() and must <= set(schedule.faults)
+
+    smallest, _ = _shrunk(whole, fails)
+    assert dict(smallest.choices).keys() == needed_choices
+    assert set(smallest.faults) == must
+
+
+def test_one_of_two_ways_to_fail_is_enough() -> None:
+    """Not what is needed by itself, but what cannot be left out together."""
+    whole = Schedule(tuple((number, 1) for number in range(10)), FAULTS)
+
+    def fails(schedule: Schedule) -> bool:
+        numbers = dict(schedule.choices)
+        return (3 in numbers and 7 in numbers) or FAULTS[2] in schedule.faults
+
+    smallest, _ = _shrunk(whole, fails)
+    assert len(smallest.choices) + len(smallest.faults) in {1, 2}
+    assert fails(smallest)
+
+
+@pytest.mark.parametrize("budget", [0, 1, 7, 40])
+def test_the_number_of_runs_is_limited(budget: int) -> None:
+    """What is returned fails all the same."""
+    whole = Schedule(tuple((number, 1) for number in range(100)), FAULTS)
+
+    def fails(schedule: Schedule) -> bool:
+        numbers = dict(schedule.choices)
+        return 10 in numbers and 90 in numbers
+
+    smallest, shrinker = _shrunk(whole, fails, budget=budget)
+    assert shrinker.runs <= budget
+    assert fails(smallest)
+
+
+def test_what_was_really_chosen_counts() -> None:
+    """A run that ends early makes fewer choices than it was given: the rest is gone."""
+
+    def attempt(tried: Schedule) -> Schedule | None:
+        numbers = dict(tried.choices)
+        return (
+            Schedule(tuple((n, v) for n, v in tried.choices if n <= 5), tried.faults)
+            if 5 in numbers
+            else None
+        )
+
+    shrinker = Shrinker(attempt, 100)
+    assert shrinker.shrink(Schedule(tuple((n, 1) for n in range(50)))).choices == ((5, 1),)
+
+
+def test_nothing_is_tried_when_there_is_nothing() -> None:
+    """A failure in the ordinary order is as small as can be."""
+    smallest, shrinker = _shrunk(Schedule(), lambda _: True)
+    assert smallest == Schedule()
+    assert shrinker.runs == 0

@@ -1,0 +1,254 @@
+"""``simulate`` finds what depends on the order, gives it back exactly, and makes it small."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from functools import partial
+from typing import Any
+
+import pytest
+
+from mabeam import receive, self_pid, send, spawn
+from mabeam.errors import CallTimeout, ProcessDied, UsageError
+from mabeam.kernel import Runtime
+from mabeam.testing import (
+    DeadlockError,
+    EndlessError,
+    SimulationFailed,
+    UnhandledError,
+    replay,
+    simulate,
+)
+from tests.testing import _programs
+
+
+def _failure(program: Any, **options: Any) -> SimulationFailed:
+    with pytest.raises(SimulationFailed) as caught:
+        simulate(program, **options)
+    return caught.value
+
+
+@pytest.mark.parametrize("program", [_programs.deposits, _programs.cast_then_call, _programs.tasks])
+def test_a_right_program_passes_under_every_seed(program: Any) -> None:
+    """And the result says that much was tried."""
+    result = simulate(program, seeds=range(100))
+    assert result.seeds == 100
+    assert result.traces > 30
+    assert result.choices > 500
+    assert result.faults == 0
+    assert "100 seeds" in str(result)
+
+
+@pytest.mark.parametrize(
+    ("program", "choice"),
+    [
+        (_programs.lost_update, "hand_off: what run"),
+        (_programs.first_come, "next_process: send <3> runs, before send <2>"),
+        (_programs.first_timer, "timer_tie: TimerRef._fire of first_timer <1> is first"),
+    ],
+)
+def test_a_planted_bug_is_found_and_shrunk_to_the_one_choice_that_it_needs(program: Any, choice: str) -> None:
+    """In the ordinary order none of them shows."""
+    asyncio.run(_in_order(program))
+    failed = _failure(program, seeds=range(50))
+    assert isinstance(failed.error, AssertionError)
+    assert failed.__cause__ is failed.error
+    assert len(failed.choices) == 1
+    assert failed.choices[0].startswith(choice)
+    assert failed.faults == ()
+    assert failed.is_deterministic
+    text = str(failed)
+    assert f"seed {failed.seed} fails" in text
+    assert failed.choices[0] in text
+    assert f"simulate({program.__name__}, seeds=[{failed.seed}])" in text
+    assert f"replay({program.__name__}, {failed.token!r})" in text
+
+
+async def _in_order(program: Any) -> None:
+    async with Runtime():
+        await program()
+
+
+def test_a_failing_seed_fails_again_and_so_does_its_token() -> None:
+    """With the same trace, line by line."""
+    failed = _failure(_programs.lost_update)
+    again = _failure(_programs.lost_update, seeds=[failed.seed])
+    assert (again.seed, again.token, again.trace) == (failed.seed, failed.token, failed.trace)
+    with pytest.raises(SimulationFailed) as caught:
+        replay(_programs.lost_update, failed.token)
+    assert caught.value.seed is None
+    assert caught.value.trace == failed.trace
+    assert isinstance(caught.value.__cause__, AssertionError)
+
+
+def test_a_token_of_a_bug_that_was_mended_passes() -> None:
+    """One run, with nothing wrong."""
+    failed = _failure(_programs.lost_update)
+    result = replay(_programs.deposits, failed.token)
+    assert (result.seeds, result.traces) == (1, 1)
+
+
+@pytest.mark.parametrize("token", ["", "something", "mabeam1:", "mabeam1:????", "mabeam1:eNqL", 7])
+def test_a_damaged_token_is_refused(token: Any) -> None:
+    """With what it should look like."""
+    with pytest.raises(UsageError, match="replay"):
+        replay(_programs.deposits, token)
+
+
+def test_shrinking_is_bounded() -> None:
+    """Without any runs for it, the seed is shown as it failed."""
+    failed = _failure(_programs.lost_update, max_shrink_runs=0)
+    smaller = _failure(_programs.lost_update)
+    assert len(failed.choices) >= len(smaller.choices)
+    assert "Shrunk in 0 runs" in str(failed)
+
+
+def test_a_program_that_can_never_go_on_fails() -> None:
+    """As soon as it is stuck, whatever is left of the limits."""
+    failed = _failure(_programs.stuck, seeds=range(50))
+    assert isinstance(failed.error, DeadlockError)
+
+
+def test_a_program_that_never_ends_fails() -> None:
+    """By time, or by what it does in no time."""
+
+    async def waits() -> None:
+        while True:
+            with pytest.raises(TimeoutError):
+                await receive(timeout=1.0)
+
+    async def spins() -> None:
+        while True:
+            send(self_pid(), "again")
+            await receive()
+
+    async def passes_on() -> None:
+        async def pass_on() -> None:
+            while True:
+                message = await receive()
+                send(message[0], (self_pid(), message[0]))
+
+        one, other = spawn(pass_on), spawn(pass_on)
+        send(one, (other,))
+        await receive()
+
+    slow = _failure(waits, seeds=[1], max_virtual_seconds=100.0)
+    assert isinstance(slow.error, EndlessError)
+    assert slow.error.limit == "100 virtual seconds"
+    for program in (spins, passes_on):
+        fast = _failure(program, seeds=[1], max_steps=5_000, max_shrink_runs=5)
+        assert isinstance(fast.error, EndlessError)
+        assert fast.error.limit == "5,000 steps"
+        assert pickle.loads(pickle.dumps(fast.error)).limit == fast.error.limit
+
+
+def test_errors_that_only_the_loop_heard_of_fail_a_run() -> None:
+    """A program that returns all the same is not well."""
+
+    async def careless() -> None:
+        asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+        send(self_pid(), 1)
+        await receive()
+
+    failed = _failure(careless, seeds=[1])
+    assert isinstance(failed.error, UnhandledError)
+    assert "ZeroDivisionError" in failed.error.problems[0]
+
+
+def test_a_program_that_is_ended_by_a_link_fails() -> None:
+    """As mabeam.run would."""
+
+    async def crash() -> None:
+        raise LookupError
+
+    async def linked() -> None:
+        from mabeam import spawn_link
+
+        spawn_link(crash)
+        await receive()
+
+    failed = _failure(linked, seeds=[1])
+    assert isinstance(failed.error, ProcessDied)
+    assert failed.error.operation == "main"
+    assert "nothing unusual" in str(failed)
+
+
+def test_tolerated_exceptions_are_counted() -> None:
+    """And do not fail a run."""
+
+    async def gives_up() -> None:
+        raise CallTimeout("somebody", "something", 5.0)
+
+    assert simulate(gives_up, seeds=range(3), tolerate=(CallTimeout,)).tolerated == 3
+
+
+def test_each_run_has_a_runtime_that_ends_with_it() -> None:
+    """The program is the first process of one, and what it leaves is stopped."""
+    ended: list[str] = []
+
+    async def lasts() -> None:
+        try:
+            await receive()
+        finally:
+            ended.append("child")
+
+    async def program() -> None:
+        assert self_pid().serial == 1
+        spawn(lasts)
+        await asyncio.get_running_loop().run_in_executor(None, ended.append, "thread")
+
+    simulate(program, seeds=range(3))
+    assert ended.count("thread") == 3
+    assert ended.count("child") >= 1  # a seed may end the program before its child has begun
+
+
+def test_a_runtime_of_the_programs_own_is_simulated_too() -> None:
+    """A program that is made for another loop opens one itself."""
+
+    async def program() -> None:
+        async with Runtime():
+            await _programs.first_come()
+
+    assert _failure(program, seeds=range(50)).choices == (
+        "next_process: send <2> runs, before send <1> (1 of 2)",
+    )
+
+
+def test_arguments_are_bound_before() -> None:
+    """functools.partial is a program, too."""
+
+    async def program(number: int) -> None:
+        assert number == 7
+
+    assert simulate(partial(program, 7), seeds=[1]).seeds == 1
+
+
+async def _program() -> None:
+    """Do nothing."""
+
+
+def test_a_coroutine_is_no_program() -> None:
+    """Somebody has called the function."""
+    with pytest.raises(UsageError, match=r"simulate\(_program\)"):
+        simulate(_program())  # type: ignore[arg-type]  # that is the mistake
+    with pytest.raises(UsageError, match="async function"):
+        simulate(7)  # type: ignore[arg-type]  # as above
+
+
+async def test_there_must_be_no_running_loop() -> None:
+    """It would have to run inside of another."""
+    with pytest.raises(UsageError, match="plain function"):
+        simulate(_program)
+
+
+def test_no_seeds_are_no_runs() -> None:
+    """An empty range is what was asked for."""
+    assert simulate(_program, seeds=()).seeds == 0
+
+
+def test_a_failure_survives_pickle() -> None:
+    """It is sent between the workers of pytest-xdist."""
+    failed = _failure(_programs.first_come, seeds=range(50))
+    copy = pickle.loads(pickle.dumps(failed))
+    assert (copy.token, copy.choices, str(copy)) == (failed.token, failed.choices, str(failed))

@@ -1,0 +1,186 @@
+"""Threads in a simulation: they run, one at a time, and begin in any order."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from mabeam import GenServer, handle_call, in_thread, kill, portal, receive, self_pid, send, send_after, spawn
+from mabeam.testing import SimulationFailed, simulate
+from tests.testing import _programs
+
+
+def _orders(program: Any, seeds: range = range(60)) -> set[str]:
+    """What a program writes into a list, over all seeds."""
+    orders: set[str] = set()
+
+    async def noting() -> None:
+        log: list[str] = []
+        await program(log)
+        orders.add("".join(log))
+
+    simulate(noting, seeds=seeds)
+    return orders
+
+
+def test_threads_begin_in_any_order() -> None:
+    """All that there are of three."""
+
+    async def program(log: list[str]) -> None:
+        loop = asyncio.get_running_loop()
+        waiting = [loop.run_in_executor(None, log.append, word) for word in "abc"]
+        for each in waiting:
+            await each
+
+    assert _orders(program) == {"abc", "acb", "bac", "bca", "cab", "cba"}
+
+
+def test_one_thread_runs_at_a_time() -> None:
+    """So what they do to each other is no accident."""
+    running: list[int] = []
+    most: list[int] = []
+
+    def work() -> None:
+        running.append(1)
+        most.append(len(running))
+        threading.Event().wait(0.001)
+        running.pop()
+
+    async def child(parent: Any) -> None:
+        await in_thread(work)
+        send(parent, "done")
+
+    async def program() -> None:
+        for _ in range(4):
+            spawn(child, self_pid())
+        for _ in range(4):
+            await receive()
+
+    simulate(program, seeds=range(10))
+    assert max(most) == 1
+
+
+def test_the_clock_stands_still_while_a_thread_works_and_moves_while_it_asks() -> None:
+    """A thread that asks through the portal waits for what takes virtual time."""
+
+    class Slow(GenServer):
+        @handle_call
+        async def answer(self) -> float:
+            over = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_later(3.0, over.set_result, None)
+            await over
+            return asyncio.get_running_loop().time()
+
+    async def program() -> None:
+        slow = await Slow.start_link()
+        loop = asyncio.get_running_loop()
+        assert await in_thread(lambda: portal().call(slow, Slow.answer)) == 3.0
+        await in_thread(lambda: threading.Event().wait(0.01))
+        assert loop.time() == 3.0
+
+    simulate(program, seeds=range(20))
+
+
+def test_one_thread_may_wait_for_another_through_the_loop() -> None:
+    """While it asks it does not count as running."""
+
+    class Inner(GenServer):
+        @handle_call(thread=True)
+        def answer(self) -> str:
+            return "inner"
+
+    async def program() -> None:
+        inner = await Inner.start_link()
+        assert await in_thread(lambda: portal().call(inner, Inner.answer)) == "inner"
+
+    simulate(program, seeds=range(20))
+
+
+def test_a_thread_that_nobody_waits_for_lets_others_run() -> None:
+    """It is left behind, as ever."""
+    release = threading.Event()
+    ended = threading.Event()
+
+    def hang() -> None:
+        release.wait(30)
+        ended.set()
+
+    async def hanging() -> None:
+        await in_thread(hang)
+
+    async def program() -> None:
+        pid = spawn(hanging)
+        send_after(1.0, self_pid(), "now")
+        loop: Any = asyncio.get_running_loop()
+        await loop.advance(2.0)
+        kill(pid)
+        assert await in_thread(int) == 0
+        release.set()
+        assert ended.wait(30)
+
+    simulate(program, seeds=[1])
+
+
+def test_threads_of_others_are_heard() -> None:
+    """When nothing else is ready."""
+
+    async def program() -> None:
+        loop: Any = asyncio.get_running_loop()
+        answer = loop.create_future()
+        thread = threading.Thread(target=lambda: loop.call_soon_threadsafe(answer.set_result, 7))
+        with loop.outside():
+            thread.start()
+            assert await answer == 7
+        thread.join()
+
+    simulate(program, seeds=range(5))
+
+
+def test_an_executor_of_the_programs_own_works_and_its_errors_come_through() -> None:
+    """Its functions wait for their turn like others."""
+
+    def fail() -> None:
+        raise LookupError("in a thread")
+
+    async def program() -> None:
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(max_workers=2) as executor:
+            results = [loop.run_in_executor(executor, str, number) for number in range(3)]
+            assert [await each for each in results] == ["0", "1", "2"]
+            with pytest.raises(LookupError, match="in a thread"):
+                await loop.run_in_executor(executor, fail)
+        with pytest.raises(RuntimeError, match="shutdown"):
+            await loop.run_in_executor(executor, str)
+
+    simulate(program, seeds=range(10))
+
+
+def test_a_cancelled_wait_for_a_thread_does_not_hold_up_others() -> None:
+    """Whether it has begun or not."""
+
+    async def program() -> None:
+        loop = asyncio.get_running_loop()
+        first, second = (loop.run_in_executor(None, str, word) for word in "ab")
+        second.cancel()
+        assert await first == "a"
+        assert second.cancelled()
+        assert await asyncio.to_thread(str, "c") == "c"
+
+    simulate(program, seeds=range(20))
+
+
+def test_threads_are_the_same_in_each_run_of_a_seed() -> None:
+    """Whoever of them is faster."""
+    with pytest.raises(SimulationFailed) as caught:
+
+        async def program() -> None:
+            await _programs.threads()
+            raise AssertionError("to see the trace")
+
+        simulate(program, seeds=[3])
+    assert caught.value.is_deterministic
+    assert any("thread: it begins" in line for line in caught.value.trace)
