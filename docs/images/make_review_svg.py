@@ -17,9 +17,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from mabeam import Runtime, spawn_link
 from mabeam._base import stopwatch_of
 from mabeam.cli._review_view import TeamView, last_line
-from mabeam.kernel import Runtime, spawn_link
 from mabeam.review import Order, review, select_codes
 from mabeam.telemetry import Bus
 

@@ -21,6 +21,7 @@ from mabeam.kernel import (
     portal,
     register,
     self_pid,
+    send,
     send_exit,
     spawn,
 )
@@ -108,6 +109,19 @@ def test_bad_options_start_nothing() -> None:
     with pytest.raises(TypeError), open_portal(no_such_option=1):
         pass
     assert set(threading.enumerate()) == before
+
+
+async def test_what_is_sent_to_a_runtime_that_has_stopped_is_a_dead_letter_there() -> None:
+    """Its loop is closed, which is no matter of whoever sends."""
+    with open_portal() as gate:
+        server = gate.run(_start_counter)
+        pid = gate.run(_find_counter)
+    assert pid._process is not None
+    letters = pid._process.kernel.dead_letters
+    before = letters.counts.get("dead", 0)
+    send(pid, "late")
+    server.cast(Counter.reset)  # type: ignore[attr-defined]  # a Ref
+    assert letters.counts["dead"] == before + 2
 
 
 async def test_the_portal_of_a_runtime_that_was_left_is_closed() -> None:

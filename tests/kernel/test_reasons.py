@@ -124,7 +124,9 @@ def test_crashes_compare_the_type_and_the_arguments_of_what_was_raised() -> None
 @pytest.mark.parametrize("wrong", ["ValueError", ValueError, None], ids=repr)
 def test_only_an_exception_is_a_crash(wrong: Any) -> None:
     """Said where it is written, and with what to write instead."""
-    with pytest.raises(UsageError, match=r"the exception that ended a process, got .* reason of your own is Exited\("):
+    with pytest.raises(
+        UsageError, match=r"the exception that ended a process, got .* reason of your own is Exited\("
+    ):
         Crashed(wrong)
 
 

@@ -17,6 +17,7 @@ from mabeam import (
     GenServer,
     Normal,
     Runtime,
+    StartFailed,
     UsageError,
     child_spec,
     demonitor,
@@ -122,6 +123,23 @@ async def test_receive_takes_several_classes(match: Any) -> None:
     send(self_pid(), 1.5)
     send(self_pid(), "text")
     assert await receive(match, timeout=0) == "text"
+
+
+async def test_receive_in_a_task_says_how_to_limit_it() -> None:
+    """``asyncio.wait_for`` makes a task in some versions of Python."""
+    with pytest.raises(UsageError, match=r"receive\(timeout=\.\.\.\); asyncio\.wait_for"):
+        await asyncio.get_running_loop().create_task(_receive_in_server())
+
+
+async def _receive_in_server() -> None:
+    class Receiving(GenServer):
+        async def init(self) -> None:
+            await receive()
+
+    try:
+        await Receiving.start_link()
+    except StartFailed as failed:
+        raise (failed.__cause__ or failed) from None
 
 
 # ---------------------------------------------------------------------------------------- targets

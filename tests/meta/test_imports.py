@@ -62,6 +62,7 @@ def _loaded_by(name: str) -> set[str]:
     return set(json.loads(done.stdout))
 
 
+@pytest.mark.timeout(300)  # one OS process for each module
 def test_every_module_is_importable_alone() -> None:
     done = _python(_EACH_ALONE, "", *_names())
     assert done.returncode == 0, done.stderr

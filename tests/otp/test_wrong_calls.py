@@ -486,7 +486,37 @@ async def test_the_function_of_a_stream_takes_one_item() -> None:
         assert not isinstance(await anext(outcomes), TaskExit)
 
 
+async def test_an_attribute_that_a_task_does_not_have_says_what_it_has() -> None:
+    """It is no future, and no server."""
+    tasks = await TaskSupervisor.start_link()
+    task: Any = await TaskSupervisor.start_task_nolink(tasks, job, 1)
+    for name in ("result", "cancel", "done", "call"):
+        with pytest.raises(AttributeError, match="value = await task takes its value"):
+            getattr(task, name)
+    assert not hasattr(task, "__nothing__")
+    assert await task == 1
+
+
 # ---------------------------------------------------------------------------------------- streams
+
+
+@pytest.mark.parametrize(
+    ("items", "hint"),
+    [(5, "got 5$"), (generator, r"was it to be called\? generator\(\.\.\.\)"), (job, r"job\(\.\.\.\)")],
+)
+async def test_the_items_of_a_stream_can_be_iterated(items: Any, hint: str) -> None:
+    tasks = await TaskSupervisor.start_link()
+    with pytest.raises(UsageError, match=f"items expects an iterable or an async iterable.*{hint}"):
+        TaskSupervisor.async_stream(tasks, job, items, max_concurrency=1)
+
+
+async def test_items_that_were_not_awaited_are_no_items() -> None:
+    """The coroutine is closed, so that nothing more is said of it."""
+    tasks, coroutine = await TaskSupervisor.start_link(), job(1)
+    with pytest.raises(UsageError, match=r"await it first, await job\(\.\.\.\)"):
+        TaskSupervisor.async_stream(tasks, job, coroutine, max_concurrency=1)  # type: ignore[call-overload]  # what is wrong
+    with pytest.raises(RuntimeError, match="cannot reuse"):
+        coroutine.send(None)
 
 
 async def test_a_stream_is_read_in_its_block_and_in_no_other_way() -> None:

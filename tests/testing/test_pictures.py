@@ -134,4 +134,5 @@ def test_what_cannot_be_looked_into_is_counted() -> None:
 def test_plain_values_need_no_picture() -> None:
     """They are told at a glance."""
     assert all(is_plain(value) for value in (1, 1.5, "a", b"a", None, True, range(3), len, Order))
-    assert not any(is_plain(value) for value in ([], (), {}, Order("tea")))
+    collections: tuple[object, ...] = ([], (), {}, Order("tea"))
+    assert not any(is_plain(value) for value in collections)

@@ -308,6 +308,13 @@ class Kernel:
         with self.gate:
             self.is_closed = True
 
+    def hand_over(self, function: Callable[..., object], *args: Any) -> bool:
+        """Have the loop run something, for another thread; false when the Runtime is closed, and will not."""
+        with self.gate:
+            if not self.is_closed:
+                self.loop.call_soon_threadsafe(function, *args)
+            return not self.is_closed
+
     def request_stop(self) -> None:
         """Wake all who wait for a request to stop."""
         self._stop_requested = True

@@ -122,14 +122,8 @@ class Portal:
 
     def _act(self, function: Callable[..., object], /, *args: Any, **kwargs: Any) -> None:
         """Do here what any thread may do: it is this thread that is told what is wrong, and the loop that does the work."""
-        act = partial(self._parent.context.copy().run, function, *args, **kwargs)
-        if asyncio._get_running_loop() is self._kernel.loop:
-            self._check()
-            act()
-            return
-        with self._kernel.gate:
-            self._check()
-            act()
+        self._check()
+        self._parent.context.copy().run(function, *args, **kwargs)
 
     def _check(self) -> None:
         owner, parent = self._owner, self._parent

@@ -146,7 +146,8 @@ def send(target: Target, message: object, /) -> None:
         if owner is not None and (owner.over or not owner.process.is_alive):
             raise left_behind(owner.process, "send")
         check_target(target)  # now, while there is somebody to be told
-        kernel.loop.call_soon_threadsafe(_send_or_bury, target, message, kernel)
+        if not kernel.hand_over(_send_or_bury, target, message, kernel):
+            kernel.dead_letters.add(name_target(target), message, "dead")
         return
     process = find(kernel, target)
     if process is not None:
@@ -221,7 +222,8 @@ async def receive(match: Match | None = None, /, *, timeout: float | None = None
     ):
         msg = (
             f"receive() belongs to the function of a plain process itself; this is {process.describe()}. A server gets "
-            "its messages in handle_info; a task can ask its process with a call."
+            "its messages in handle_info; a task can ask its process with a call. A limit is receive(timeout=...); "
+            "asyncio.wait_for may put the wait into a task."
         )
         raise UsageError(msg)
     return await take_matching(process, _predicate(match), timeout)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeVar, final, get_args
 
 from mabeam.errors import CallTimeout, RejectedError, UsageError
-from mabeam.kernel import DEAD, NoProcess, Turn, activate, current_process, died, label_of
+from mabeam.kernel import DEAD, NoProcess, Turn, activate, current_process, died, label_of, short_name
 from mabeam.otp._stream_tasks import StreamTask, StreamTasks
 from mabeam.otp._task_outcome import TaskOutcome
 from mabeam.otp._task_ref import seconds_of
@@ -348,7 +349,13 @@ def _check(
     """
     problems = []
     if not isinstance(items, Iterable | AsyncIterable):
-        problems.append(f"items expects an iterable or an async iterable, got {items!r}")
+        hint = ""
+        if inspect.iscoroutine(items):
+            hint = f": await it first, await {short_name(items)}(...)"
+            items.close()
+        elif callable(items):
+            hint = f": was it to be called? {short_name(items)}(...)"
+        problems.append(f"items expects an iterable or an async iterable, got {items!r}{hint}")
     if not isinstance(max_concurrency, int) or isinstance(max_concurrency, bool) or max_concurrency < 1:
         problems.append(f"max_concurrency expects a whole number >= 1, got {max_concurrency!r}")
     if timeout is not None and (

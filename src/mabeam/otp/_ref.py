@@ -331,7 +331,8 @@ class Ref(Generic[S_co]):
         process = self._process or kernel.names.find(cast("Name", self._address))
         if process is not None:
             self._handler(process, method, "cast")
-        kernel.loop.call_soon_threadsafe(self._cast_or_bury, kernel, method, args, kwargs)
+        if not kernel.hand_over(self._cast_or_bury, kernel, method, args, kwargs):
+            kernel.dead_letters.add(name_target(self.address()), method, "dead")
 
     def _cast_or_bury(self, kernel: Kernel, method: Any, args: Any, kwargs: Any) -> None:
         try:

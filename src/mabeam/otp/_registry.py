@@ -37,7 +37,7 @@ class Registry(GenServer, shared=True):
         registry. Each step takes time for the entries it is about, not for all that there are.
 
     Example:
-        from mabeam.otp import GenServer, Registry, Supervisor, handle_call, ref
+        from mabeam import GenServer, Registry, Supervisor, handle_call, ref
 
         AGENTS = Registry.at("agents")  # leads to whichever registry has that name when it is used
 

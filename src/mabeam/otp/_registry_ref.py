@@ -187,7 +187,7 @@ class RegistryRef(Generic[K, V]):
             It runs in the caller, once, with a list of its own: registering and unregistering meanwhile does not change it.
 
         Example:
-            from mabeam.otp import Registry
+            from mabeam import Registry
 
             async def main() -> str:
                 rooms = Registry.at(await Registry.start_link(keys="duplicate"))

@@ -180,6 +180,18 @@ class TaskRef(Generic[R_co]):
         expected = Killed() if seconds is None else Shutdown()
         return None if isinstance(outcome, TaskExit) and outcome.reason == expected else outcome
 
+    if not TYPE_CHECKING:  # a type checker must go on refusing what is not there
+
+        def __getattr__(self, name: str) -> Any:
+            """Say how a task is waited for and ended: it is neither a future nor a server."""
+            msg = f"a TaskRef has no attribute {name!r}"
+            if not name.startswith("_") and name != "ref":
+                msg += (
+                    ": value = await task takes its value, await task.wait(timeout) looks for it, await task.shutdown() ends it, "
+                    "mabeam.kill(task) at once"
+                )
+            raise AttributeError(msg, name=name, obj=self)
+
     def __repr__(self) -> str:
         """Show what runs where."""
         process = self._process
