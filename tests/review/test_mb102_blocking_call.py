@@ -206,6 +206,9 @@ GOOD = {
         "import asyncio, click\n@click.command()\nasync def f(): return input()\n"
         "async def g():\n  t = asyncio.create_task(h())\n  await t"
     ),
+    "a_url_that_holds_its_data": (
+        "from urllib.request import urlopen\nasync def parse_data_url(url):\n  with urlopen(url) as x: return x.read()"
+    ),
 }
 
 

@@ -27,6 +27,12 @@ BAD = {
         "import requests\ndef f(x):\n  try: y = requests.get(x)\n  except: y = ''\n  return y"
     ),
     "work_among_the_clean_up": "def f(x):\n  try:\n    x.close()\n    do_work()\n  except: pass",
+    "a_clause_behind_a_comment_of_another_block": (
+        "def f(x):\n  if x:\n    # pylint: disable=bare-except\n    h()\n  try: g()\n  except: pass"
+    ),
+    "a_clause_behind_a_comment_about_something_else": (
+        "def f():\n  # pylint: disable=W0212\n  try: g()\n  except: pass"
+    ),
 }
 
 GOOD = {
@@ -118,6 +124,13 @@ GOOD = {
     "a_return_in_a_finally_with_the_reason_beside_it": (
         "def f():\n  try: g()\n  finally:\n    return 1  # the answer has to be sent, whatever went wrong"
     ),
+    "a_block_that_another_linter_was_told_about": (
+        "def f():\n  # pylint: disable=W0702\n  try: g()\n  except: pass"
+    ),
+    "a_module_that_another_linter_was_told_about": (
+        "# pylint: disable=bare-except\n\ndef f():\n  try: g()\n  except: pass"
+    ),
+    "a_setting": "def f(x):\n  try: x.setTcpNoDelay(True)\n  except: pass",
 }
 
 

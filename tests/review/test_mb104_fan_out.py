@@ -73,6 +73,10 @@ BAD = {
         "async def f(urls): await _all(urls)"
     ),
     "data_of_a_caller": "import asyncio\nasync def f(records): await asyncio.gather(*[fetch(r) for r in records])",
+    "a_function_that_is_given_a_batch_and_whatever_comes": (
+        "import asyncio\nasync def all_of(urls): await asyncio.gather(*[fetch(u) for u in urls])\n"
+        "async def f(urls): await all_of(urls[:10])\nasync def g(urls): await all_of(urls)"
+    ),
 }
 
 GOOD = {
@@ -173,6 +177,15 @@ GOOD = {
     ),
     "data_that_was_chosen_here": (
         "import asyncio\nasync def f():\n  records = choose()\n  await asyncio.gather(*[fetch(r) for r in records])"
+    ),
+    "a_function_that_is_given_a_url_for_each_shard": (
+        "import asyncio\nclass C:\n  async def run(self, urls):\n    for n, u in enumerate(urls):\n"
+        "      tasks.append(asyncio.create_task(fetch(u)))\n"
+        "  async def f(self):\n    urls = [str(shard) for shard in self.shards]\n    await self.run(urls)"
+    ),
+    "a_private_function_that_is_given_what_was_made_here": (
+        "import asyncio\nasync def _all(paths): await asyncio.gather(*[upload(p) for p in paths])\n"
+        "async def f(request):\n  written = save(request)\n  await _all(written)"
     ),
 }
 

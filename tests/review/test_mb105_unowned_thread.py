@@ -156,6 +156,14 @@ GOOD = {
         "import threading\ndef f():\n  it = threading.Event()\n  threading.Thread(target=g, args=(it,)).start()\n"
         "  h()\n  it.set()"
     ),
+    "a_thread_for_a_connection_that_is_kept": (
+        "import threading\nclass C:\n  def f(self):\n    conn = self.accept()\n    self.connections.add(conn)\n"
+        "    threading.Thread(target=talk, args=(conn,), daemon=True).start()"
+    ),
+    "a_thread_for_the_loop_of_something_that_is_kept": (
+        "import threading\nclass C:\n  def f(self): threading.Thread(target=self.work, daemon=True).start()\n"
+        "  def work(self): self.connection.ioloop.start()"
+    ),
 }
 
 

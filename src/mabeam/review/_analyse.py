@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import re
 from typing import TYPE_CHECKING
 
 from mabeam.review._finding import FileError, Finding
 from mabeam.review._module import Module
+from mabeam.review._remarks import Remarks
 from mabeam.review._rules import NO_REASON, RULES, UNKNOWN_CODE, UNUSED, Draft, Rule
 from mabeam.review._source import Source, parse_source, read_source
 from mabeam.review._suppression import find_suppressions
@@ -20,16 +20,6 @@ if TYPE_CHECKING:
     from mabeam.review._suppression import Suppression
 
 __all__ = ("analyse_file", "analyse_source")
-
-# Comments for other linters, those of pylint with names instead of codes.
-_OTHERS = re.compile(r"#[^\n]*?(?:noqa:|pylint:\s*disable=|ruff:\s*ignore\[)([^#\n\]]*)", re.IGNORECASE)
-_NEXT_LINE = re.compile(r"#[^\n]*?pylint:\s*disable-next=([^#\n]*)")
-# Without a code it stands for all of them; behind `except:` there is only one that it can be meant for.
-_BARE = re.compile(r"^\s*except\b[^#\n]*:\s*#\s*noqa\s*(?:$|#)", re.IGNORECASE)
-# A comment in words, and not one for a tool.
-_REMARK = re.compile(r"(?:^|\s)#+\s*(?!noqa|type:|pylint|pragma|mabeam|nosec|fmt:)[A-Za-z]", re.IGNORECASE)
-_MARKS = re.compile(r"noqa|pylint|ruff:", re.IGNORECASE)
-_CODES = re.compile(r"[A-Za-z][\w-]*")
 
 
 def analyse_file(
@@ -99,43 +89,13 @@ def _drafts(
         for node, scope in module.nodes(kind)
         for draft in check(node, scope, module)
     ]
-    lines = source.text.split("\n")
-    drafts = [entry for entry in drafts if not _is_settled(entry[1], lines)]
-    if _MARKS.search(source.text) is None:
-        return drafts
+    remarks = Remarks(source.text)
     return [
         (rule, draft, last)
         for rule, draft, last in drafts
-        if not _is_known(rule, lines, _line(draft.node), last, draft.also_at)
+        if not remarks.settle(draft.settled_by)
+        and not remarks.accept(rule.known_as, _line(draft.node), last, draft.also_at)
     ]
-
-
-def _is_settled(draft: Draft, lines: list[str]) -> bool:
-    first, last = draft.settled_by or (1, 0)
-    return any(_REMARK.search(line) is not None for line in lines[first - 1 : last])
-
-
-def _is_known(rule: Rule, lines: list[str], first: int, last: int, other: int | None) -> bool:
-    """Whether a comment for another linter, on the lines or before the first, accepts this very flaw."""
-    if rule.known_as and _BARE.search(_at(lines, first)) is not None:
-        return True
-    found = [
-        _NEXT_LINE.search(_at(lines, first - 1)),
-        _OTHERS.search(_at(lines, first)),
-        _OTHERS.search(_at(lines, last)),
-        _OTHERS.search(_at(lines, other or 0)),
-    ]
-    return any(
-        code.startswith(known)
-        for comment in found
-        if comment is not None
-        for code in _CODES.findall(comment[1])
-        for known in rule.known_as
-    )
-
-
-def _at(lines: list[str], number: int) -> str:
-    return lines[number - 1] if 0 < number <= len(lines) else ""
 
 
 def _last_line(node: ast.AST, module: Module) -> int:

@@ -11,14 +11,19 @@ if TYPE_CHECKING:
 
 __all__ = ("is_test_code",)
 
-_FILE_NAMES = re.compile(r"^(?:test_.*|.*_tests?|tests?|conftest)\.py$")
-_FOLDERS = frozenset({"test", "tests", "_tests", "testing", "_testing", "stresstest"})
+# What measures does one thing after the other, so that nothing else disturbs it: in that it is like a test.
+_FILE_NAMES = re.compile(
+    r"^(?:test_.*|.*_tests?|tests?|conftest|bench_.*|benchmark_.*|.*_bench|.*_benchmark)\.py$"
+)
+_FOLDERS = frozenset(
+    {"test", "tests", "_tests", "testing", "_testing", "stresstest", "bench", "benchmark", "benchmarks"}
+)
 # What only tests import. `unittest` itself imports its parts relatively.
 _PACKAGES = frozenset({"pytest", "unittest", "test", "nose", "hypothesis"})
 
 
 def is_test_code(tree: ast.Module, shown_as: str, below: str = "") -> bool:
-    """Whether a module is a test, or a part of one: by its file, its folder, or by what it imports at its top.
+    """Whether a module is a test or a benchmark, or a part of one: by its file, its folder, or by what it imports at its top.
 
     Args:
         tree: the module.

@@ -76,6 +76,7 @@ class SimulatedLoop(VirtualLoop):
         self._out: _Out | None = None
         """The thread that is at work."""
         self._waiting_out: list[_Out] = []
+        self._is_starting_out = False
         super().__init__()
         simulation.begins_on(self)
         self.set_task_factory(self._make_task)
@@ -122,7 +123,7 @@ class SimulatedLoop(VirtualLoop):
         context: Context | None = None,
     ) -> asyncio.Handle:
         """Run something soon, as asyncio does; what other threads hand in waits until nothing else is ready."""
-        if threading.get_ident() == getattr(self, "_thread_id", None):
+        if threading.get_ident() == getattr(self, "_thread_id", None) and not self._is_starting_out:
             return super().call_soon_threadsafe(callback, *args, context=context)
         self._check_closed()
         handle = asyncio.Handle(callback, args, self, context)
@@ -140,11 +141,15 @@ class SimulatedLoop(VirtualLoop):
 
         def start() -> None:
             nonlocal inner
+            # A function that is over before this is tells it here, in this thread: to be heard like one that takes longer.
+            self._is_starting_out = True
             try:
                 inner = asyncio.SelectorEventLoop.run_in_executor(self, executor, func, *args)
             except BaseException as error:  # noqa: BLE001  (it is for whoever waits for the function)
                 _settle(future, error)
                 return
+            finally:
+                self._is_starting_out = False
             inner.add_done_callback(partial(_copy_outcome, future))
 
         def done(_future: object) -> None:

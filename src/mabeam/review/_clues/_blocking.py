@@ -79,7 +79,7 @@ def blocking_call(call: ast.Call, scope: Scope, module: Module) -> BlockingCall 
     why: Blocking | None = None
     if name is not None:
         if name in CALLS:
-            why = None if is_harmless(name, call, module) else CALLS[name]
+            why = None if is_harmless(name, call, scope, module) else CALLS[name]
         elif name in WHOLE_FILE_LOADERS and call.args and is_open_file(call.args[0], scope, module):
             why = WHOLE_FILE_READS[1]
     if why is None and isinstance(call.func, ast.Attribute):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mabeam.review._module import Module
     from mabeam.review._scope import Scope
 
-__all__ = ("VIEWS", "WRAPPERS", "holds_data")
+__all__ = ("VIEWS", "WRAPPERS", "holds_data", "is_given", "itself")
 
 # What a program works on: nobody chose how many there are.
 _DATA = re.compile(
@@ -69,18 +69,18 @@ def holds_data(iterable: ast.expr, scope: Scope, module: Module, *, reaches_out:
         module: the module.
         reaches_out: whether the work for each item goes over a network: then the items of a caller are enough.
     """
-    collection = _itself(iterable)
+    collection = itself(iterable)
     if collection is None:
         return False
     name = last_name(collection)
     if _DATA.search(name) is not None or _is_loaded(collection, scope, module):
         return True
-    return _is_given(collection, scope) and (
+    return is_given(collection, scope) and (
         _GIVEN_DATA.search(name) is not None or (reaches_out and _MAYBE_DATA.search(name) is not None)
     )
 
 
-def _itself(iterable: ast.expr) -> ast.expr | None:
+def itself(iterable: ast.expr) -> ast.expr | None:
     """Take away what only wraps or looks into a collection; ``None`` for the groups of a dictionary."""
     while True:
         if isinstance(iterable, ast.Await | ast.Subscript):
@@ -109,7 +109,7 @@ def _is_loaded(collection: ast.expr, scope: Scope, module: Module) -> bool:
     value = module.value_of(collection, scope)
     if value is collection:
         return _comes_from_walk(collection, scope)
-    source = _itself(value)
+    source = itself(value)
     if source is None or isinstance(source, ast.Name):
         return False
     name = last_name(source)
@@ -128,7 +128,7 @@ def _comes_from_walk(collection: ast.expr, scope: Scope) -> bool:
     )
 
 
-def _is_given(collection: ast.expr, scope: Scope) -> bool:
+def is_given(collection: ast.expr, scope: Scope) -> bool:
     """Whether the name is a parameter of a function around: then its caller knows how many there are."""
     found = scope.lookup(collection.id) if isinstance(collection, ast.Name) else None
     return (

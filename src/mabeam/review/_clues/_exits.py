@@ -50,6 +50,8 @@ _GUARDS = re.compile(
 _CALLED_BACK = re.compile(r"^do_|^_?on_")
 # Classes of interactive programs, which go back to their prompt as well.
 _CONSOLES = frozenset({"Cmd", "Bdb", "InteractiveInterpreter", "InteractiveConsole"})
+# `__hash__`, `setTcpNoDelay`, `is_open`, `has_tag`: questions and settings.
+_QUICK_NAMES = re.compile(r"^__.*__$|^(?:set|is|has)(?:_|[A-Z])")
 _OUTCOMES = frozenset({"result", "exception"})
 # Names of calls in which a program may spend some time: those of work, of waiting, and of the world outside.
 _LASTING = re.compile(
@@ -119,7 +121,7 @@ def _is_quick(node: ast.AST) -> bool:
     if not isinstance(node, ast.Call):
         return False
     name = last_name(node.func)
-    return name in QUICK_CALLS or (name.startswith("__") and name.endswith("__"))
+    return name in QUICK_CALLS or _QUICK_NAMES.search(name) is not None
 
 
 def may_last(body: Sequence[ast.stmt]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import ipaddress
+import re
 from typing import TYPE_CHECKING
 
 from mabeam.review._module import dotted, own_nodes
@@ -25,10 +26,11 @@ _QUESTIONS = {
     "PriorityQueue": _EMPTY,
     "Popen": frozenset({"poll"}),
 }
+_DATA_URL = re.compile(r"data_ur[il](?:$|_|s)")
 _STREAM_ONLY = frozenset({"connect", "sendall"})
 
 
-def is_harmless(name: str, call: ast.Call, module: Module) -> bool:
+def is_harmless(name: str, call: ast.Call, scope: Scope, module: Module) -> bool:
     """Whether the function of this name, called like this, does not block."""
     first = call.args[0] if call.args else None
     constant = first.value if isinstance(first, ast.Constant) else None
@@ -40,6 +42,8 @@ def is_harmless(name: str, call: ast.Call, module: Module) -> bool:
         # A numeric address is not looked up.
         numeric = any("NUMERIC" in ast.dump(argument).upper() for argument in _arguments(call))
         return _is_address(constant) or numeric or _is_about_localhost(call, module)
+    if name == "urllib.request.urlopen":
+        return _DATA_URL.search(scope.qualified_name) is not None  # it holds what it stands for
     if name == "smtplib.SMTP_SSL":
         return not call.args and not any(keyword.arg == "host" for keyword in call.keywords)
     return False
@@ -121,7 +125,7 @@ def _is_in_memory(expression: ast.expr, scope: Scope, module: Module) -> bool:
         and connect.func.attr == "cursor"
     ):
         connect = module.value_of(connect.func.value, scope)
-    return isinstance(connect, ast.Call) and is_harmless("sqlite3.connect", connect, module)
+    return isinstance(connect, ast.Call) and is_harmless("sqlite3.connect", connect, scope, module)
 
 
 def _is_polite_socket(function: ast.Attribute, scope: Scope, module: Module) -> bool:

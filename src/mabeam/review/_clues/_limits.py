@@ -6,7 +6,7 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
-from mabeam.review._clues._data import VIEWS, WRAPPERS
+from mabeam.review._clues._data import VIEWS, WRAPPERS, holds_data, is_given, itself
 from mabeam.review._clues._functions import definition, is_about_itself, never_waits
 from mabeam.review._clues._naming import is_cheap, is_cleanup
 from mabeam.review._clues._words import last_name
@@ -74,27 +74,39 @@ def is_bounded(iterable: ast.expr, scope: Scope) -> bool:
     return isinstance(iterable, ast.Name) and _is_bounded_name(iterable, scope)
 
 
-def is_cut_by_callers(name: ast.expr, scope: Scope, module: Module) -> bool:
-    """Whether the name is a parameter of a private function, and each call of it in this module gives it a batch."""
+def is_cut_by_callers(items: ast.expr, scope: Scope, module: Module) -> bool:
+    """Whether the items are a parameter, and each call of its function in this module gives it a number that somebody chose.
+
+    Of a private function there are no other calls: then it is enough that none gives it data, nor what it was given itself.
+    """
+    name = itself(items)
     found = scope.lookup(name.id) if isinstance(name, ast.Name) else None
     function = found[0].node if found is not None else None
-    if not isinstance(function, FunctionNode) or not function.name.startswith("_"):
+    if not isinstance(name, ast.Name) or not isinstance(function, FunctionNode):
         return False
     parameters = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
-    position = parameters.index(name.id) if isinstance(name, ast.Name) and name.id in parameters else -1
-    if position < 0:
+    if name.id not in parameters:
         return False
-    calls = [
-        (call, around)
+    position = parameters.index(name.id) - (parameters[0] in ("self", "cls"))
+    given = [
+        (_argument(call, position, name.id), around)
         for around in module.scopes
         for call in around.calls
         if last_name(call.func) == function.name
     ]
-    return bool(calls) and all(
-        (given := _argument(call, position - (parameters[0] in ("self", "cls")), parameters[position]))
-        is not None
-        and is_bounded(given, around)
-        for call, around in calls
+    private = function.name.startswith("_")
+    return bool(given) and all(
+        argument is not None
+        and (
+            is_bounded(argument, around)
+            or (
+                private
+                and isinstance(argument, ast.Name)
+                and not is_given(argument, around)
+                and not holds_data(argument, around, module, reaches_out=True)
+            )
+        )
+        for argument, around in given
     )
 
 

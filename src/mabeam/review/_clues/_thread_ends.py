@@ -27,6 +27,7 @@ _STOPS = re.compile(
     r"(?:^|_)(?:done|exit|quit|kill|running|alive|is_set)(?:$|_)",
     re.IGNORECASE,
 )
+_CLOSABLE = re.compile(r"conn|sock|client|websocket|(?:^|_)(?:ws|proc)(?:$|_)|process|channel", re.IGNORECASE)
 _STOPPABLE = re.compile(r"stop(?!(?:async)?iteration)|shut_?down|is_set|browser", re.IGNORECASE)
 # What a thread fulfils, and somebody else waits for.
 _PROMISES = re.compile(r"future|(?:^|_)fut(?:$|_)|event|promise|outcome|done|ready|finished", re.IGNORECASE)
@@ -67,7 +68,7 @@ def needs_no_owner(call: ast.Call, scope: Scope, module: Module) -> bool:
     given = {
         node.id for argument in _arguments(call) for node in ast.walk(argument) if isinstance(node, ast.Name)
     }
-    if any(_STOPS.search(name) is not None for name in given):
+    if any(_STOPS.search(name) is not None for name in given) or _is_kept_elsewhere(given, scope):
         return True
     if any(isinstance(a, ast.Dict) and _has_stop_key(a) for a in _arguments(call)):
         return True
@@ -124,6 +125,18 @@ def _bodies(call: ast.Call, target: ast.expr | None, scope: Scope) -> Iterator[a
     for method in made.body if isinstance(made, ast.ClassDef) else ():
         if isinstance(method, ast.FunctionDef) and method.name == "run":
             yield method
+
+
+def _is_kept_elsewhere(names: set[str], scope: Scope) -> bool:
+    """Whether a connection or an OS process that the thread is given is put away as well: who has it can close it."""
+    connections = {name for name in names if _CLOSABLE.search(name) is not None}
+    return any(
+        isinstance(call.func, ast.Attribute)
+        and call.func.attr in ("add", "append")
+        and isinstance(call.func.value, ast.Attribute)
+        and any(isinstance(given, ast.Name) and given.id in connections for given in call.args)
+        for call in (scope.function or scope).calls
+    )
 
 
 def _reports_end(body: ast.AST) -> bool:
@@ -185,8 +198,11 @@ def _runs_kept_server(body: ast.AST) -> bool:
     return any(
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
-        and node.func.attr in ("serve_forever", "run_forever")
         and isinstance(node.func.value, ast.Attribute)
+        and (
+            node.func.attr in ("serve_forever", "run_forever")
+            or (node.func.attr == "start" and node.func.value.attr.endswith("loop"))
+        )
         for node in ast.walk(body)
     )
 

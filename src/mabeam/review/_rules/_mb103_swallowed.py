@@ -264,6 +264,9 @@ RULE = Rule(
         "bare-except",
         "broad-except",
         "broad-exception-caught",
+        "W0702",
+        "W0703",
+        "W0718",
     ),
     hints=("except:", "except :", "except\t", "except\\", "BaseException", "CancelledError", "finally"),
     checks={
