@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mabeam import ChildSpec, GenServer, child_spec, self_pid, start_info
+from mabeam import ChildSpec, GenServer, UsageError, child_spec, self_pid, start_info
 from mabeam.kernel import current_process
 from tests.otp._servers import for_ever
 
@@ -72,6 +72,56 @@ def test_a_shutdown_time_of_an_odd_type_is_a_problem_like_any_other(shutdown: An
     """Not an error in the check."""
     (problem,) = Worker.child_spec().options(shutdown=shutdown).check()
     assert "shutdown expects seconds" in problem
+
+
+def test_the_base_of_servers_is_none_itself() -> None:
+    with pytest.raises(
+        UsageError, match=r"GenServer is the base of servers and none itself: class Counter\(GenServer\)"
+    ):
+        GenServer.child_spec()
+
+
+def test_a_name_of_nothing_is_a_problem_that_keeps_the_others() -> None:
+    """Of arguments that do not fit, say; the rest of the spec stays."""
+    nobody: Any = None
+    spec = Worker.child_spec(1, 2).options(restart="transient").named(nobody)  # type: ignore[call-arg]  # wrong
+    first, second = spec.check()
+    assert "positional" in first
+    assert second.startswith("named() expects a non-empty string or a via name, got None; leave it away")
+    assert (spec.restart, spec.name) == ("transient", None)
+
+
+def test_a_problem_of_arguments_names_the_child_when_its_class_is_not_enough() -> None:
+    """Several of one class differ by their ids."""
+    spec = Worker.child_spec(1, 2)  # type: ignore[call-arg]  # wrong
+    (plain,) = spec.check()
+    assert plain.startswith("Worker")
+    assert spec.named("w").check() == (f"child 'w': {plain}",)
+    assert Worker.child_spec().named("w").check() == ()
+
+
+def test_a_server_class_makes_its_own_specs() -> None:
+    """The class itself is no function to be supervised, and neither is what starts it."""
+    for wrong in (Worker, Worker.start_link, Worker.child_spec):
+        with pytest.raises(UsageError, match=r"got .*\n    right:  Worker\.child_spec\(\.\.\.\)"):
+            child_spec(wrong)
+    with pytest.raises(UsageError, match=r"right:  int\.child_spec"):
+        child_spec(int)
+    with pytest.raises(UsageError, match="child_spec expects a function"):
+        child_spec(7)  # type: ignore[arg-type]  # what is refused
+
+
+def test_methods_of_other_objects_are_functions_like_any_other() -> None:
+    """Those of classes that are no servers, and those of objects that have a start_link."""
+
+    class Plain:
+        start_link = 7
+
+        def run(self) -> None:
+            """Do nothing."""
+
+    assert child_spec(Plain().run).id == "run"
+    assert child_spec(dict.fromkeys, "ab").id == "fromkeys"
 
 
 def test_a_function_without_a_name_is_a_child_called_function() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mabeam import NoSuchProcess, Pid, Registry, RegistryName, UsageError, kill, self_pid, spawn
+from mabeam import NoProcess, NoSuchProcess, Pid, Registry, RegistryName, UsageError, kill, self_pid, spawn
 from mabeam.testing import wait_until_idle
 from tests.otp._servers import for_ever
 
@@ -70,6 +70,19 @@ async def test_only_a_process_that_can_be_reached_is_registered() -> None:
     assert name.whereis_name() == one
     name.unregister_name(one)
     assert name.whereis_name() is None
+
+
+async def test_the_dead_are_not_registered() -> None:
+    """Nobody would ever remove them."""
+    registry = Registry.at(await Registry.start_link(keys="unique"))
+    dead = spawn(for_ever)
+    kill(dead)
+    await wait_until_idle()
+    with pytest.raises(NoSuchProcess) as caught:
+        registry.via("ann").register_name(dead)
+    assert (caught.value.operation, caught.value.pid) == ("link", dead)
+    assert caught.value.reason == NoProcess()
+    assert registry.count() == 0
 
 
 async def test_keys_that_may_lead_to_several_are_no_names() -> None:

@@ -18,7 +18,12 @@ TABLE: Final[dict[str, tuple[str, ...]]] = {
     "kernel/_pid.py": ("tests/kernel/test_pid.py",),
     "kernel/_reasons.py": ("tests/kernel/test_reasons.py",),
     "otp/_child_spec.py": ("tests/otp/test_child_spec_values.py", "tests/otp/test_child_spec.py"),
-    "otp/_registrations.py": ("tests/otp/test_registry.py", "tests/otp/test_registry_lifecycle.py"),
+    "otp/_registrations.py": (
+        "tests/otp/test_registrations.py",
+        "tests/otp/test_via_name.py",
+        "tests/otp/test_registry.py",
+        "tests/otp/test_registry_lifecycle.py",
+    ),
     "otp/_registry_state.py": ("tests/otp/test_registry_table.py", "tests/otp/test_registry_state.py"),
     "otp/_restart_state.py": (
         "tests/otp/test_backoff.py",

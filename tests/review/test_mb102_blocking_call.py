@@ -87,6 +87,12 @@ BAD = {
     "a_name_that_is_not_one_s_own": (
         "import socket\nasync def f(host):\n  if host == 'other': return socket.getaddrinfo(host, 80)"
     ),
+    "writing_a_file_of_the_system": (
+        "from pathlib import Path\nasync def f(x): Path('/var/lib/x').write_text(x)"
+    ),
+    "another_file_after_one_of_the_program": (
+        "async def f(p):\n  with open(__file__) as file: a = file.read()\n  with open(p) as file: return a + file.read()"
+    ),
 }
 
 GOOD = {
@@ -208,6 +214,15 @@ GOOD = {
     ),
     "a_url_that_holds_its_data": (
         "from urllib.request import urlopen\nasync def parse_data_url(url):\n  with urlopen(url) as x: return x.read()"
+    ),
+    "a_small_file_of_the_system": "from pathlib import Path\nasync def f(): return Path('/etc/hostname').read_text()",
+    "a_file_of_the_program_itself": (
+        "import os\nasync def f():\n  path = os.path.join(os.path.dirname(__file__), 'x.js')\n"
+        "  with open(path) as file: return file.read()"
+    ),
+    "a_file_of_a_package": (
+        "from importlib import resources\nasync def f():\n  with resources.as_file(resources.files('x')) as path:\n"
+        "    with open(path) as file: return file.read()"
     ),
 }
 

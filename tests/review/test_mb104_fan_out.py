@@ -77,6 +77,10 @@ BAD = {
         "import asyncio\nasync def all_of(urls): await asyncio.gather(*[fetch(u) for u in urls])\n"
         "async def f(urls): await all_of(urls[:10])\nasync def g(urls): await all_of(urls)"
     ),
+    "what_a_caller_may_choose_instead_of_what_is_written_here": (
+        "import asyncio\nasync def f(urls):\n  if not urls: urls = ['a', 'b']\n"
+        "  await asyncio.gather(*[fetch(u) for u in urls])"
+    ),
 }
 
 GOOD = {
@@ -186,6 +190,10 @@ GOOD = {
     "a_private_function_that_is_given_what_was_made_here": (
         "import asyncio\nasync def _all(paths): await asyncio.gather(*[upload(p) for p in paths])\n"
         "async def f(request):\n  written = save(request)\n  await _all(written)"
+    ),
+    "a_choice_of_what_is_written_here": (
+        "import asyncio\nasync def f(test):\n  urls = ['a', 'b']\n  if test: urls = choose()\n"
+        "  await asyncio.gather(*[fetch(u) for u in urls])"
     ),
 }
 

@@ -26,7 +26,7 @@ faults = st.builds(
 choices = st.dictionaries(st.integers(0, 10_000), st.integers(1, 50)).map(
     lambda found: tuple(sorted(found.items()))
 )
-schedules = st.builds(Schedule, choices, st.lists(faults).map(tuple))
+schedules = st.builds(Schedule, choices, st.lists(faults).map(tuple), st.integers())
 
 
 def _shrunk(
@@ -53,7 +53,7 @@ def test_a_token_stands_for_its_schedule(schedule: Schedule) -> None:
 )
 def test_what_is_needed_is_left_and_nothing_else(needed_choices: set[int], needed_faults: set[int]) -> None:
     """When a failure needs certain choices and faults, all of them."""
-    whole = Schedule(tuple((number, 1) for number in range(31)), FAULTS)
+    whole = Schedule(tuple((number, 1) for number in range(31)), FAULTS, draws=5)
     must = {FAULTS[index] for index in needed_faults}
 
     def fails(schedule: Schedule) -> bool:
@@ -62,6 +62,13 @@ def test_what_is_needed_is_left_and_nothing_else(needed_choices: set[int], neede
     smallest, _ = _shrunk(whole, fails)
     assert dict(smallest.choices).keys() == needed_choices
     assert set(smallest.faults) == must
+
+
+def test_draws_are_made_ordinary_unless_they_matter() -> None:
+    """A failure that needs what was drawn keeps it."""
+    whole = Schedule(((1, 1), (2, 1)), FAULTS, draws=5)
+    assert _shrunk(whole, lambda schedule: True)[0] == Schedule()
+    assert _shrunk(whole, lambda schedule: schedule.draws == 5)[0] == Schedule(draws=5)
 
 
 def test_one_of_two_ways_to_fail_is_enough() -> None:

@@ -242,9 +242,12 @@ async def test_there_must_be_no_running_loop() -> None:
         simulate(_program)
 
 
-def test_no_seeds_are_no_runs() -> None:
-    """An empty range is what was asked for."""
+def test_seeds_are_a_number_or_a_collection() -> None:
+    """None at all are what was asked for, too."""
     assert simulate(_program, seeds=()).seeds == 0
+    assert simulate(_program, seeds=3).digest == simulate(_program, seeds=range(3)).digest
+    with pytest.raises(UsageError, match="max_faults"):
+        simulate(_program, max_faults=-1)
 
 
 def test_a_failure_survives_pickle() -> None:

@@ -119,7 +119,7 @@ def test_a_program_that_depends_on_more_than_its_seed_is_told_so() -> None:
 
 
 def test_the_shared_generator_is_seeded_and_given_back() -> None:
-    """What the program draws is the same in each run; what others draw is not touched."""
+    """What the program draws follows from the seed; what others draw is not touched."""
     import random
 
     drawn: list[float] = []
@@ -128,9 +128,25 @@ def test_the_shared_generator_is_seeded_and_given_back() -> None:
         drawn.append(random.random())  # noqa: TID251  (what a program of a user does)
 
     before = random.getstate()
-    simulate(program, seeds=range(3))
-    assert len(set(drawn)) == 1
+    simulate(program, seeds=3)
+    simulate(program, seeds=3)
+    assert drawn[:3] == drawn[3:]
+    assert len(set(drawn)) == 3
     assert random.getstate() == before
+
+
+def test_what_a_failing_program_has_drawn_is_part_of_its_schedule() -> None:
+    """A token leads to the same draws."""
+    import random
+
+    async def program() -> None:
+        assert random.randrange(10) != 7  # noqa: TID251  (as above)
+
+    with pytest.raises(SimulationFailed) as caught:
+        simulate(program)
+    with pytest.raises(SimulationFailed):
+        replay(program, caught.value.token)
+    assert f"draws   what random.seed({caught.value.seed}) gives" in str(caught.value)
 
 
 def test_a_trace_holds_everything_and_nothing_that_differs() -> None:

@@ -24,6 +24,11 @@ _DECADES: Final = 4.0
 class Decider(Protocol):
     """Makes the choices and injects the faults of one run."""
 
+    @property
+    def draws(self) -> int:
+        """What the program's own draws from ``random`` follow from."""
+        ...
+
     def choose(self, number: int, count: int) -> int:
         """Make the choice of that number, between ``count`` possibilities; 0 is the ordinary one."""
         ...
@@ -49,6 +54,7 @@ class Seeded:
     """
 
     def __init__(self, seed: int, faults: Faults | None, max_faults: int) -> None:
+        self.draws = seed
         # Two generators, so that the faults of a seed do not depend on how many choices there are between them.
         self._chance = seeded_random(f"choices {seed}")
         self._mishap = seeded_random(f"faults {seed}")
@@ -88,6 +94,7 @@ class Recorded:
     """Decides as a schedule says; whatever it does not mention is ordinary."""
 
     def __init__(self, schedule: Schedule) -> None:
+        self.draws = schedule.draws
         self._choices = dict(schedule.choices)
         self._faults = {(fault.kind, fault.site, fault.occurrence): fault for fault in schedule.faults}
 

@@ -76,7 +76,7 @@ def run_once(program: Program, decider: Decider, limits: Limits, *, injects: boo
     simulation = Simulation(decider, injects=injects, checks_mutation=limits.check_mutation)
     begun = _Program(program, simulation)
     with (
-        shared_random_seeded(0),
+        shared_random_seeded(decider.draws),
         asyncio.Runner(loop_factory=lambda: _loop(simulation, limits, begun)) as runner,
     ):
         loop = runner.get_loop()

@@ -54,15 +54,17 @@ class Schedule:
     Attributes:
         choices: the choices that were not the ordinary one (0): their number in the order of choosing, and what was chosen.
         faults: the faults that were injected, in the order of time.
+        draws: what the program's draws from ``random`` follow from.
     """
 
     choices: tuple[tuple[int, int], ...] = ()
     faults: tuple[Fault, ...] = ()
+    draws: int = 0
 
     @classmethod
-    def of(cls, choices: Iterable[tuple[int, int]], faults: Iterable[Fault]) -> Self:
-        """Make one from choices and faults in any order."""
-        return cls(tuple(sorted(choices)), tuple(faults))
+    def of(cls, choices: Iterable[tuple[int, int]], faults: Iterable[Fault], draws: int) -> Self:
+        """Make one from choices in any order."""
+        return cls(tuple(sorted(choices)), tuple(faults), draws)
 
     def token(self) -> str:
         """Write it as one word, to be pasted into a test.
@@ -71,7 +73,7 @@ class Schedule:
             ``Schedule.from_token`` makes an equal one of it, in every version of mabeam in which the word begins alike.
         """
         faults = [[fault.kind, fault.site, fault.occurrence, fault.seconds] for fault in self.faults]
-        text = json.dumps([self.choices, faults], separators=(",", ":"))
+        text = json.dumps([self.choices, faults, self.draws], separators=(",", ":"))
         packed = zlib.compress(text.encode(), level=9)
         return _PREFIX + base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
@@ -88,13 +90,14 @@ class Schedule:
         packed = token.removeprefix(_PREFIX)
         try:
             text = zlib.decompress(base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4)))
-            choices, faults = json.loads(text)
+            choices, faults, draws = json.loads(text)
             return cls(
                 tuple((int(number), int(value)) for number, value in choices),
                 tuple(
                     Fault(_kind(kind), str(site), int(number), float(seconds))
                     for kind, site, number, seconds in faults
                 ),
+                int(draws),
             )
         except (ValueError, TypeError, zlib.error, binascii.Error) as error:
             msg = f"the word for replay is damaged, perhaps it was not copied as a whole: {token!r} ({error})"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, final
-
-from mabeam.testing._schedule import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from mabeam.testing._schedule import Schedule
 
 __all__ = ("Shrinker",)
 
@@ -16,7 +17,7 @@ T = TypeVar("T")
 
 @final
 class Shrinker:
-    """Looks for a small schedule that fails in the same way: first fewer faults, then fewer unusual choices.
+    """Looks for a small schedule that fails in the same way: fewer faults, then fewer unusual choices.
 
     Guarantees:
         What :meth:`shrink` returns has been seen to fail. At most ``budget`` runs are made.
@@ -36,7 +37,7 @@ class Shrinker:
 
     def shrink(self, schedule: Schedule) -> Schedule:
         """Make a failing schedule smaller, until nothing can be left out any more or the budget is spent."""
-        best = schedule
+        best = self._ordinary_draws(schedule)
         while self.runs < self._budget:
             before = best
             best = self._fewer_faults(best)
@@ -45,13 +46,18 @@ class Shrinker:
                 break  # nothing that is left can be left out
         return best
 
+    def _ordinary_draws(self, schedule: Schedule) -> Schedule:
+        """Draws that do not depend on the seed, if they do not matter."""
+        found = self._try(replace(schedule, draws=0)) if schedule.draws else None
+        return schedule if found is None else found
+
     def _fewer_faults(self, schedule: Schedule) -> Schedule:
         best = schedule
 
         def fails(faults: Sequence[object]) -> bool:
             nonlocal best
             kept = tuple(fault for fault in schedule.faults if any(fault is each for each in faults))
-            found = self._try(Schedule(best.choices, kept))
+            found = self._try(replace(best, faults=kept))
             best = best if found is None else found
             return found is not None
 
@@ -63,7 +69,7 @@ class Shrinker:
 
         def fails(choices: Sequence[tuple[int, int]]) -> bool:
             nonlocal best
-            found = self._try(Schedule(tuple(choices), best.faults))
+            found = self._try(replace(best, choices=tuple(choices)))
             best = best if found is None else found
             return found is not None
 

@@ -31,7 +31,7 @@ def simulate(
     program: Program,
     /,
     *,
-    seeds: Iterable[int] = range(1000),
+    seeds: int | Iterable[int] = 1000,
     faults: Faults | None = None,
     max_faults: int = 3,
     max_virtual_seconds: float = 86_400.0,
@@ -52,13 +52,13 @@ def simulate(
 
     Guarantees:
         A seed gives the same run each time: the same trace, line by line, in every OS process, if the program itself depends
-        on nothing else. Draws from ``random`` are seeded, too; the real time, sockets, ``os.urandom`` and the order of sets
-        of strings are not.
+        on nothing else. What it draws from ``random`` follows from the seed; the real time, sockets, ``os.urandom`` and the
+        order of sets of strings do not.
         Nothing of one run is left when the next begins.
 
     Args:
         program: an async function without arguments, called anew for each seed. It must make everything it uses.
-        seeds: which seeds; any integers.
+        seeds: how many seeds, from 0 on; or which, any integers.
         faults: which faults to inject; none unless given.
         max_faults: most faults in one run. The default is as many crashes as a supervisor survives by default.
         max_virtual_seconds: longest virtual time of one run, in seconds.
@@ -89,10 +89,13 @@ def simulate(
             print(failed.choices)
     """
     _check(program, "simulate")
+    if not isinstance(max_faults, int) or max_faults < 0:
+        msg = f"max_faults expects a number of faults >= 0, got {max_faults!r}"
+        raise UsageError(msg)
     limits = _limits(max_steps, max_virtual_seconds, tolerate, check_mutation=check_mutation)
     results = Explored()
     with quiet(), garbage_kept_small() as collect:
-        for seed in seeds:
+        for seed in range(seeds) if isinstance(seeds, int) else seeds:
             run = run_once(program, Seeded(seed, faults, max_faults), limits, injects=faults is not None)
             results.add(run)
             if run.error is not None:

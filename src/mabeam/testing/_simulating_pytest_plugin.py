@@ -167,7 +167,7 @@ class SeededTest:
         item._report_sections.clear()  # what runs before this one have printed and logged
         item.stash[_ERROR] = None
         above: Any = item.parent
-        with shared_random_seeded(0):
+        with shared_random_seeded(0 if simulation is None else simulation.draws):
             return runtestprotocol(item, log=False, nextitem=cast("pytest.Item", above))
 
     def _shrunk(

@@ -36,6 +36,7 @@ class Simulation:
         injector: injects faults, if there can be any.
         mutations: the check of messages, if there is one.
         steps: events and turns of the event loop so far.
+        draws: what the program's own draws from ``random`` follow from.
         watches: as given.
     """
 
@@ -47,6 +48,7 @@ class Simulation:
         self.mutations = Mutations() if checks_mutation and watches else None
         self.steps = 0
         self.watches = watches
+        self.draws = decider.draws
         self._decider = decider
         self._loop: asyncio.AbstractEventLoop | None = None
         self._chosen = 0
@@ -74,7 +76,7 @@ class Simulation:
     def schedule(self) -> Schedule:
         """What has to be repeated to repeat the run."""
         faults = self.injector.faults if self.injector is not None else ()
-        return Schedule.of(self._choices.items(), faults)
+        return Schedule.of(self._choices.items(), faults, self.draws)
 
     # ------------------------------------------------------------------------------------------- writing down
 

@@ -16,8 +16,10 @@ _SHOWN_CHOICES: Final = 12
 
 def what_it_needs(simulation: Simulation) -> list[str]:
     """The faults and the unusual choices of a run."""
-    choices = simulation.trace.unusual()
-    lines = [f"  fault   {fault}" for fault in simulation.schedule().faults]
+    choices, schedule = simulation.trace.unusual(), simulation.schedule()
+    lines = [f"  fault   {fault}" for fault in schedule.faults]
+    if schedule.draws:
+        lines.append(f"  draws   what random.seed({schedule.draws}) gives")
     lines += [f"  choice  {choice}" for choice in choices[:_SHOWN_CHOICES]]
     if len(choices) > _SHOWN_CHOICES:
         lines.append(f"  and {len(choices) - _SHOWN_CHOICES} more choices")

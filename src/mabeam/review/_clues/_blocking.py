@@ -18,6 +18,7 @@ from mabeam.review._clues._blocking_table import (
 )
 from mabeam.review._clues._blocking_values import (
     client_of,
+    is_at_hand,
     is_cursor,
     is_open_file,
     is_path,
@@ -95,6 +96,8 @@ def _method(call: ast.Call, function: ast.Attribute, scope: Scope, module: Modul
             maker = "pathlib.Path"
         elif maker is None and is_cursor(receiver, scope, module):
             maker = "sqlite3.connect"
+        if maker == "pathlib.Path" and function.attr.startswith("read_") and is_at_hand(receiver, scope):
+            return None
         names, why = METHODS.get(maker or "", (frozenset(), None))
         if function.attr in names and not is_harmless_method(maker, call, function, scope, module):
             return why
