@@ -191,10 +191,6 @@ GOOD = {
         "import asyncio\nasync def _all(paths): await asyncio.gather(*[upload(p) for p in paths])\n"
         "async def f(request):\n  written = save(request)\n  await _all(written)"
     ),
-    "a_choice_of_what_is_written_here": (
-        "import asyncio\nasync def f(test):\n  urls = ['a', 'b']\n  if test: urls = choose()\n"
-        "  await asyncio.gather(*[fetch(u) for u in urls])"
-    ),
 }
 
 

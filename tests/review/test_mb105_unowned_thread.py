@@ -43,6 +43,7 @@ BAD = {
     "a_thread_of_a_server_that_nobody_keeps": (
         "import threading\ndef f():\n  it = make()\n  threading.Thread(target=it.serve_forever).start()"
     ),
+    "a_monitor_that_holds_up_the_exit": "import threading\ndef f(): threading.Thread(target=monitor_memory).start()",
 }
 
 GOOD = {
@@ -163,6 +164,9 @@ GOOD = {
     "a_thread_for_the_loop_of_something_that_is_kept": (
         "import threading\nclass C:\n  def f(self): threading.Thread(target=self.work, daemon=True).start()\n"
         "  def work(self): self.connection.ioloop.start()"
+    ),
+    "a_monitor_that_ends_with_the_program": (
+        "import threading\ndef f(): threading.Thread(target=monitor_memory, daemon=True).start()"
     ),
 }
 

@@ -143,15 +143,8 @@ def _is_bounded_name(name: ast.Name, scope: Scope) -> bool:
     if found is None or (binding := _last_before(name, found[1])) is None:
         return False
     if len(found[1]) > 1:
-        # Of several, one that cuts it to size tells something, `items = items[:10]`, or one that is written out.
-        written = any(
-            other.kind is BindingKind.VALUE
-            and isinstance(other.value, ast.List | ast.Tuple)
-            and other.value.elts
-            for other in found[1]
-        )
-        cut = binding.kind is BindingKind.VALUE and _is_slice(binding.value)
-        return cut or (written and not _grows(name.id, scope))
+        # Of several, only the one that cuts it to size tells anything: `items = items[:10]`.
+        return binding.kind is BindingKind.VALUE and _is_slice(binding.value)
     if isinstance(binding.node, ast.arg) and binding.kind is BindingKind.OPAQUE:
         return True  # `*names`: what a caller wrote out, as a rule
     value = binding.value

@@ -29,6 +29,7 @@ _STOPS = re.compile(
 )
 _CLOSABLE = re.compile(r"conn|sock|client|websocket|(?:^|_)(?:ws|proc)(?:$|_)|process|channel", re.IGNORECASE)
 _STOPPABLE = re.compile(r"stop(?!(?:async)?iteration)|shut_?down|is_set|browser", re.IGNORECASE)
+_OBSERVERS = re.compile(r"monitor|watch_?dog|sampler|metrics|telemetry", re.IGNORECASE)
 # What a thread fulfils, and somebody else waits for.
 _PROMISES = re.compile(r"future|(?:^|_)fut(?:$|_)|event|promise|outcome|done|ready|finished", re.IGNORECASE)
 # Calls in which a program spends its life.
@@ -56,7 +57,7 @@ def needs_no_owner(call: ast.Call, scope: Scope, module: Module) -> bool:
     target = thread_target(call)
     if target is not None and is_cleanup_name(last_name(target).lstrip("_")):
         return True
-    if target is not None and _is_kept_loop(target, scope):
+    if target is not None and (_is_kept_loop(target, scope) or _only_looks(call, target)):
         return True
     bodies = list(_bodies(call, target, scope))
     if any(_STOPS.search(name) is not None for body in bodies for name in _names(body)):
@@ -95,6 +96,15 @@ def needs_no_owner(call: ast.Call, scope: Scope, module: Module) -> bool:
         or has_endless_loop(later)
         or _serves(later)
     )
+
+
+def _only_looks(call: ast.Call, target: ast.expr) -> bool:
+    """Whether a daemon thread observes the program and changes nothing: to be cut off at its end does no harm."""
+    daemon = any(
+        keyword.arg == "daemon" and isinstance(keyword.value, ast.Constant) and keyword.value.value is True
+        for keyword in call.keywords
+    )
+    return daemon and _OBSERVERS.search(last_name(target)) is not None
 
 
 def _is_kept_loop(target: ast.expr, scope: Scope) -> bool:
