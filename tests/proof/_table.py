@@ -30,8 +30,12 @@ TABLE: Final[dict[str, tuple[str, ...]]] = {
         "tests/otp/test_restart_window.py",
         "tests/otp/test_restart_state.py",
     ),
+    "otp/_state_machine_state.py": (
+        "tests/otp/test_state_machine_state.py",
+        "tests/otp/test_state_machine_timeouts.py",
+    ),
     "otp/_supervisor_state.py": ("tests/otp/test_supervisor_state.py",),
-    "otp/_task_options.py": ("tests/otp/test_task_supervisor.py", "tests/otp/test_task_ref.py"),
+    "otp/_task_options.py": ("tests/otp/test_task_options.py",),
     "otp/_via.py": ("tests/otp/test_via_name.py", "tests/otp/test_registry_via.py"),
     "review/_finding.py": ("tests/review/test_finding.py",),
     "review/_codes.py": ("tests/review/test_codes.py",),

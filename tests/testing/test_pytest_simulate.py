@@ -272,6 +272,13 @@ def test_a_wrong_marker_is_an_error_of_its_test(section: Callable[[str], str]) -
     assert "simulate expects seeds=" in section("test_errors_for_an_unknown_option")
 
 
+def test_a_damaged_token_is_refused(tmp_path: Path) -> None:
+    """Before anything runs."""
+    outcomes, output = _run(tmp_path, "--simulate-token=mabeam1:nothing")
+    assert outcomes == {}
+    assert "passed" not in output
+
+
 def test_the_number_of_seeds_can_be_given_for_all(tmp_path: Path) -> None:
     """None at all, or more than the marker says."""
     _, output = _run(tmp_path, "--simulate-seeds=0", "-k", "under_seeds or another_order")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
@@ -17,6 +18,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from mabeam._base import shared_random_seeded
+from mabeam.errors import UsageError
 from mabeam.testing._deciders import Recorded, Seeded
 from mabeam.testing._one_run import have_same_classes
 from mabeam.testing._schedule import Schedule
@@ -25,12 +27,12 @@ from mabeam.testing._simulation import Simulation
 from mabeam.testing._story import what_happened, what_it_needs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from mabeam.testing._deciders import Decider
     from mabeam.testing._faults import Faults
 
-__all__ = ("MAX_STEPS", "SIMULATION", "SeededTest", "in_simulation", "note_error", "seeds_of")
+__all__ = ("MAX_STEPS", "SIMULATION", "SeededTest", "check_token", "in_simulation", "note_error", "seeds_of")
 
 SIMULATION: Final[pytest.StashKey[Simulation | None]] = pytest.StashKey()
 """The simulation that the next run of a test takes place in."""
@@ -87,6 +89,20 @@ def seeds_of(item: pytest.Item) -> SeededTest | None:
         token=token,
     )
     return SeededTest(item, settings) if settings.seeds or token else None
+
+
+def check_token(config: pytest.Config) -> None:
+    """Refuse a word that stands for nothing, before any test runs.
+
+    Raises:
+        pytest.UsageError: it was not written by a simulation, or is not complete.
+    """
+    token = config.getoption("simulate_token")
+    if token is not None:
+        try:
+            Schedule.from_token(token)
+        except UsageError as error:
+            raise pytest.UsageError(f"--simulate-token: {error}") from error
 
 
 def note_error(item: pytest.Item, error: BaseException) -> None:
@@ -211,13 +227,13 @@ class SeededTest:
         return reports
 
 
-class _no_collections:  # noqa: N801  (a block)
+@contextmanager
+def _no_collections() -> Iterator[None]:
     """Keep the garbage collector from running at moments that differ from run to run."""
-
-    def __enter__(self) -> None:
-        self._was_enabled = gc.isenabled()
-        gc.disable()
-
-    def __exit__(self, *_: object) -> None:
-        if self._was_enabled:
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
             gc.enable()

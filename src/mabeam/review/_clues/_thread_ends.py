@@ -29,7 +29,7 @@ _STOPS = re.compile(
 )
 _CLOSABLE = re.compile(r"conn|sock|client|websocket|(?:^|_)(?:ws|proc)(?:$|_)|process|channel", re.IGNORECASE)
 _STOPPABLE = re.compile(r"stop(?!(?:async)?iteration)|shut_?down|is_set|browser", re.IGNORECASE)
-_OBSERVERS = re.compile(r"monitor|watch_?dog|sampler|metrics|telemetry", re.IGNORECASE)
+_OBSERVERS = re.compile(r"monitor|watch_?dog|sampler", re.IGNORECASE)
 # What a thread fulfils, and somebody else waits for.
 _PROMISES = re.compile(r"future|(?:^|_)fut(?:$|_)|event|promise|outcome|done|ready|finished", re.IGNORECASE)
 # Calls in which a program spends its life.
