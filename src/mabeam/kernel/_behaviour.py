@@ -43,6 +43,10 @@ class Behaviour:
 
     handlers: Mapping[str, Any] | None = None
     """What a server answers to, by name; ``None`` for what is none."""
+    by_function: Mapping[Any, Any] = {}
+    """The same by function."""
+    inline_calls: Mapping[Any, Any] = {}
+    """Those of them that take calls and may run in the turn of the caller, by function."""
 
     __slots__ = ("is_supervisor", "label", "mailbox_limit", "observers", "on_full", "shared", "shutdown")
 

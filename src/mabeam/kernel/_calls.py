@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from mabeam.errors import CallTimeout, ProcessDied, UsageError
+from mabeam.errors import ProcessDied, UsageError
 from mabeam.kernel._activation import Activation, here
 from mabeam.kernel._reasons import Crashed
 from mabeam.kernel._waits import Wait
@@ -160,21 +160,14 @@ async def wait_for_reply(
         waiter = owner.process
         if waiter.behaviour.shared and owner is waiter.serial and process.kernel.on_shared_wait is not None:
             process.kernel.on_shared_wait(waiter, process, what)
-    timer = (
-        None
-        if timeout is None or future.done()
-        else loop.call_later(timeout, _expire, process, future, what, timeout)
-    )
+    queue = None
+    if timeout is not None and not future.done():
+        queue = process.kernel.timeouts.of(timeout)
+        queue.add(future, process, what)
     try:
         return await future
     finally:
-        if timer is not None:
-            timer.cancel()
+        if queue is not None:
+            queue.remove(future)
         if isinstance(owner, Activation):
             owner.waits_for = None
-
-
-def _expire(process: Process, future: asyncio.Future[Any], what: str, timeout: float) -> None:
-    if not future.done():
-        process.kernel.note_call_timeout(process, what, timeout)
-        future.set_exception(CallTimeout(process.describe(), what, timeout))

@@ -21,6 +21,7 @@ from mabeam.kernel._reports import crash_report, forget_tracebacks
 from mabeam.kernel._scheduler import Scheduler
 from mabeam.kernel._start import Start
 from mabeam.kernel._system import SystemRequest
+from mabeam.kernel._timeouts import Timeouts
 
 if TYPE_CHECKING:
     import asyncio
@@ -66,6 +67,7 @@ class Kernel:
         self.bus = bus
         self.threads = threads
         self.scheduler = Scheduler(loop, stopwatch, chooser)
+        self.timeouts = Timeouts(self)
         self.names = Names()
         self.dead_letters = DeadLetters(bus)
         self.table: dict[int, Process] = {}
@@ -307,6 +309,7 @@ class Kernel:
         """Take nothing more from other threads."""
         with self.gate:
             self.is_closed = True
+        self.timeouts.close()
 
     def hand_over(self, function: Callable[..., object], *args: Any) -> bool:
         """Have the loop run something, for another thread; false when the Runtime is closed, and will not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -53,13 +54,15 @@ class Scheduler:
 
     __slots__ = (
         "_awake",
-        "_handoff_since",
-        "_handoffs",
+        "_in_a_row",
         "_loop",
         "_receives",
-        "_stopwatch",
+        "_row_until",
         "chooser",
+        "handoffs_left",
+        "handoffs_until",
         "ready",
+        "stopwatch",
     )
 
     def __init__(
@@ -67,10 +70,14 @@ class Scheduler:
     ) -> None:
         """An empty run queue."""
         self._loop = loop
-        self._stopwatch = stopwatch
+        self.stopwatch = stopwatch
         self._awake = False
-        self._handoffs = 0
-        self._handoff_since = 0.0
+        self._in_a_row = False
+        self._row_until = 0.0
+        self.handoffs_left = 0
+        """How many more calls of this row may be handed off."""
+        self.handoffs_until = -math.inf
+        """Until when, by the stopwatch, that is so without asking."""
         self._receives = 0
         self.chooser = chooser
         self.ready: deque[Process] = deque()
@@ -95,6 +102,22 @@ class Scheduler:
             process.mailbox.append(message)
         if status == 0:
             self.schedule(process)
+
+    def take_at_once(self, process: Process, message: Any) -> None:
+        """Have a process at rest take a message now, which begins something that goes on by itself.
+
+        It is what would come next if the run queue were empty, so only a simulation chooses another order.
+        """
+        if self.chooser is not None:
+            self.enqueue(process, message)
+            return
+        process.status = BUSY
+        done = True
+        try:
+            done = process.behaviour.take(process, message)
+        finally:
+            if done:
+                self.settle(process)
 
     def schedule(self, process: Process) -> None:
         """Put a process into the run queue."""
@@ -134,21 +157,29 @@ class Scheduler:
             self.settle(process)
 
     def may_hand_off(self) -> bool:
-        """Whether a call may run its handler in the caller's turn; says no when the caller has to yield first."""
+        """Whether a call may run its handler in the caller's turn; says no when the caller has to yield first.
+
+        ``Ref.call`` asks for the first of a row only and counts the rest by itself.
+        """
         if self.chooser is not None and self.chooser.choose("hand_off", 2):
             return False
-        now, count = self._stopwatch(), self._handoffs
-        if count == 0:
-            self._handoff_since = now
+        now = self.stopwatch()
+        if not self._in_a_row:
+            self._in_a_row = True
             self._loop.call_soon(self._end_row)
-        elif count >= HANDOFFS_IN_A_ROW or now - self._handoff_since > SECONDS_OF_HANDOFFS:
+            self.handoffs_left = HANDOFFS_IN_A_ROW
+            self._row_until = now + SECONDS_OF_HANDOFFS
+            if self.chooser is None:
+                self.handoffs_until = self._row_until
+        elif self.handoffs_left <= 0 or now > self._row_until:
             return False
-        self._handoffs = count + 1
+        self.handoffs_left -= 1
         return True
 
     def _end_row(self) -> None:
         """The loop has had its turn, so calls may be handed off again."""
-        self._handoffs = 0
+        self._in_a_row = False
+        self.handoffs_until = -math.inf
 
     def _slice(self, process: Process) -> int:
         """How many messages a process may take in a row, if that is to be chosen."""
@@ -173,7 +204,7 @@ class Scheduler:
 
     def _drain(self) -> None:
         """Run ready processes for one turn of the event loop."""
-        ready, stopwatch = self.ready, self._stopwatch
+        ready, stopwatch = self.ready, self.stopwatch
         until = stopwatch() + SECONDS_PER_TURN
         slices = SLICES_PER_TURN
         try:

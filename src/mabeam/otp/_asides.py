@@ -87,11 +87,15 @@ class Asides:
         """Wait for silence once the handler is done."""
         self.pending, self.idle_seconds = True, seconds
 
-    def process_ended(self, pid: Pid) -> None:
-        """Forget the wait for silence: its process has ended."""
+    def end_silence(self) -> None:
+        """A message has come, so nobody waits for silence any more."""
         if self.idle_timer is not None:
             self.idle_timer.cancel()
             self.idle_timer = None
+
+    def process_ended(self, pid: Pid) -> None:
+        """Forget the wait for silence: its process has ended."""
+        self.end_silence()
 
 
 def asides_of(process: Process) -> Asides:

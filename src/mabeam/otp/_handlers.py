@@ -51,6 +51,7 @@ class Handler:
         function: the method of the most derived class.
         kind: ``call``, ``cast`` or ``stream``.
         inline: it runs to its end in the scheduler, so it can be handed a call directly.
+        in_task: taking a message for it runs none of its code, which a task or a thread does later.
         waits: calling it gives a coroutine, and runs none of it.
         concurrent: how many of it may run at once beside the serial handler; 0 when it is a serial one itself.
         thread: it runs in a thread.
@@ -63,6 +64,7 @@ class Handler:
     function: Callable[..., Any]
     kind: Kind
     inline: bool
+    in_task: bool
     waits: bool
     concurrent: int
     thread: bool
@@ -302,6 +304,7 @@ def _handler(cls: type, name: str, function: Callable[..., Any], declaration: _D
         function=function,
         kind=declaration.kind,
         inline=is_plain and not declaration.thread,
+        in_task=inspect.iscoroutinefunction(function) or declaration.thread,
         waits=inspect.iscoroutinefunction(function),
         concurrent=declaration.concurrent,
         thread=declaration.thread,

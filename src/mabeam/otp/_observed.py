@@ -61,7 +61,7 @@ def observed(behaviour: ServerBehaviour, observers: tuple[Observer, ...]) -> Ser
             setattr(copy, slot, getattr(base, slot))
     copy.unobserved = base
     copy.observers = observers
-    copy.handlers = {name: replace(handler, inline=False) for name, handler in (base.handlers or {}).items()}
+    copy.answer_to({name: replace(handler, inline=False) for name, handler in (base.handlers or {}).items()})
     return copy  # type: ignore[no-any-return]  # a class that was made above
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from asyncio import _get_running_loop as running_loop
-from types import CoroutineType, MethodType
+from types import CoroutineType, FunctionType, MethodType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -46,7 +46,7 @@ from mabeam.kernel import (
     stop,
     wait_for_reply,
 )
-from mabeam.otp._asides import take_deferred
+from mabeam.otp._hand_off import after_hand_off
 from mabeam.otp._mistakes import check_ref_name, check_server, no_attribute, wrong_method, wrong_thread
 from mabeam.otp._requests import Call, Cast, StopRequest
 from mabeam.otp._server import ServerBehaviour
@@ -149,10 +149,13 @@ class Ref(Generic[S_co]):
 
     def _handler(self, process: Process, method: Any, kind: str) -> Handler:
         """The handler behind a method: found by name on the server's own class, so that overriding works."""
-        handlers = process.behaviour.handlers
-        handler: Handler | None = (
-            handlers.get(getattr(method, "__name__", "")) if handlers is not None else None
-        )
+        behaviour = process.behaviour
+        handler: Handler | None = behaviour.by_function.get(method) if type(method) is FunctionType else None
+        if handler is not None and handler.kind == kind:
+            return handler
+        handlers = behaviour.handlers
+        if handlers is not None:
+            handler = handlers.get(getattr(method, "__name__", ""))
         if (
             handler is None
             or handler.kind != kind
@@ -195,42 +198,59 @@ class Ref(Generic[S_co]):
             UsageError: the method answers no calls, or the arguments do not fit.
             Exception: one that the handler declared with ``raises``.
         """
-        process = self._process
-        if process is None or process.status & DEAD:
+        process = self._process or self._reach("call")
+        kernel, owner = process.kernel, here.get(None)
+        if owner is not None and owner.deadline is not None:
+            _check_deadline(owner)
+        if (
+            process.status == 0
+            and type(method) is FunctionType
+            and (handler := process.behaviour.inline_calls.get(method)) is not None
+            and running_loop() is kernel.loop
+        ):
+            scheduler = kernel.scheduler
+            if scheduler.handoffs_left > 0 and scheduler.stopwatch() <= scheduler.handoffs_until:
+                scheduler.handoffs_left -= 1
+                is_now = True
+            else:
+                is_now = scheduler.may_hand_off()
+            if is_now:
+                # The handler runs now, in the turn of its caller. What can be seen of it is what the mailbox would have done.
+                was_exiting = owner is not None and owner.process.status & EXITING
+                if process.extra is not None:
+                    process.extra.end_silence()
+                process.status, process.message = BUSY, handler
+                value = failure = None
+                try:
+                    if kwargs:  # without them it takes less, and nearly no call has any
+                        value = process.context.copy().run(handler.function, process.body, *args, **kwargs)
+                    else:
+                        value = process.context.copy().run(handler.function, process.body, *args)
+                except BaseException as error:  # noqa: BLE001  (it is the outcome of the handler, not of the caller)
+                    failure = error
+                goes_on = owner is None or was_exiting or not owner.process.status & EXITING
+                if (
+                    failure is None
+                    and goes_on
+                    and process.extra is None
+                    and process.mailbox is None
+                    and process.ending is None
+                    and type(value) is not CoroutineType
+                ):
+                    process.status, process.message = 0, None
+                    return value
+                timeout = handler.timeout if self._timeout is _UNSET else self._timeout
+                try:
+                    return await after_hand_off(
+                        process, handler, args, kwargs, timeout, value, failure, goes_on=bool(goes_on)
+                    )
+                finally:
+                    failure = None  # its traceback leads to this frame
+        if process.status & DEAD:
             process = self._reach("call")
-        kernel = process.kernel
         if running_loop() is not kernel.loop:
             raise wrong_thread(process)
         handler = self._handler(process, method, "call")
-        owner = here.get(None)
-        if owner is not None and owner.deadline is not None:
-            _check_deadline(owner)
-        if process.status == 0 and handler.inline and kernel.scheduler.may_hand_off():
-            # The handler runs now, in the turn of its caller. What can be seen of it is what the mailbox would have done.
-            exiting = owner is not None and owner.process.status & EXITING
-            asides = process.extra
-            if asides is not None and asides.idle_timer is not None:
-                asides.idle_timer.cancel()
-                asides.idle_timer = None
-            process.status, process.message = BUSY, handler
-            value, waiting = None, None
-            try:
-                value = process.context.copy().run(handler.function, process.body, *args, **kwargs)
-            except BaseException as error:  # noqa: BLE001  (it is the outcome of the handler, not of the caller)
-                waiting = self._failed_at_once(process, handler, args, kwargs, error)
-            else:
-                if process.extra is not None or type(value) is CoroutineType:
-                    waiting = self._answered_at_once(process, handler, args, kwargs, value)
-                elif process.mailbox is None and process.ending is None:
-                    process.status, process.message = 0, None
-                else:
-                    kernel.scheduler.settle(process)
-            if not exiting and owner is not None and owner.process.status & EXITING:
-                await kernel.loop.create_future()  # the handler ended its own caller, which does not go on
-            if waiting is None:
-                return value
-            timeout = handler.timeout if self._timeout is _UNSET else self._timeout
-            return await wait_for_reply(process, waiting.future, handler.what, timeout, waiting)
         if process.status & ~SCHEDULED:
             check_cycle(owner, process)
         timeout = handler.timeout if self._timeout is _UNSET else self._timeout
@@ -239,7 +259,9 @@ class Ref(Generic[S_co]):
             deadline = kernel.loop.time() + timeout
         caller: Caller[Any] = Caller(process, kernel.loop.create_future(), handler.what, deadline)
         message = Call(handler, args, kwargs, caller)
-        if kernel.has_room(process):
+        if process.status == 0 and handler.in_task:
+            kernel.scheduler.take_at_once(process, message)
+        elif kernel.has_room(process):
             kernel.scheduler.enqueue(process, message)
         else:
             since = kernel.loop.time()
@@ -251,54 +273,6 @@ class Ref(Generic[S_co]):
             return await wait_for_reply(process, caller.future, handler.what, timeout, caller)
         except ProcessDied:
             raise _was_gone(process, "call") from None
-
-    def _answered_at_once(
-        self, process: Process, handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any], value: Any
-    ) -> Caller[Any] | None:
-        """A handler that was called directly has returned, and there may be more to it; who waits for its answer, if any."""
-        behaviour, asides = cast("ServerBehaviour", process.behaviour), process.extra
-        caller = take_deferred(process)
-        done = True
-        if caller is not None:
-            done = behaviour.answered(process, caller, value)
-        elif type(value) is CoroutineType:
-            caller = self._caller(process, handler)
-            process.message = message = Call(handler, args, kwargs, caller)
-            caller.hold()
-            behaviour.go_on(process, value, message, caller)
-            done = False
-        elif asides is not None and asides.pending:
-            caller = self._caller(process, handler)
-            caller.hold()
-            done = behaviour.answered(process, caller, value)
-        if done:
-            process.kernel.scheduler.settle(process)
-        return caller
-
-    def _failed_at_once(
-        self,
-        process: Process,
-        handler: Handler,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        error: BaseException,
-    ) -> Caller[Any]:
-        """A handler that was called directly has raised; who is to be told."""
-        # A handler that has taken its caller may have answered it before it raised.
-        caller = take_deferred(process) or self._caller(process, handler)
-        process.message = message = Call(handler, args, kwargs, caller)
-        caller.hold()
-        done = True
-        try:
-            done = cast("ServerBehaviour", process.behaviour).failed(process, message, caller, error)
-        finally:
-            # Also when it raised to stop the loop (SystemExit, say): the process must still be able to end.
-            if done:
-                process.kernel.scheduler.settle(process)
-        return caller
-
-    def _caller(self, process: Process, handler: Handler) -> Caller[Any]:
-        return Caller(process, process.kernel.loop.create_future(), handler.what)
 
     def cast(
         self, method: Callable[Concatenate[S_co, P], object], /, *args: P.args, **kwargs: P.kwargs
@@ -312,6 +286,12 @@ class Ref(Generic[S_co]):
             UsageError: the method takes no casts; or the code runs for no process, and the handle is by name only.
         """
         process = self._process
+        if process is not None and not process.status & DEAD and running_loop() is process.kernel.loop:
+            behaviour, mailbox = process.behaviour, process.mailbox
+            if mailbox is None or len(mailbox) < behaviour.mailbox_limit:
+                message = Cast(self._handler(process, method, "cast"), args, kwargs)
+                process.kernel.scheduler.enqueue(process, message)
+                return
         kernel = process.kernel if process is not None else self._kernel or current_kernel()
         if running_loop() is not kernel.loop:
             self._cast_from_thread(kernel, method, args, kwargs)

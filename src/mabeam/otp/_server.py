@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections import deque
 from functools import partial
-from types import CoroutineType
+from types import CoroutineType, FunctionType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from mabeam.errors import DeadlineExceeded, HandlerFailed, UsageError
+from mabeam.errors import DeadlineExceeded, UsageError
 from mabeam.kernel import (
     BUSY,
     SUSPENDED,
     Activation,
-    Behaviour,
     Down,
     ExitSignal,
     Ignore,
-    Stop,
     SystemRequest,
     activate,
     activate_trusted,
     crash_reason,
     end,
     here,
-    mailbox_is_full,
     run_blocking,
     stop,
 )
-from mabeam.otp._asides import LATER, Asides, asides_of
+from mabeam.otp._asides import LATER, Asides
 from mabeam.otp._callbacks import awaited
+from mabeam.otp._concurrent import ConcurrentHandlers, has_expired
 from mabeam.otp._lifespan import hold_lifespan
 from mabeam.otp._mistakes import (
     arity_of,
@@ -48,7 +45,7 @@ from mabeam.otp._requests import Call, Cast, Continue, IdleTimeout, StopRequest
 from mabeam.otp._streams import StreamRequest, pump, remember, stream_over
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from mabeam.errors import RejectedError
     from mabeam.kernel import Caller, ExitReason, Observer, Process, Step
@@ -57,7 +54,7 @@ if TYPE_CHECKING:
 __all__ = ("ServerBehaviour",)
 
 
-class ServerBehaviour(Behaviour):
+class ServerBehaviour(ConcurrentHandlers):
     """Runs the instances of one server class. ``process.body`` is the instance, once ``__init__`` has made it.
 
     Attributes:
@@ -65,7 +62,17 @@ class ServerBehaviour(Behaviour):
         handlers: what the class answers to.
     """
 
-    __slots__ = ("_activate", "_arity", "_check", "_has", "_signature", "cls", "handlers")
+    __slots__ = (
+        "_activate",
+        "_arity",
+        "_check",
+        "_has",
+        "_signature",
+        "by_function",
+        "cls",
+        "handlers",
+        "inline_calls",
+    )
 
     def __init__(
         self, cls: Any, handlers: dict[str, Handler], overridden: frozenset[str], *, shared: bool
@@ -81,12 +88,29 @@ class ServerBehaviour(Behaviour):
             shared=shared,
         )
         self.cls = cls
-        self.handlers = handlers
+        self.answer_to(handlers)
         self._has = overridden
         self._signature: inspect.Signature | None = None
         self._arity = range(0)
         self._check: Callable[..., list[str]] | None = getattr(cls.__init__, "__mabeam_check__", None)
         self._activate = activate_trusted if cls.runs_trusted_code else _activate_serial
+
+    def answer_to(self, handlers: Mapping[str, Handler]) -> None:
+        """Have these handlers, which are those of the class or stand for them.
+
+        They are found by name, so that overriding works. Nearly every message names the very function of the class or of
+        one above it, though, and that is a shorter way.
+        """
+        self.handlers = handlers
+        self.by_function: dict[Any, Handler] = {}
+        for name, handler in handlers.items():
+            functions = [vars(base).get(name) for base in self.cls.__mro__]
+            self.by_function.update((each, handler) for each in functions if type(each) is FunctionType)
+        self.inline_calls = {
+            each: handler
+            for each, handler in self.by_function.items()
+            if handler.inline and handler.kind == "call"
+        }
 
     def misfit(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, ...]:
         """Say so if arguments do not fit ``__init__``: where they are written, not when the server starts."""
@@ -161,38 +185,45 @@ class ServerBehaviour(Behaviour):
 
     def take(self, process: Process, message: Any) -> bool:
         """Work on one message."""
-        asides: Asides | None = process.extra
-        if asides is not None and asides.idle_timer is not None:
-            asides.idle_timer.cancel()
-            asides.idle_timer = None
+        if process.extra is not None:
+            process.extra.end_silence()
         kind = type(message)
         if kind is Call or kind is Cast:
             handler: Handler = message.handler
             caller = message.caller if kind is Call else None
-            if caller is not None and _has_expired(process, caller):
+            if caller is not None and caller.deadline is not None and has_expired(process, caller):
                 process.kernel.note_expired(process, handler.what, "dropped")
                 return True
             if handler.concurrent:
-                self._start_concurrent(process, message)
+                self.start_concurrent(process, message)
                 return True
-            if caller is not None:
-                caller.hold()
-            if handler.thread:
-                function = partial(handler.function, process.body, *message.args, **message.kwargs)
-                return self.go_on(process, run_blocking(process, message, function), message, caller)
             process.message = message
+            value: Any
             try:
                 if handler.waits:
                     value = handler.function(process.body, *message.args, **message.kwargs)
+                elif handler.thread:
+                    function = partial(handler.function, process.body, *message.args, **message.kwargs)
+                    value = run_blocking(process, message, function)
                 else:
                     context = process.context.copy()
                     value = context.run(handler.function, process.body, *message.args, **message.kwargs)
             except BaseException as error:  # noqa: BLE001  (it is the outcome of the handler)
+                if caller is not None:
+                    caller.hold()
                 return self.failed(process, message, caller, error)
+            if handler.inline and process.extra is None and type(value) is not CoroutineType:
+                # A value and nothing besides: nearly always.
+                if caller is None:
+                    return True
+                if not caller.detached:
+                    if not caller.future.done():
+                        caller.future.set_result(value)
+                    return True
+            if caller is not None:
+                caller.hold()
             if type(value) is CoroutineType:
                 return self.go_on(process, value, message, caller)
-            if caller is None and process.extra is None and handler.inline:
-                return True
             return self.answered(process, caller, value)
         if kind is Continue:
             return self._run(process, message, None, partial(process.body.handle_continue, message.argument))
@@ -314,7 +345,7 @@ class ServerBehaviour(Behaviour):
             if caller is not None and isinstance(error, handler.raises):
                 caller.fail(error)
                 return self._afterwards(process)
-            if caller is not None and isinstance(error, DeadlineExceeded) and _has_expired(process, caller):
+            if caller is not None and isinstance(error, DeadlineExceeded) and has_expired(process, caller):
                 # Only this handler is over: its caller has gone, and the server has done nothing wrong.
                 process.kernel.note_expired(process, handler.what, "ended")
                 caller.fail(error)
@@ -372,78 +403,6 @@ class ServerBehaviour(Behaviour):
             asides.idle_timer = process.kernel.loop.call_later(seconds, _idle, process, asides)
         return True
 
-    # ------------------------------------------------------------------------------------------- concurrent handlers
-
-    def _start_concurrent(self, process: Process, message: Call | Cast) -> None:
-        asides, handler = asides_of(process), message.handler
-        name = handler.what
-        running = asides.running.get(name, 0)
-        if running >= handler.concurrent:
-            waiting = asides.waiting.setdefault(name, deque())
-            if len(waiting) >= self.mailbox_limit:
-                self.drop(process, message, mailbox_is_full(process))
-                return
-            waiting.append(message)
-            if type(message) is Call:
-                message.caller.hold()
-                message.caller.detached = f"{handler.concurrent} of this handler run, as many as may"
-            return
-        if type(message) is Call:
-            message.caller.hold()
-        try:
-            coroutine = handler.function(process.body, *message.args, **message.kwargs)
-        except TypeError as error:
-            # Calling an async def runs none of it, so this is about the arguments.
-            if type(message) is Call:
-                message.caller.fail(bad_call(handler, error))
-            return
-        asides.running[name] = running + 1
-        activation = activate(process, coroutine, message, self._concurrent_over)
-        if type(message) is Call:
-            caller = message.caller
-            caller.answerer, caller.detached, activation.deadline = activation, "", caller.deadline
-
-    def _concurrent_over(self, activation: Activation, value: object, error: BaseException | None) -> None:
-        process, message = activation.process, activation.message
-        if process.ending is not None:
-            return
-        asides, handler = asides_of(process), message.handler
-        asides.running[handler.what] -= 1
-        self.answer_concurrent(process, message, value, error)
-        waiting = asides.waiting.get(handler.what)
-        while waiting and asides.running[handler.what] < handler.concurrent:
-            message = waiting.popleft()
-            if type(message) is Call and _has_expired(process, message.caller):
-                process.kernel.note_expired(process, handler.what, "dropped")
-            else:
-                self._start_concurrent(process, message)
-
-    def answer_concurrent(
-        self, process: Process, message: Any, value: object, error: BaseException | None
-    ) -> None:
-        """A concurrent handler has ended."""
-        caller, handler = (message.caller if type(message) is Call else None), message.handler
-        if error is None and type(value) is CoroutineType:
-            error = forgotten_await(handler.what, value)
-        elif error is None and value is None and caller is not None and is_forgotten(caller):
-            error = forgotten_return(caller)
-        if isinstance(error, Stop):
-            process.kernel.scheduler.enqueue(process, StopRequest(error.reason))
-        elif error is None:
-            if caller is not None and value is not LATER:
-                caller.reply(value)
-        elif caller is not None and isinstance(error, handler.raises):
-            caller.fail(error)
-        elif caller is not None and isinstance(error, DeadlineExceeded) and _has_expired(process, caller):
-            process.kernel.note_expired(process, handler.what, "ended")
-            caller.fail(error)
-        else:
-            failure = HandlerFailed(handler.what, error)
-            failure.__cause__ = error
-            process.kernel.report_failure(process, error, handler.what)
-            if caller is not None:
-                caller.fail(failure)
-
     # ------------------------------------------------------------------------------------------- end
 
     def terminate(self, process: Process, reason: ExitReason) -> Step:
@@ -472,11 +431,6 @@ class ServerBehaviour(Behaviour):
         elif kind is StreamRequest:
             message.channel.server_died(reason)
         return kind in {Call, StreamRequest, StopRequest, ExitSignal, IdleTimeout, Continue}
-
-
-def _has_expired(process: Process, caller: Caller[Any]) -> bool:
-    """Whether the caller has stopped waiting because its time was up."""
-    return caller.deadline is not None and process.kernel.loop.time() >= caller.deadline
 
 
 _EXEMPT: Final = frozenset((ExitSignal, Down, StopRequest, SystemRequest, IdleTimeout, Continue))

@@ -251,7 +251,7 @@ def _shape(function: Callable[..., Any]) -> list[tuple[str, object, bool]]:
 def _clause_of(handler: Handler, name: str, function: Callable[..., Any], where: str) -> Clause:
     values: dict[str, Any] = {each.name: getattr(handler, each.name) for each in fields(Handler)}
     # Never handed off: which code runs depends on the state, and a postponed event needs a message to be kept.
-    values.update(function=function, inline=False)
+    values.update(function=function, inline=False, in_task=False)
     return Clause(**values, event=name, where=where)
 
 

@@ -57,10 +57,14 @@ def watched(behaviour: Behaviour, watcher: Watcher) -> Behaviour:
         copy.observers = (*others, _Receiving(watcher))
     elif handlers:
         # Those that may run in their caller's turn, where no message is taken.
-        copy.handlers = {
-            name: replace_function(handler, _WatchedFunction(handler, watcher)) if handler.inline else handler
-            for name, handler in handlers.items()
-        }
+        copy.answer_to(
+            {
+                name: replace_function(handler, _WatchedFunction(handler, watcher))
+                if handler.inline
+                else handler
+                for name, handler in handlers.items()
+            }
+        )
     return cast("Behaviour", copy)
 
 

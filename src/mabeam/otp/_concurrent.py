@@ -1,0 +1,99 @@
+"""Handlers that run beside the server, each in a task of its own."""
+
+from __future__ import annotations
+
+from collections import deque
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+
+from mabeam.errors import DeadlineExceeded, HandlerFailed
+from mabeam.kernel import Activation, Behaviour, Stop, activate, mailbox_is_full
+from mabeam.otp._asides import LATER, asides_of
+from mabeam.otp._mistakes import bad_call, forgotten_await, forgotten_return, is_forgotten
+from mabeam.otp._requests import Call, Cast, StopRequest
+
+if TYPE_CHECKING:
+    from mabeam.kernel import Caller, Process
+
+__all__ = ("ConcurrentHandlers", "has_expired")
+
+
+class ConcurrentHandlers(Behaviour):
+    """The part of a server that runs handlers declared with ``concurrent=N``: at most N of each, the rest in a queue."""
+
+    __slots__ = ()
+
+    def start_concurrent(self, process: Process, message: Call | Cast) -> None:
+        asides, handler = asides_of(process), message.handler
+        name = handler.what
+        running = asides.running.get(name, 0)
+        if running >= handler.concurrent:
+            waiting = asides.waiting.setdefault(name, deque())
+            if len(waiting) >= self.mailbox_limit:
+                self.drop(process, message, mailbox_is_full(process))
+                return
+            waiting.append(message)
+            if type(message) is Call:
+                message.caller.hold()
+                message.caller.detached = f"{handler.concurrent} of this handler run, as many as may"
+            return
+        if type(message) is Call:
+            message.caller.hold()
+        try:
+            coroutine = handler.function(process.body, *message.args, **message.kwargs)
+        except TypeError as error:
+            # Calling an async def runs none of it, so this is about the arguments.
+            if type(message) is Call:
+                message.caller.fail(bad_call(handler, error))
+            return
+        asides.running[name] = running + 1
+        activation = activate(process, coroutine, message, self._concurrent_over)
+        if type(message) is Call:
+            caller = message.caller
+            caller.answerer, caller.detached, activation.deadline = activation, "", caller.deadline
+
+    def _concurrent_over(self, activation: Activation, value: object, error: BaseException | None) -> None:
+        process, message = activation.process, activation.message
+        if process.ending is not None:
+            return
+        asides, handler = asides_of(process), message.handler
+        asides.running[handler.what] -= 1
+        self.answer_concurrent(process, message, value, error)
+        waiting = asides.waiting.get(handler.what)
+        while waiting and asides.running[handler.what] < handler.concurrent:
+            message = waiting.popleft()
+            if type(message) is Call and has_expired(process, message.caller):
+                process.kernel.note_expired(process, handler.what, "dropped")
+            else:
+                self.start_concurrent(process, message)
+
+    def answer_concurrent(
+        self, process: Process, message: Any, value: object, error: BaseException | None
+    ) -> None:
+        """A concurrent handler has ended."""
+        caller, handler = (message.caller if type(message) is Call else None), message.handler
+        if error is None and type(value) is CoroutineType:
+            error = forgotten_await(handler.what, value)
+        elif error is None and value is None and caller is not None and is_forgotten(caller):
+            error = forgotten_return(caller)
+        if isinstance(error, Stop):
+            process.kernel.scheduler.enqueue(process, StopRequest(error.reason))
+        elif error is None:
+            if caller is not None and value is not LATER:
+                caller.reply(value)
+        elif caller is not None and isinstance(error, handler.raises):
+            caller.fail(error)
+        elif caller is not None and isinstance(error, DeadlineExceeded) and has_expired(process, caller):
+            process.kernel.note_expired(process, handler.what, "ended")
+            caller.fail(error)
+        else:
+            failure = HandlerFailed(handler.what, error)
+            failure.__cause__ = error
+            process.kernel.report_failure(process, error, handler.what)
+            if caller is not None:
+                caller.fail(failure)
+
+
+def has_expired(process: Process, caller: Caller[Any]) -> bool:
+    """Whether the caller has stopped waiting because its time was up."""
+    return caller.deadline is not None and process.kernel.loop.time() >= caller.deadline
