@@ -1,0 +1,183 @@
+"""Waits that share a timer run out as if each had its own."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import accumulate
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mabeam import CallTimeout, GenServer, Runtime, handle_call
+from mabeam.kernel._timeouts import MAX_QUEUES, Timeouts
+from mabeam.testing import DeadlockError, VirtualLoop
+from tests.otp._servers import pause
+
+LENGTHS = (0.0, 0.5, 1.0, 5.0)
+
+waits = st.lists(
+    st.tuples(
+        st.sampled_from((0.0, 0.25, 0.5, 1.0)),
+        st.sampled_from(LENGTHS),
+        st.none() | st.sampled_from((0.0, 0.5, 2.0)),
+    ),
+    max_size=12,
+)
+"""For each wait: how long after the one before it begins, its length, and after what time it is answered."""
+
+
+def give(future: asyncio.Future[None]) -> None:
+    """The answer has come."""
+    if not future.done():
+        future.set_result(None)
+
+
+def outcome(plan: list[tuple[float, float, float | None]], *, together: bool) -> dict[int, tuple[str, float]]:
+    """What became of each wait, and when."""
+    loop = VirtualLoop()
+    told: list[str] = []
+    kernel: Any = SimpleNamespace(
+        loop=loop,
+        scheduler=SimpleNamespace(chooser=None if together else object()),
+        note_call_timeout=lambda _process, what, _seconds: told.append(what),
+    )
+    process: Any = SimpleNamespace(kernel=kernel, describe=lambda: "it")
+    timeouts = Timeouts(kernel)
+    ends: dict[int, tuple[str, float]] = {}
+
+    async def wait(number: int, pause_before: float, seconds: float, answered: float | None) -> None:
+        await pause(pause_before)
+        future: asyncio.Future[None] = loop.create_future()
+        answer = None
+        if answered is not None:
+            answer = loop.call_later(answered, give, future)
+        queue = timeouts.of(seconds)
+        queue.add(future, process, str(number))
+        [result] = await asyncio.gather(future, return_exceptions=True)
+        queue.remove(future)
+        if answer is not None:
+            answer.cancel()
+        ends[number] = ("late" if isinstance(result, CallTimeout) else "answered", loop.time())
+        assert told.count(str(number)) == (ends[number][0] == "late")
+
+    async def program() -> None:
+        begins = accumulate(begin for begin, _, _ in plan)
+        await asyncio.gather(
+            *(
+                wait(number, begin, *each[1:])
+                for number, (begin, each) in enumerate(zip(begins, plan, strict=True))
+            )
+        )
+        assert timeouts.queues == {}
+        assert not [each for each in loop._scheduled if not each.cancelled()]
+
+    try:
+        loop.run_until_complete(program())
+    finally:
+        loop.close()
+    return ends
+
+
+@given(waits)
+@settings(max_examples=60, deadline=None)
+def test_a_shared_timer_is_not_observable(plan: list[tuple[float, float, float | None]]) -> None:
+    """The same waits end in the same way at the same moment; those answered in that very moment may end either way."""
+    shared, alone = outcome(plan, together=True), outcome(plan, together=False)
+    ties = {number for number, (_, seconds, answered) in enumerate(plan) if answered == seconds}
+    assert {number: each[1] for number, each in shared.items()} == {
+        number: each[1] for number, each in alone.items()
+    }
+    for number in shared.keys() - ties:
+        assert shared[number] == alone[number]
+
+
+async def test_lengths_that_never_come_back_do_not_pile_up() -> None:
+    """However many different timeouts a program uses."""
+    loop = asyncio.get_running_loop()
+    kernel: Any = SimpleNamespace(loop=loop, scheduler=SimpleNamespace(chooser=None))
+    process: Any = SimpleNamespace(kernel=kernel)
+    timeouts = Timeouts(kernel)
+    futures = [loop.create_future() for _ in range(3 * MAX_QUEUES)]
+    queues = []
+    for number, future in enumerate(futures):
+        queue = timeouts.of(1_000_000.0 + number)
+        queue.add(future, process, "call")
+        queues.append(queue)
+    assert len(timeouts.queues) == MAX_QUEUES
+    for queue, future in zip(queues, futures, strict=True):
+        queue.remove(future)
+    assert timeouts.queues == {}
+
+
+class Silent(GenServer):
+    """Answers at once, or never."""
+
+    @handle_call
+    def ping(self) -> str:
+        return "pong"
+
+    @handle_call
+    async def never(self) -> None:
+        await asyncio.Event().wait()
+
+    @handle_call
+    async def slowly(self) -> str:
+        await pause(0)
+        return "done"
+
+
+def test_a_program_that_is_stuck_is_found_at_once_after_calls_that_were_answered() -> None:
+    """No timer of theirs is left to be waited for."""
+    loop = VirtualLoop()
+
+    async def program() -> None:
+        async with Runtime():
+            server = await Silent.start_link()
+            assert await server.call(Silent.slowly) == "done"
+            await loop.create_future()
+
+    task = loop.create_task(program())
+    with pytest.raises(DeadlockError):
+        loop.run_until_complete(task)
+    assert loop.time() == 0.0
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        loop.run_until_complete(task)
+    loop.close()
+
+
+@pytest.mark.real_time
+async def test_in_real_time_a_timer_stays_for_the_next_call_and_goes_with_the_runtime() -> None:
+    """One, however many calls there were."""
+    loop: Any = asyncio.get_running_loop()
+    async with Runtime(blocked_after=None) as runtime:
+        server = await Silent.start_link()
+        for _ in range(100):
+            assert await server.call(Silent.slowly) == "done"
+        queues = runtime.kernel.timeouts.queues
+        (queue,) = queues.values()
+        assert not queue._waiting
+        timer = queue._timer
+        assert timer is not None
+        assert not timer.cancelled()
+        assert timer.when() > loop.time()
+    assert timer.cancelled()
+    assert queues == {}
+
+
+@pytest.mark.real_time
+async def test_in_real_time_a_call_that_gets_no_answer_ends_in_its_time() -> None:
+    """After others of the same length that were answered."""
+    loop = asyncio.get_running_loop()
+    async with Runtime(blocked_after=None):
+        server = await Silent.start_link()
+        quick = server.options(timeout=0.05)
+        for _ in range(3):
+            assert await quick.call(Silent.slowly) == "done"
+        began = loop.time()
+        with pytest.raises(CallTimeout):
+            await quick.call(Silent.never)
+        assert loop.time() - began >= 0.049  # uvloop counts in milliseconds
