@@ -60,7 +60,7 @@ def reason_of(pid: Pid) -> ExitReason | None:
 
 def acting_as(pid: Pid, function: Callable[..., Any], /, *args: Any) -> Any:
     """Call something of the kernel as another process would."""
-    return process_of(pid).context.copy().run(function, *args)
+    return process_of(pid).own_context().copy().run(function, *args)
 
 
 def assert_nothing_is_held(pid: Pid) -> None:

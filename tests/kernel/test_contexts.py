@@ -6,13 +6,16 @@ import asyncio
 import contextvars
 from typing import TYPE_CHECKING
 
-from mabeam.kernel import receive, send, spawn, spawn_monitor
+from mabeam.kernel import here, receive, send, spawn, spawn_monitor
 from mabeam.otp import GenServer, handle_call, handle_cast
 from mabeam.testing import Probe, wait_until_idle
-from tests.kernel._scenes import Turn
+from tests.kernel._scenes import Turn, process_of
+from tests.otp._servers import pid_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+
+    from mabeam import Ref
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 
@@ -142,3 +145,89 @@ async def test_the_clean_up_of_a_lifespan_sees_what_its_start_has_set() -> None:
     server = await Holder.start_link()
     await server.stop()
     assert seen == ["lifespan"]
+
+
+class Quiet(GenServer):
+    """Sets nothing at its start."""
+
+    @handle_call
+    def read(self) -> str:
+        return variable.get()
+
+
+class Setting(Quiet):
+    """Sets something where it is said."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        if where == "__init__":
+            variable.set(where)
+
+    async def init(self) -> None:
+        if self.where == "init":
+            variable.set(self.where)
+
+
+class Unlike:
+    """Refuses to be compared."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("is an array")
+
+    __hash__ = None  # type: ignore[assignment]  # as an array
+
+
+async def test_a_context_that_nothing_was_set_in_is_made_when_it_is_needed() -> None:
+    """What it is made from is the same object for brothers; what was set at the start is kept from then on."""
+    quiet = [await Quiet.start_link() for _ in range(2)]
+    processes = [process_of(pid_of(each)) for each in quiet]
+    assert [each.context for each in processes] == [None, None]
+    assert processes[0].origin is processes[1].origin
+    assert here not in processes[0].origin or processes[0].origin[here] is not processes[0]
+    for each, process in zip(quiet, processes, strict=True):
+        assert await each.call(Quiet.read) == "unset"
+        assert process.own_context()[here] is process
+    for where in ("__init__", "init", "nowhere"):
+        setting = await Setting.start_link(where)
+        has_own = process_of(pid_of(setting)).context is not None
+        assert (has_own, await setting.call(Quiet.read)) == (
+            (True, where) if where != "nowhere" else (False, "unset")
+        )
+
+
+async def test_what_a_parent_sets_at_its_start_reaches_the_children_it_starts_from_then_on() -> None:
+    """Each child has what its parent had when it was started, and not what came later."""
+    seen: list[str] = []
+
+    class Parent(GenServer):
+        def __init__(self) -> None:
+            self.children: list[Ref[Quiet]] = []
+
+        async def init(self) -> None:
+            self.children.append(await Quiet.start_link())
+            variable.set("from the parent")
+
+        @handle_call
+        async def ask(self) -> None:
+            self.children.append(await Quiet.start_link())
+            seen.extend([await each.call(Quiet.read) for each in self.children])
+
+    parent = await Parent.start_link()
+    await parent.call(Parent.ask)
+    assert seen == ["unset", "from the parent"]
+
+
+async def test_values_that_cannot_be_compared_do_no_harm() -> None:
+    """An array, say, whose comparison is no yes or no."""
+    value: contextvars.ContextVar[object] = contextvars.ContextVar("value")
+    value.set(Unlike())
+
+    class Carrying(GenServer):
+        def __init__(self) -> None:
+            value.set(Unlike())
+
+        @handle_call
+        def carries(self) -> bool:
+            return isinstance(value.get(), Unlike)
+
+    assert await (await Carrying.start_link()).call(Carrying.carries)

@@ -36,9 +36,14 @@ class Bare:
     """What the tables know of a process."""
 
     def __init__(self) -> None:
+        self.kernel = self
         self.links: Any = ()
         self.monitors: dict[object, None] | None = None
         self.watchers: dict[object, None] | None = None
+
+    def only_link(self, other: Process) -> tuple[Process, ...]:
+        """As the kernel, which keeps the last of them."""
+        return (other,)
 
 
 def bare(count: int) -> list[Process]:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from mabeam import ChildSpec, GenServer, UsageError, child_spec, self_pid, start_info
+from mabeam import GenServer, UsageError, child_spec, self_pid, start_info
 from mabeam.kernel import current_process
+from mabeam.otp._child_spec import ChildOptions
 from tests.otp._servers import for_ever
 
 
@@ -29,25 +30,76 @@ def test_a_spec_shows_what_was_said_and_not_how_it_is_done() -> None:
     spec = (
         Worker.child_spec(7).named("w").options(id="x", restart="transient", shutdown=2.0, significant=True)
     )
-    assert repr(spec) == "ChildSpec(name='w', restart='transient', shutdown=2.0, significant=True)"
+    assert repr(spec) == "<spec of Worker, id 'x', name 'w', transient, shutdown 2.0, significant>"
+    assert repr(Worker.child_spec(7)) == "<spec of Worker, id 'Worker', name None, permanent, shutdown 5.0>"
 
 
-def test_a_spec_cannot_be_changed_and_is_made_of_named_parts() -> None:
-    """Options make another one."""
+def test_a_spec_cannot_be_changed() -> None:
+    """It says what to do instead."""
     spec: Any = Worker.child_spec()
-    for field in dataclasses.fields(spec):
+    for name in ("behaviour", "body", "name", "restart", "anything"):
+        with pytest.raises(dataclasses.FrozenInstanceError, match=rf"its {name} cannot be set. Make another"):
+            setattr(spec, name, None)
+
+
+def test_a_spec_is_equal_to_one_that_says_the_same() -> None:
+    """Whatever way it was said, and in a set, too."""
+    spec = Worker.child_spec(7).named("w").options(restart="transient")
+    same = Worker.child_spec(7).options(restart="transient").named("w")
+    assert spec == same
+    assert len({spec, same}) == 1
+    others = (
+        Worker.child_spec(8).named("w").options(restart="transient"),
+        Worker.child_spec(7).named("v").options(restart="transient"),
+        Worker.child_spec(7).named("w").options(restart="transient", shutdown=1.0),
+        Worker.child_spec(number=7).named("w").options(restart="transient"),
+        child_spec(watch),
+        "w",
+    )
+    for other in others:
+        assert spec != other
+
+
+def test_options_have_the_defaults_that_are_documented() -> None:
+    options: Any = ChildOptions(default_id="x")
+    assert (options.default_id, options.id, options.restart, options.shutdown) == (
+        "x",
+        None,
+        "permanent",
+        5.0,
+    )
+    assert (options.significant, options.problems, options.is_right) == (False, (), True)
+    for field in dataclasses.fields(options):
         with pytest.raises(dataclasses.FrozenInstanceError):
-            setattr(spec, field.name, None)
-    anything: Any = ChildSpec
+            setattr(options, field.name, None)
     with pytest.raises(TypeError, match="positional"):
-        anything(spec.behaviour, body=spec.body, default_id="x")
-    given = {"behaviour": spec.behaviour, "body": spec.body, "default_id": "x"}
-    for missing in given:
-        with pytest.raises(TypeError, match=missing):
-            anything(**{name: value for name, value in given.items() if name != missing})
-    bare = anything(**given)
-    assert (bare.id, bare.explicit_id, bare.name, bare.restart) == ("x", None, None, "permanent")
-    assert (bare.shutdown, bare.significant, bare.problems, bare.check()) == (5.0, False, (), ())
+        ChildOptions("x")  # type: ignore[call-arg]  # what is refused
+    assert "is_right" not in repr(options)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"id": ""},
+        {"id": 7},
+        {"restart": "x"},
+        {"shutdown": -1},
+        {"significant": 1},
+        {"significant": True},
+        {"problems": ("x",)},
+    ],
+    ids=str,
+)
+def test_options_know_whether_they_are_right(wrong: Any) -> None:
+    """So that it is found out once for all children that share them."""
+    assert not ChildOptions(default_id="x", **wrong).is_right
+
+
+async def test_arguments_with_keywords_reach_the_server_at_every_start() -> None:
+    """Also as the only ones, and beside others."""
+    for spec in (Worker.child_spec(number=3), Worker.child_spec(3)):
+        for _ in range(2):
+            assert (await spec.start_link()).start_info == ("number", 3)
 
 
 def test_seconds_are_a_number_whatever_was_given() -> None:

@@ -154,7 +154,7 @@ async def test_dispatch_gives_the_function_all_entries_at_once() -> None:
     r = await registry("duplicate")
     probes = [Probe.start(), Probe.start()]
     for number, probe in enumerate(probes):
-        context = process_of(probe.pid).context.copy()
+        context = process_of(probe.pid).own_context().copy()
         context.run(r.register, "k", number)
         context.run(r.register, "other", number)
     given: list[object] = []

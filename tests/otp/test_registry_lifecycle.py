@@ -67,7 +67,7 @@ async def test_an_entry_is_gone_before_anybody_hears_of_the_end() -> None:
     await do(a, lambda: r.register("k", 1))
     pid = pid_of(a)
     seen: list[object] = []
-    context = process_of(r.pid).context
+    context = process_of(r.pid).own_context()
 
     def heard(event: str, measurements: object, metadata: object) -> None:
         seen.append((event, context.copy().run(r.lookup, "k"), pid.is_alive))
@@ -310,7 +310,7 @@ async def test_after_a_crash_of_the_registry_dynamic_children_can_be_started_ane
 async def test_a_dead_process_cannot_be_registered() -> None:
     """Nobody would remove the entry again."""
     r, a = await registry("unique"), await actor()
-    context = process_of(a).context.copy()
+    context = process_of(a).own_context().copy()
     kill(pid_of(a))
     await wait_until_idle()
     with pytest.raises(NoSuchProcess):
@@ -323,7 +323,7 @@ async def test_a_listener_may_use_registries_while_a_process_dies() -> None:
     first, second, a = await registry("unique"), await registry("unique"), await actor()
     await register(a, first, "k")
     await register(a, second, "k")
-    context, refused = process_of(a).context, []
+    context, refused = process_of(a).own_context(), []
 
     def meddle(event: str, measurements: object, metadata: object) -> None:
         for act in (second.unregister, first.register):

@@ -56,7 +56,7 @@ def test_who_is_restarted_is_the_table_of_otp(reason: ExitReason, *, abnormal: b
     """Permanent ones always, transient ones after an abnormal end, temporary ones never."""
     answers: dict[Restart, bool] = {"permanent": True, "transient": abnormal, "temporary": False}
     for restart, expected in answers.items():
-        assert restarts_after(child("a", restart=restart), reason) is expected
+        assert restarts_after(child("a", restart=restart).spec, reason) is expected
 
 
 def test_a_new_child_is_at_the_beginning_of_its_history() -> None:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def only_child(pool: Ref[TaskSupervisor]) -> Any:
-    """What the supervisor knows of its one task."""
+    """The one task of a supervisor and its spec."""
     assert pool.pid is not None
-    (child,) = process_of(pool.pid).body._children.values()
+    (child,) = process_of(pool.pid).body._children.items()
     return child
 
 
@@ -53,9 +53,9 @@ async def test_each_option_is_one_of_the_child_that_is_started() -> None:
     pool = await TaskSupervisor.start_link()
     options = TaskSupervisor.options(restart="transient", shutdown="brutal_kill")
     pid = await options.start_child(pool, for_ever)
-    child = only_child(pool)
-    assert (child.spec.restart, child.spec.shutdown, child.spec.id) == ("transient", "brutal_kill", "task")
-    assert (child.process.pid, child.process.label) == (pid, "for_ever")
+    process, spec = only_child(pool)
+    assert (spec.restart, spec.shutdown, spec.id) == ("transient", "brutal_kill", "task")
+    assert (process.pid, process.label) == (pid, "for_ever")
 
 
 async def test_a_task_that_nobody_waits_for_has_no_owner_and_no_link_but_to_its_supervisor() -> None:

@@ -311,7 +311,7 @@ async def test_a_reviewer_that_is_killed_gives_its_file_back(
 
     def killing(path: str, **options: Any) -> Any:
         if not killed.is_set():
-            runtime.kernel.loop.call_soon_threadsafe(runtime.root.context.copy().run, kill_reviewer)
+            runtime.kernel.loop.call_soon_threadsafe(runtime.root.own_context().copy().run, kill_reviewer)
             killed.wait()
         return analyse(path, **options)
 

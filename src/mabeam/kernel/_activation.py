@@ -176,7 +176,8 @@ def _tell(activation: Activation, value: object, error: BaseException | None) ->
 
 
 def _adopt(activation: Activation) -> contextvars.Context:
-    context = activation.process.context.copy()
+    process = activation.process
+    context = (process.context or process.origin).copy()
     context.run(here.set, activation)
     activation.context = context
     return context

@@ -99,7 +99,7 @@ async def run_blocking(process: Process, message: Any, function: Callable[[], An
     waiter = here.get(None)
     is_own = isinstance(waiter, Activation) and waiter.process is process
     owner = ThreadOwner(process, message, waiter if isinstance(waiter, Activation) and is_own else None)
-    context = process.context.copy()
+    context = (process.context or process.origin).copy()
     context.run(here.set, owner)
     try:
         return await process.kernel.threads.run(owner.run, function, context=context)

@@ -8,7 +8,6 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from mabeam.kernel._activation import here
 from mabeam.kernel._dead_letters import DeadLetters
 from mabeam.kernel._ending import advance, end
 from mabeam.kernel._full_mailbox import leave_crowd, overflow
@@ -95,6 +94,10 @@ class Kernel:
         self.stop_waiters: dict[asyncio.Future[None], Process | None] = {}
         self._stop_requested = False
         self.started_count = 0
+        self._only_link: tuple[Process, ...] = ()
+        self._origin_of: contextvars.Context | None = None
+        self._origin = _NO_CONTEXT
+        """A copy of it, made when the last process was started from it."""
         self._dying: deque[Process] | None = None
 
     # ------------------------------------------------------------------------------------------- starting
@@ -102,12 +105,13 @@ class Kernel:
     def create(
         self, behaviour: Behaviour, body: Any, parent: Process | None, context: contextvars.Context
     ) -> Process:
-        """A new process that does not run yet. Its context is a copy of ``context``."""
+        """A new process that does not run yet. It starts from ``context`` as that is now."""
         serial = self.started_count
         self.started_count += 1
-        context = context.copy()
-        process = Process(self, serial, parent, behaviour, body, context)
-        context.run(here.set, process)
+        if context is not self._origin_of or parent is None or parent.status & STARTING:
+            # Only what a process sets while it starts changes its context, so later children may share a copy.
+            self._origin_of, self._origin = context, context.copy()
+        process = Process(self, serial, parent, behaviour, body, self._origin)
         self.table[serial] = process
         if self.on_create is not None:
             self.on_create(process)
@@ -115,7 +119,7 @@ class Kernel:
 
     def spawn(self, behaviour: Behaviour, body: Any, parent: Process, *, link: bool) -> Process:
         """Start a process that nobody waits for; it runs from the run queue."""
-        process = self.create(behaviour, body, parent, parent.context)
+        process = self.create(behaviour, body, parent, parent.own_context())
         if link:
             add_link(parent, process)
         self.scheduler.schedule(process)
@@ -125,8 +129,8 @@ class Kernel:
         self, behaviour: Behaviour, body: Any, parent: Process, name: Name | None, *, link: bool = True
     ) -> Start:
         """Start a process and tell its starter how that went. It begins at once, in the turn of its starter."""
-        process = self.create(behaviour, body, parent, parent.context)
-        process.start = start = Start(process)
+        process = self.create(behaviour, body, parent, parent.own_context())
+        process.start = start = Start(process, process.own_context().copy())
         if name is not None:
             try:
                 holder = self.names.give(name, process)
@@ -149,6 +153,7 @@ class Kernel:
         """The start has succeeded: the process takes messages from now on."""
         process.status &= ~STARTING
         if process.start is not None:
+            process.start.forget_context(process)
             process.start.decide("up")
             process.start = None
         if self.bus.listening:
@@ -218,6 +223,12 @@ class Kernel:
         else:
             end(receiver, reason)
 
+    def only_link(self, process: Process) -> tuple[Process, ...]:
+        """The links of one that is linked to nobody else; brothers that are started in a row share them."""
+        if not self._only_link or self._only_link[0] is not process:
+            self._only_link = (process,)
+        return self._only_link
+
     # ------------------------------------------------------------------------------------------- dying
 
     def die(self, process: Process) -> None:
@@ -255,7 +266,10 @@ class Kernel:
                 waiter.set_result(None)
         process.body = process.message = process.extra = process.start = None
         # Its context leads back to it; without this only the cyclic collector could free a dead process.
-        process.context = _NO_CONTEXT
+        process.context = None
+        process.origin = _NO_CONTEXT
+        # What was kept for its children.
+        self._origin_of, self._origin, self._only_link = None, _NO_CONTEXT, ()
         process.registrations = process.timers = process.on_death = process.monitors = process.watchers = None
         process.activations = process.tasks = process.receivers = process.callers = None
 

@@ -67,6 +67,8 @@ def _add(process: Process, other: Process) -> None:
     links = process.links
     if isinstance(links, dict):
         links[other] = None
+    elif not links:
+        process.links = process.kernel.only_link(other)
     elif len(links) < _FEW:
         process.links = (*links, other)
     else:

@@ -57,7 +57,7 @@ class PlainBehaviour(Behaviour):
         process.kernel.started(process)
         body: Body = process.body
         try:
-            result = process.context.copy().run(body.function, *body.args, **body.kwargs)
+            result = process.own_context().copy().run(body.function, *body.args, **body.kwargs)
         except BaseException as error:
             self._finished(process, body, None, error)
             process.status &= ~BUSY

@@ -123,7 +123,7 @@ class Portal:
     def _act(self, function: Callable[..., object], /, *args: Any, **kwargs: Any) -> None:
         """Do here what any thread may do: it is this thread that is told what is wrong, and the loop that does the work."""
         self._check()
-        self._parent.context.copy().run(function, *args, **kwargs)
+        self._parent.own_context().copy().run(function, *args, **kwargs)
 
     def _check(self) -> None:
         owner, parent = self._owner, self._parent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from mabeam.kernel._activation import here
 from mabeam.kernel._pid import Pid
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Process:
         "monitors",
         "name",
         "on_death",
+        "origin",
         "parent",
         "pid",
         "receivers",
@@ -98,7 +100,10 @@ class Process:
         self.parent = parent
         self.behaviour = behaviour
         self.body = body
-        self.context = context
+        self.origin = context
+        """The context that it was started from, as it was then. Brothers share one, and nothing runs in it."""
+        self.context: Context | None = None
+        """Its own, where that differs from ``origin`` or was needed already; see ``own_context``."""
         self.status = STARTING
         self.trap_exit = False
         self.name: str | ViaName | None = None
@@ -131,6 +136,16 @@ class Process:
         """When whoever stops it will lose patience, in loop time."""
         self.start: Start | None = None
         self.ending: Ending | None = None
+
+    def own_context(self) -> Context:
+        """The context that its code starts from: ``origin`` with what it has set at its start, and itself.
+
+        Most processes set nothing, so it is not kept from their start on but made when it is first needed.
+        """
+        if self.context is None:
+            self.context = self.origin.copy()
+            self.context.run(here.set, self)
+        return self.context
 
     @property
     def process(self) -> Process:

@@ -120,7 +120,7 @@ class _Program:
             with self.signals.handled_in(loop), contextlib.closing(garbage):
                 kernel = runtime.kernel
                 behaviour = PlainBehaviour(label_of(self.body.function))
-                self.process = kernel.create(behaviour, self.body, runtime.root, runtime.root.context)
+                self.process = kernel.create(behaviour, self.body, runtime.root, runtime.root.own_context())
                 ended = loop.create_future()
                 self.process.on_death = [ended]
                 kernel.scheduler.schedule(self.process)

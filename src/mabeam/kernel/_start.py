@@ -12,6 +12,8 @@ from mabeam.kernel._links import remove_link
 from mabeam.kernel._reasons import AlreadyStarted, Crashed, Exited, Shutdown
 
 if TYPE_CHECKING:
+    import contextvars
+
     from mabeam.kernel._process import Process
     from mabeam.kernel._reasons import ExitReason
 
@@ -32,11 +34,12 @@ class Start:
         info: what ``start_info`` was given during the start.
     """
 
-    __slots__ = ("_waiter", "ignores", "info", "outcome", "process", "reason")
+    __slots__ = ("_context", "_waiter", "ignores", "info", "outcome", "process", "reason")
 
-    def __init__(self, process: Process) -> None:
-        """A start that is not decided yet."""
+    def __init__(self, process: Process, context: contextvars.Context) -> None:
+        """A start that is not decided yet, of a process that has set nothing in its context so far."""
         self.process = process
+        self._context: contextvars.Context | None = context
         self.outcome: StartOutcome = "pending"
         self.reason: ExitReason | None = None
         self.info: object = None
@@ -51,6 +54,16 @@ class Start:
             self.reason = reason
             if self._waiter is not None and not self._waiter.done():
                 self._waiter.set_result(None)
+
+    def forget_context(self, process: Process) -> None:
+        """Do without a context of its own if the process has set nothing in it: it can be made again."""
+        try:
+            is_untouched = process.context == self._context
+        except Exception:  # noqa: BLE001  (values in it that cannot be compared: it was touched)
+            is_untouched = False
+        self._context = None
+        if is_untouched:
+            process.context = None
 
     async def wait(self) -> None:
         """Wait until it is decided.

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from dataclasses import FrozenInstanceError, dataclass, field, replace
 from typing import (
     TYPE_CHECKING,
     Any,
-    Final,
     Generic,
     Literal,
     ParamSpec,
@@ -33,14 +31,15 @@ from mabeam.kernel import (
     short_name,
 )
 from mabeam.otp._ref import Ref
+from mabeam.otp._requests import Arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from mabeam.kernel import Name, Process, Start
     from mabeam.otp._server import ServerBehaviour
 
-__all__ = ("ChildSpec", "Restart", "ShutdownTime", "child_spec")
+__all__ = ("ChildOptions", "ChildSpec", "Restart", "ShutdownTime", "child_spec")
 
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -52,33 +51,79 @@ ShutdownTime: TypeAlias = float | Literal["brutal_kill", "infinity"]
 """How a child is stopped: within so many seconds; by ``kill``; without limit."""
 
 
-_NO_KWARGS: Final[Mapping[str, Any]] = MappingProxyType({})
-"""Shared by the specs of all servers that are given none."""
-
-
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChildSpec(Generic[S_co]):
-    """How to start, restart and stop a child. Made by ``child_spec`` of a server class, or by :func:`child_spec`.
+class ChildOptions:
+    """What is said about a child besides what it runs. All specs of a class that say nothing special share one.
 
     Attributes:
-        id: what the supervisor calls the child; follows its name, else its class or function.
-        name: the process name it gets before it starts.
-        restart: permanent unless said otherwise.
-        shutdown: 5 s for a worker, no limit for a supervisor, unless said otherwise.
-        significant: its end may end its supervisor: see ``auto_shutdown``.
-        is_supervisor: whether it is a supervisor itself.
+        default_id: the id of a child that has neither an id nor a name.
+        id: what the supervisor calls the child.
+        restart: when it is restarted.
+        shutdown: how it is stopped.
+        significant: its end may end its supervisor.
+        problems: what is wrong with its arguments.
     """
 
-    behaviour: Behaviour = field(repr=False)
-    body: Any = field(repr=False)
-    default_id: str = field(repr=False)
-    explicit_id: str | None = field(default=None, repr=False)
-    name: Name | None = None
+    default_id: str
+    id: str | None = None
     restart: Restart = "permanent"
     shutdown: ShutdownTime = 5.0
     significant: bool = False
-    problems: tuple[str, ...] = field(default=(), repr=False)
+    problems: tuple[str, ...] = ()
+    is_right: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Look once at what many children share."""
+        object.__setattr__(self, "is_right", not self.check(""))
+
+    def check(self, who: str) -> list[str]:
+        """All that is wrong with it, a sentence each."""
+        found = list(self.problems)
+        if self.id is not None and not (isinstance(self.id, str) and self.id):
+            found.append(f"{who}: id expects a non-empty string")
+        if self.restart not in get_args(Restart):
+            found.append(
+                f"{who}: restart expects one of {', '.join(get_args(Restart))}, got {self.restart!r}"
+            )
+        if not _is_shutdown(self.shutdown):
+            found.append(
+                f"{who}: shutdown expects seconds >= 0, 'brutal_kill' or 'infinity', got {self.shutdown!r}"
+            )
+        if not isinstance(self.significant, bool):
+            found.append(f"{who}: significant expects True or False, got {self.significant!r}")
+        elif self.significant and self.restart == "permanent":
+            found.append(
+                f"{who}: a permanent child cannot be significant: it never ends for good; make it transient"
+            )
+        return found
+
+
+@final
+class ChildSpec(Generic[S_co]):
+    """How to start, restart and stop a child. Made by ``child_spec`` of a server class, or by :func:`child_spec`.
+
+    A value: it never changes, ``named`` and ``options`` make another one.
+
+    Attributes:
+        name: the process name it gets before it starts.
+    """
+
+    __slots__ = ("_options", "behaviour", "body", "name")
+
+    behaviour: Behaviour
+    body: Any
+    name: Name | None
+    _options: ChildOptions
+
+    def __init__(
+        self, behaviour: Behaviour, body: Any, options: ChildOptions, name: Name | None = None
+    ) -> None:
+        """Made by the functions named above only."""
+        _set_behaviour(self, behaviour)
+        _set_body(self, body)
+        _set_options(self, options)
+        _set_name(self, name)
 
     @classmethod
     def of_server(cls, server: type[S], args: tuple[Any, ...], kwargs: dict[str, Any]) -> ChildSpec[S]:
@@ -88,22 +133,36 @@ class ChildSpec(Generic[S_co]):
         except AttributeError:
             msg = f"{server.__name__} is the base of servers and none itself: class Counter({server.__name__}): ..., and start that"
             raise UsageError(msg) from None
-        shutdown: ShutdownTime = "infinity" if behaviour.is_supervisor else 5.0
-        body = (server, args, kwargs or _NO_KWARGS)
-        return ChildSpec(
-            behaviour=behaviour,
-            body=body,
-            default_id=server.__name__,
-            shutdown=shutdown,
-            problems=behaviour.misfit(args, kwargs),
-        )
+        options = behaviour.child_options
+        if options is None:
+            shutdown: ShutdownTime = "infinity" if behaviour.is_supervisor else 5.0
+            options = behaviour.child_options = ChildOptions(default_id=server.__name__, shutdown=shutdown)
+        problems = behaviour.misfit(args, kwargs)
+        if problems:
+            options = replace(options, problems=problems)
+        return ChildSpec(behaviour, Arguments(args, kwargs) if kwargs else args, options)
 
     @property
     def id(self) -> str:
-        """What the supervisor calls the child."""
-        if self.explicit_id is not None:
-            return self.explicit_id
-        return self.default_id if self.name is None else str(self.name)
+        """What the supervisor calls the child; follows its name, else its class or function."""
+        if self._options.id is not None:
+            return self._options.id
+        return self._options.default_id if self.name is None else str(self.name)
+
+    @property
+    def restart(self) -> Restart:
+        """When the child is restarted: permanent unless said otherwise."""
+        return self._options.restart
+
+    @property
+    def shutdown(self) -> ShutdownTime:
+        """How the child is stopped: 5 s for a worker, no limit for a supervisor, unless said otherwise."""
+        return self._options.shutdown
+
+    @property
+    def significant(self) -> bool:
+        """Whether its end may end its supervisor: see ``auto_shutdown``."""
+        return self._options.significant
 
     @property
     def is_supervisor(self) -> bool:
@@ -121,18 +180,9 @@ class ChildSpec(Generic[S_co]):
         """The same with a process name; the id follows it."""
         if process_name is None:
             nothing = "named() expects a non-empty string or a via name, got None; leave it away for a child without a name"
-            return replace(self, problems=(*self.problems, nothing))
-        return type(self)(  # dataclasses.replace takes as long as the rest of a start
-            behaviour=self.behaviour,
-            body=self.body,
-            default_id=self.default_id,
-            explicit_id=self.explicit_id,
-            name=process_name,
-            restart=self.restart,
-            shutdown=self.shutdown,
-            significant=self.significant,
-            problems=self.problems,
-        )
+            options = replace(self._options, problems=(*self._options.problems, nothing))
+            return type(self)(self.behaviour, self.body, options, self.name)
+        return type(self)(self.behaviour, self.body, self._options, process_name)
 
     def options(
         self,
@@ -150,10 +200,9 @@ class ChildSpec(Generic[S_co]):
             shutdown: seconds, ``"brutal_kill"`` or ``"infinity"``.
             significant: its end may end its supervisor.
         """
-        changes = {"explicit_id": id, "restart": restart, "shutdown": shutdown, "significant": significant}
-        return replace(
-            self, **cast("Any", {key: value for key, value in changes.items() if value is not None})
-        )
+        changes = {"id": id, "restart": restart, "shutdown": shutdown, "significant": significant}
+        given = cast("Any", {key: value for key, value in changes.items() if value is not None})
+        return type(self)(self.behaviour, self.body, replace(self._options, **given), self.name)
 
     if not TYPE_CHECKING:  # a type checker must go on refusing what is not there
 
@@ -162,36 +211,47 @@ class ChildSpec(Generic[S_co]):
             msg = "a spec starts nothing by itself. Give it to a supervisor, or write await spec.start_link()"
             raise UsageError(msg)
 
+        def __setattr__(self, name: str, value: object) -> None:
+            """Refuse: it may be shared, and a supervisor has checked it."""
+            msg = f"a spec is a value, its {name} cannot be set. Make another: spec.named(...), spec.options(...)"
+            raise FrozenInstanceError(msg)
+
     def check(self) -> tuple[str, ...]:
         """All that is wrong with it, a sentence each."""
+        name, options = self.name, self._options
+        if options.is_right and (name is None or (isinstance(name, str | ViaName) and name)):
+            return ()
         who = f"child {self.id!r}"
-        found = list(self.problems)
-        if found and self.id != self.default_id:
-            found = [f"{who}: {problem}" for problem in found]  # which of several of that class it is
-        if not isinstance(self.id, str) or not self.id:
-            found.append(f"{who}: id expects a non-empty string")
-        if self.name is not None and not (isinstance(self.name, str | ViaName) and self.name):
-            found.append(f"{who}: named() expects a non-empty string or a via name, got {self.name!r}")
-        if self.restart not in get_args(Restart):
-            found.append(
-                f"{who}: restart expects one of {', '.join(get_args(Restart))}, got {self.restart!r}"
-            )
-        if not _is_shutdown(self.shutdown):
-            found.append(
-                f"{who}: shutdown expects seconds >= 0, 'brutal_kill' or 'infinity', got {self.shutdown!r}"
-            )
-        if not isinstance(self.significant, bool):
-            found.append(f"{who}: significant expects True or False, got {self.significant!r}")
-        elif self.significant and self.restart == "permanent":
-            found.append(
-                f"{who}: a permanent child cannot be significant: it never ends for good; make it transient"
-            )
+        if options.problems and self.id != options.default_id:  # which of several of that class it is
+            options = replace(options, problems=tuple(f"{who}: {problem}" for problem in options.problems))
+        found = options.check(who)
+        if name is not None and not (isinstance(name, str | ViaName) and name):
+            found.append(f"{who}: named() expects a non-empty string or a via name, got {name!r}")
         return tuple(found)
 
     def begin(self, parent: Process, *, link: bool = True) -> Start:
         """Start it as a child of ``parent``; tells how that goes."""
         body = self.body() if callable(self.body) else self.body
         return parent.kernel.start(self.behaviour, body, parent, self.name, link=link)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when all is equal that was said."""
+        return isinstance(other, ChildSpec) and self._parts() == other._parts()
+
+    def __hash__(self) -> int:
+        """Hash by what was said."""
+        return hash(self._parts())
+
+    def _parts(self) -> tuple[object, ...]:
+        return self.behaviour, self.body, self._options, self.name
+
+    def __repr__(self) -> str:
+        """Show the child and its options, not its arguments: they may be large, or secret."""
+        options = self._options
+        return (
+            f"<spec of {self.behaviour.label}, id {self.id!r}, name {self.name!r}, {options.restart}, shutdown "
+            f"{options.shutdown!r}{', significant' if options.significant else ''}>"
+        )
 
     async def start_link(self) -> Ref[S_co]:
         """Start it outside any supervisor, linked to the calling process, and wait until it is up.
@@ -216,6 +276,12 @@ class ChildSpec(Generic[S_co]):
         return Ref(begun.result(), begun.process.kernel, info=begun.info)
 
 
+# How a value is made that cannot be changed. A start makes two, and object.__setattr__ would take twice as long.
+_set_behaviour, _set_body, _set_options, _set_name = (
+    cast("Any", ChildSpec).__dict__[each].__set__ for each in ("behaviour", "body", "_options", "name")
+)
+
+
 def _is_shutdown(value: object) -> bool:
     if isinstance(value, str):
         return value in {"brutal_kill", "infinity"}
@@ -238,12 +304,9 @@ def child_spec(function: Callable[P, object], /, *args: P.args, **kwargs: P.kwar
         raise UsageError(msg)
     check_function(function, "child_spec")
     wrong = misfit(function, args, kwargs)
-    return ChildSpec(
-        behaviour=_SuperviseFunction(label_of(function)),
-        body=lambda: Body(function, args, kwargs),
-        default_id=getattr(function, "__name__", "function"),
-        problems=(f"{short_name(function)}: {wrong}",) if wrong else (),
-    )
+    problems = (f"{short_name(function)}: {wrong}",) if wrong else ()
+    options = ChildOptions(default_id=getattr(function, "__name__", "function"), problems=problems)
+    return ChildSpec(_SuperviseFunction(label_of(function)), lambda: Body(function, args, kwargs), options)
 
 
 class _SuperviseFunction(PlainBehaviour):

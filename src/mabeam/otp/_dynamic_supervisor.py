@@ -39,7 +39,7 @@ from mabeam.otp._supervising import (
     start_reason,
     stop_process,
 )
-from mabeam.otp._supervisor_state import Child, restarts_after
+from mabeam.otp._supervisor_state import restarts_after
 
 if TYPE_CHECKING:
     import asyncio
@@ -65,6 +65,7 @@ class _Retry:
         self.counted = counted
 
 
+_NO_RESTARTS: Final = (0, 0.0)
 _STOPS_IN_A_ROW: Final = 64
 """Children that are told to stop before others have their turn."""
 
@@ -122,18 +123,22 @@ class DynamicSupervisor(GenServer):
         self._window = RestartWindow(max_restarts, max_seconds)
         self._backoff = backoff
         # A child that is being restarted stands under the process that it had.
-        self._children: dict[Process, Child] = {}
+        self._children: dict[Process, ChildSpec[Any]] = {}
+        self._restarting: dict[Process, None] = {}
+        """Those of them whose restart has failed, or waits, and will be tried again."""
+        self._restarts: dict[Process, tuple[int, float]] = {}
+        """For the backoff, of those that were restarted lately: how often in a row, and when the last time."""
         trap_exit()
 
     async def terminate(self, reason: ExitReason, /) -> None:
         """Ask all children to stop, then wait for all: it takes as long as the slowest of them."""
         me = current_process()
         waits: list[asyncio.Future[None]] = []
-        for count, (process, child) in enumerate(tuple(self._children.items()), 1):
+        for count, (process, spec) in enumerate(tuple(self._children.items()), 1):
             if count % _STOPS_IN_A_ROW == 0:
                 await Turn()
-            if not child.restarting and process.is_alive:
-                ended = begin_stop(process, me, child.spec.shutdown_seconds)
+            if process.is_alive:
+                ended = begin_stop(process, me, spec.shutdown_seconds)
                 if ended is not None:
                     waits.append(ended)
         self._children.clear()
@@ -144,12 +149,11 @@ class DynamicSupervisor(GenServer):
         """Take the end of a child."""
         if isinstance(message, ExitSignal):
             process = cast("Process", message.pid._process)
-            child = self._children.get(process)
-            return self._child_ended(process, child, message.reason) if child is not None else None
+            spec = self._children.get(process)
+            return self._child_ended(process, spec, message.reason) if spec is not None else None
         if isinstance(message, _Retry):
-            child = self._children.get(message.process)
-            if child is not None and child.restarting:
-                return self._restart(message.process, child, counted=message.counted)
+            if message.process in self._restarting:
+                return self._restart(message.process, counted=message.counted)
             return None
         return super().handle_info(message)
 
@@ -198,20 +202,20 @@ class DynamicSupervisor(GenServer):
         return [
             ChildInfo(
                 id=None,
-                state="restarting" if child.restarting else "running",
-                pid=None if child.restarting else process.pid,
-                is_supervisor=child.spec.is_supervisor,
+                state="restarting" if process in self._restarting else "running",
+                pid=None if process in self._restarting else process.pid,
+                is_supervisor=spec.is_supervisor,
             )
-            for process, child in self._children.items()
+            for process, spec in self._children.items()
         ]
 
     @system_call()
     def count_children(self) -> ChildCounts:
         """How many children there are."""
-        supervisors = sum(child.spec.is_supervisor for child in self._children.values())
+        supervisors = sum(spec.is_supervisor for spec in self._children.values())
         return ChildCounts(
             specs=len(self._children),
-            active=sum(not child.restarting for child in self._children.values()),
+            active=len(self._children) - len(self._restarting),
             supervisors=supervisors,
             workers=len(self._children) - supervisors,
         )
@@ -224,54 +228,62 @@ class DynamicSupervisor(GenServer):
 
     def _started(self, me: Process, spec: ChildSpec[Any], start: Any) -> Ref[Any]:
         process = start.result()
-        self._children[process] = Child(spec, process)
+        self._children[process] = spec
         note_started(me, spec)
         return Ref(process, me.kernel, info=start.info)
 
     async def _stop(self, process: Process) -> None:
-        child = self._children.pop(process)
-        if not child.restarting and process.is_alive:
-            await stop_process(process, current_process(), child.spec.shutdown_seconds)
+        spec = self._children[process]
+        self._forget(process)
+        if process.is_alive:
+            await stop_process(process, current_process(), spec.shutdown_seconds)
 
-    async def _child_ended(self, process: Process, child: Child, reason: ExitReason) -> None:
+    def _forget(self, process: Process) -> None:
+        del self._children[process]
+        self._restarting.pop(process, None)
+        self._restarts.pop(process, None)
+
+    async def _child_ended(self, process: Process, spec: ChildSpec[Any], reason: ExitReason) -> None:
         me = current_process()
-        note_exit(me, child, reason)
-        if restarts_after(child, reason):
-            note_restart(me, child, reason, child.attempts + 1)
-            await self._restart(process, child, counted=False)
+        note_exit(me, spec, reason)
+        if restarts_after(spec, reason):
+            attempts, _ = self._restarts.get(process, _NO_RESTARTS)
+            note_restart(me, spec, reason, attempts + 1)
+            await self._restart(process, counted=False)
         else:
-            del self._children[process]
+            self._forget(process)
 
-    async def _restart(self, process: Process, child: Child, *, counted: bool) -> None:
-        me = current_process()
+    async def _restart(self, process: Process, *, counted: bool) -> None:
+        me, spec = current_process(), self._children[process]
         now = me.kernel.loop.time()
         if not counted:
             if not self._window.add(now):
-                self._give_up(process, child)
+                self._give_up(process, spec)
             if self._backoff is not None:
-                child.restarting = True
-                child.attempts = (
-                    child.attempts + 1 if now - child.restarted_at <= self._window.max_seconds else 1
-                )
-                delay = self._backoff.delay(child.attempts)
-                child.restarted_at = now + delay
+                attempts, last = self._restarts.get(process, _NO_RESTARTS)
+                attempts = attempts + 1 if now - last <= self._window.max_seconds else 1
+                delay = self._backoff.delay(attempts)
+                self._restarting[process] = None
+                self._restarts[process] = attempts, now + delay
                 start_timer(me.kernel, me, delay, _Retry(process, counted=True))
                 return
-        start = child.spec.begin(me)
+        start = spec.begin(me)
         await start.wait()
         if start.outcome == "failed":
-            child.restarting = True
-            report_failed_restart(me, child.spec, start_reason(start))
+            self._restarting[process] = None
+            report_failed_restart(me, spec, start_reason(start))
             me.kernel.scheduler.enqueue(me, _Retry(process, counted=False))
             return
-        del self._children[process]
+        before = self._restarts.get(process)
+        self._forget(process)
         if start.outcome == "up":
-            child.process, child.restarting = start.process, False
-            self._children[start.process] = child
-            note_started(me, child.spec)
+            self._children[start.process] = spec
+            if before is not None:
+                self._restarts[start.process] = before
+            note_started(me, spec)
 
-    def _give_up(self, process: Process, child: Child) -> NoReturn:
+    def _give_up(self, process: Process, spec: ChildSpec[Any]) -> NoReturn:
         asides_of(current_process()).gave_up = True
-        report_giving_up(current_process(), child.spec, self._window.count, self._window.max_seconds)
-        del self._children[process]
+        report_giving_up(current_process(), spec, self._window.count, self._window.max_seconds)
+        self._forget(process)
         raise Stop(Shutdown())

@@ -220,12 +220,15 @@ class Ref(Generic[S_co]):
                 if process.extra is not None:
                     process.extra.end_silence()
                 process.status, process.message = BUSY, handler
+                context = process.context
+                if context is None:
+                    context = process.own_context()
                 value = failure = None
                 try:
                     if kwargs:  # without them it takes less, and nearly no call has any
-                        value = process.context.copy().run(handler.function, process.body, *args, **kwargs)
+                        value = context.copy().run(handler.function, process.body, *args, **kwargs)
                     else:
-                        value = process.context.copy().run(handler.function, process.body, *args)
+                        value = context.copy().run(handler.function, process.body, *args)
                 except BaseException as error:  # noqa: BLE001  (it is the outcome of the handler, not of the caller)
                     failure = error
                 goes_on = owner is None or was_exiting or not owner.process.status & EXITING

@@ -9,7 +9,17 @@ if TYPE_CHECKING:
     from mabeam.kernel import Caller, ExitReason
     from mabeam.otp._handlers import Handler
 
-__all__ = ("Call", "Cast", "Continue", "IdleTimeout", "StopRequest")
+__all__ = ("Arguments", "Call", "Cast", "Continue", "IdleTimeout", "StopRequest")
+
+
+class Arguments:
+    """Those of a server that has some with keywords; others are a plain tuple."""
+
+    __slots__ = ("args", "kwargs")
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.args = args
+        self.kwargs = kwargs
 
 
 class Call:

@@ -41,7 +41,7 @@ from mabeam.otp._mistakes import (
     signature_of,
 )
 from mabeam.otp._observed import observed
-from mabeam.otp._requests import Call, Cast, Continue, IdleTimeout, StopRequest
+from mabeam.otp._requests import Arguments, Call, Cast, Continue, IdleTimeout, StopRequest
 from mabeam.otp._streams import StreamRequest, pump, remember, stream_over
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from mabeam.errors import RejectedError
     from mabeam.kernel import Caller, ExitReason, Observer, Process, Step
+    from mabeam.otp._child_spec import ChildOptions
     from mabeam.otp._handlers import Handler
 
 __all__ = ("ServerBehaviour",)
@@ -69,6 +70,7 @@ class ServerBehaviour(ConcurrentHandlers):
         "_has",
         "_signature",
         "by_function",
+        "child_options",
         "cls",
         "handlers",
         "inline_calls",
@@ -90,6 +92,8 @@ class ServerBehaviour(ConcurrentHandlers):
         self.cls = cls
         self.answer_to(handlers)
         self._has = overridden
+        self.child_options: ChildOptions | None = None
+        """What all specs of the class have in common; made with the first."""
         self._signature: inspect.Signature | None = None
         self._arity = range(0)
         self._check: Callable[..., list[str]] | None = getattr(cls.__init__, "__mabeam_check__", None)
@@ -125,10 +129,13 @@ class ServerBehaviour(ConcurrentHandlers):
 
     def start(self, process: Process) -> None:
         """``__init__``, then the first half of ``lifespan``, then ``init``."""
-        cls, args, kwargs = process.body
+        given, context = process.body, process.own_context()
         try:
             # In the process's own context, not a copy: what is set there is seen by every later handler.
-            process.body = process.context.run(cls, *args, **kwargs)
+            if type(given) is Arguments:
+                process.body = context.run(self.cls, *given.args, **given.kwargs)
+            else:
+                process.body = context.run(self.cls, *given)
         except BaseException as error:  # noqa: BLE001  (whatever it is, the start has failed)
             process.body = None
             self._start_failed(process, error)
@@ -142,11 +149,11 @@ class ServerBehaviour(ConcurrentHandlers):
     def _init(self, process: Process) -> None:
         process.status |= BUSY
         try:
-            rest = process.context.run(process.body.init) if "init" in self._has else None
+            rest = process.own_context().run(process.body.init) if "init" in self._has else None
         except BaseException as error:  # noqa: BLE001  (whatever it is, the start has failed)
             self._start_failed(process, error)
             return
-        if inspect.isawaitable(rest):
+        if rest is not None and inspect.isawaitable(rest):
             activate(process, awaited(rest), None, self._init_over, serial=True)
         else:
             self._up(process)
@@ -206,8 +213,12 @@ class ServerBehaviour(ConcurrentHandlers):
                     function = partial(handler.function, process.body, *message.args, **message.kwargs)
                     value = run_blocking(process, message, function)
                 else:
-                    context = process.context.copy()
-                    value = context.run(handler.function, process.body, *message.args, **message.kwargs)
+                    context = process.context
+                    if context is None:
+                        context = process.own_context()
+                    value = context.copy().run(
+                        handler.function, process.body, *message.args, **message.kwargs
+                    )
             except BaseException as error:  # noqa: BLE001  (it is the outcome of the handler)
                 if caller is not None:
                     caller.hold()
@@ -286,7 +297,7 @@ class ServerBehaviour(ConcurrentHandlers):
         """Run serial code on behalf of a message; true when it is done with."""
         process.message = message
         try:
-            value = process.context.copy().run(function)
+            value = process.own_context().copy().run(function)
         except BaseException as error:  # noqa: BLE001  (it is the outcome of the handler)
             return self.failed(process, message, caller, error)
         if type(value) is CoroutineType:
@@ -409,7 +420,7 @@ class ServerBehaviour(ConcurrentHandlers):
         """Run ``terminate`` of the instance."""
         if "terminate" not in self._has:
             return None
-        rest = process.context.copy().run(process.body.terminate, reason)
+        rest = process.own_context().copy().run(process.body.terminate, reason)
         return awaited(rest) if inspect.isawaitable(rest) else None
 
     def leave_lifespan(self, process: Process) -> None:

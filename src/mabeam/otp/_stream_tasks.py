@@ -14,7 +14,7 @@ from mabeam.kernel import (
     label_of,
     remove_link,
 )
-from mabeam.otp._child_spec import ChildSpec
+from mabeam.otp._child_spec import ChildOptions, ChildSpec
 from mabeam.otp._supervising import begin_stop
 from mabeam.otp._task_body import TaskBehaviour, TaskBody
 from mabeam.otp._task_outcome import TaskExit, TaskOk, TaskOutcome
@@ -88,11 +88,9 @@ class StreamTasks:
         self.timeout = timeout
         # One spec stands for all: a task is never restarted, so its body is not needed again.
         self._spec: ChildSpec[None] = ChildSpec(
-            behaviour=TaskBehaviour(label_of(function)),
-            body=None,
-            default_id="task",
-            restart="temporary",
-            shutdown=shutdown,
+            TaskBehaviour(label_of(function)),
+            None,
+            ChildOptions(default_id="task", restart="temporary", shutdown=shutdown),
         )
         self.running: dict[StreamTask, None] = {}
         self.on_end: Callable[[StreamTask], None] = _ignore

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import asyncio
 
     from mabeam.kernel import Process, Start
-    from mabeam.otp._supervisor_state import Child
 
 __all__ = (
     "ChildCounts",
@@ -204,19 +203,19 @@ def note_started(supervisor: Process, spec: ChildSpec[Any]) -> None:
         )
 
 
-def note_exit(supervisor: Process, child: Child, reason: ExitReason) -> None:
+def note_exit(supervisor: Process, spec: ChildSpec[Any], reason: ExitReason) -> None:
     """Tell those who listen that a child ended by itself."""
     bus = supervisor.kernel.bus
     if bus.listening:
-        metadata = {"supervisor": supervisor.pid.serial, "child": child.spec.id, "reason": repr(reason)}
+        metadata = {"supervisor": supervisor.pid.serial, "child": spec.id, "reason": repr(reason)}
         bus.emit("supervisor.child_exited", {"count": 1}, metadata)
 
 
-def note_restart(supervisor: Process, child: Child, reason: ExitReason, attempt: int) -> None:
+def note_restart(supervisor: Process, spec: ChildSpec[Any], reason: ExitReason, attempt: int) -> None:
     """Tell those who listen that a child is to be restarted."""
     bus = supervisor.kernel.bus
     if bus.listening:
-        metadata = {"supervisor": supervisor.pid.serial, "child": child.spec.id, "reason": repr(reason)}
+        metadata = {"supervisor": supervisor.pid.serial, "child": spec.id, "reason": repr(reason)}
         bus.emit("supervisor.restarting", {"attempt": attempt}, metadata)
 
 

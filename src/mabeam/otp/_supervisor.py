@@ -397,9 +397,9 @@ class Supervisor(GenServer):
             self._children.stopped(child)
 
     async def _child_ended(self, child: Child, reason: ExitReason) -> None:
-        note_exit(current_process(), child, reason)
-        if restarts_after(child, reason):
-            note_restart(current_process(), child, reason, child.attempts + 1)
+        note_exit(current_process(), child.spec, reason)
+        if restarts_after(child.spec, reason):
+            note_restart(current_process(), child.spec, reason, child.attempts + 1)
             await self._restart(child, counted=False)
             return
         self._children.stopped(child)

@@ -50,9 +50,9 @@ class Child:
         return self.process is not None or self.restarting
 
 
-def restarts_after(child: Child, reason: ExitReason) -> bool:
+def restarts_after(spec: ChildSpec[Any], reason: ExitReason) -> bool:
     """Whether a child that ended with ``reason`` is to be restarted."""
-    restart = child.spec.restart
+    restart = spec.restart
     return restart == "permanent" or (restart == "transient" and is_abnormal(reason))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, final, ove
 
 from mabeam.errors import UsageError
 from mabeam.kernel import check_function, current_process, label_of
-from mabeam.otp._child_spec import ChildSpec
+from mabeam.otp._child_spec import ChildOptions, ChildSpec
 from mabeam.otp._task_body import TaskBehaviour, TaskBody
 from mabeam.otp._task_pool import TaskPool, reach
 from mabeam.otp._task_ref import TaskRef
@@ -129,13 +129,8 @@ class TaskOptions:
             finished=task.finished if task is not None else None,
             owner=current_process().pid if task is not None else None,
         )
-        return ChildSpec(
-            behaviour=TaskBehaviour(label_of(function)),
-            body=body,
-            default_id="task",
-            restart=self.restart,
-            shutdown=self.shutdown,
-        )
+        options = ChildOptions(default_id="task", restart=self.restart, shutdown=self.shutdown)
+        return ChildSpec(TaskBehaviour(label_of(function)), body, options)
 
 
 def _no_function() -> None:

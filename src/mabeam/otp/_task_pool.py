@@ -21,7 +21,7 @@ from mabeam.otp._handlers import system_call
 from mabeam.otp._ref import Ref
 from mabeam.otp._server import ServerBehaviour
 from mabeam.otp._supervising import check_limits, note_exit, note_started
-from mabeam.otp._supervisor_state import Child, restarts_after
+from mabeam.otp._supervisor_state import restarts_after
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -118,7 +118,7 @@ class TaskPool(DynamicSupervisor):
         """
         me = self.process
         process = me.kernel.spawn(spec.behaviour, body, me, link=True)
-        self._children[process] = Child(spec, process)
+        self._children[process] = spec
         note_started(me, spec)
         return process
 
@@ -143,11 +143,11 @@ class TaskPool(DynamicSupervisor):
         if type(message) is not ExitSignal:
             return super().handle_info(message)
         process = cast("Process", message.pid._process)
-        child = self._children.get(process)
-        if child is not None and restarts_after(child, message.reason):
+        spec = self._children.get(process)
+        if spec is not None and restarts_after(spec, message.reason):
             return super().handle_info(message)
-        if child is not None:
-            note_exit(self.process, child, message.reason)
+        if spec is not None:
+            note_exit(self.process, spec, message.reason)
             del self._children[process]
         self._offer_room()
         return None

@@ -119,7 +119,7 @@ class _Program:
             kernel = runtime.kernel
             body = Body(self._program, (), {}, self._over)
             behaviour = PlainBehaviour(label_of(self._program))
-            self._process = process = kernel.create(behaviour, body, runtime.root, runtime.root.context)
+            self._process = process = kernel.create(behaviour, body, runtime.root, runtime.root.own_context())
             if self._simulation.injector is not None:
                 self._simulation.injector.spares(process)
             ended = kernel.loop.create_future()

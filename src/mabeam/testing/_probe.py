@@ -209,4 +209,4 @@ class Probe:
 
     def _act(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call something of the kernel as the probe: it looks up who it acts for in the context."""
-        return self._process.context.copy().run(function, *args, **kwargs)
+        return self._process.own_context().copy().run(function, *args, **kwargs)
