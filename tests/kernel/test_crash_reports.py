@@ -76,6 +76,8 @@ async def test_a_crash_is_reported_once_with_its_traceback(records: Records, *, 
     assert "crashed in" in records.texts[0]
     assert "ValueError('the crash')" in records.texts[0]
     assert "in _crash" in records.tracebacks[0]
+    first = records.tracebacks[0].splitlines()[1]
+    assert __file__ in first  # the way there through the kernel is nothing that anybody could mend
 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["def", "async def"])

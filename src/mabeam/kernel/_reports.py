@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import logging
+    from types import TracebackType
 
     from mabeam.kernel._process import Process
 
 __all__ = ("crash_report", "forget_tracebacks")
 
 _CLIP = 200
+_OURS = ("mabeam.kernel.", "mabeam.otp.")
 
 
 def crash_report(
@@ -26,9 +28,17 @@ def crash_report(
         where,
         _show(error),
         message,
-        exc_info=(type(error), error, error.__traceback__),
+        exc_info=(type(error), error, _of_users(error.__traceback__)),
         extra={"mabeam_pid": process.pid.serial, "mabeam_label": process.label},
     )
+
+
+def _of_users(traceback: TracebackType | None) -> TracebackType | None:
+    """Where the traceback enters code that is not ours; all of it if it never does."""
+    each = traceback
+    while each is not None and each.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
+        each = each.tb_next
+    return each or traceback
 
 
 def _show(value: object) -> str:

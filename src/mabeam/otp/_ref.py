@@ -202,12 +202,11 @@ class Ref(Generic[S_co]):
         kernel, owner = process.kernel, here.get(None)
         if owner is not None and owner.deadline is not None:
             _check_deadline(owner)
-        if (
-            process.status == 0
-            and type(method) is FunctionType
-            and (handler := process.behaviour.inline_calls.get(method)) is not None
-            and running_loop() is kernel.loop
-        ):
+        try:
+            handler = process.behaviour.inline_calls.get(method)
+        except TypeError:  # something unhashable, which is told below
+            handler = None
+        if handler is not None and process.status == 0 and running_loop() is kernel.loop:
             scheduler = kernel.scheduler
             if scheduler.handoffs_left > 0 and scheduler.stopwatch() <= scheduler.handoffs_until:
                 scheduler.handoffs_left -= 1
@@ -223,32 +222,32 @@ class Ref(Generic[S_co]):
                 context = process.context
                 if context is None:
                     context = process.own_context()
-                value = failure = None
                 try:
                     if kwargs:  # without them it takes less, and nearly no call has any
                         value = context.copy().run(handler.function, process.body, *args, **kwargs)
                     else:
                         value = context.copy().run(handler.function, process.body, *args)
                 except BaseException as error:  # noqa: BLE001  (it is the outcome of the handler, not of the caller)
-                    failure = error
+                    outcome: tuple[Any, BaseException | None] = None, error
+                else:
+                    if (
+                        process.extra is None
+                        and process.mailbox is None
+                        and process.ending is None
+                        and type(value) is not CoroutineType
+                        and (owner is None or was_exiting or not owner.process.status & EXITING)
+                    ):
+                        process.status, process.message = 0, None
+                        return value
+                    outcome = value, None
                 goes_on = owner is None or was_exiting or not owner.process.status & EXITING
-                if (
-                    failure is None
-                    and goes_on
-                    and process.extra is None
-                    and process.mailbox is None
-                    and process.ending is None
-                    and type(value) is not CoroutineType
-                ):
-                    process.status, process.message = 0, None
-                    return value
                 timeout = handler.timeout if self._timeout is _UNSET else self._timeout
                 try:
                     return await after_hand_off(
-                        process, handler, args, kwargs, timeout, value, failure, goes_on=bool(goes_on)
+                        process, handler, args, kwargs, timeout, *outcome, goes_on=bool(goes_on)
                     )
                 finally:
-                    failure = None  # its traceback leads to this frame
+                    outcome = None, None  # the traceback of an exception leads to this frame
         if process.status & DEAD:
             process = self._reach("call")
         if running_loop() is not kernel.loop:
