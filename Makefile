@@ -50,10 +50,11 @@ format: $(STAMP)  ## put all files into the house format and fix what can be fix
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
 
-# What is measured beside its peers is `make bench`; a comparison that has to pass is a step of its own below the mutants.
-proof: $(STAMP)  ## what is too long for every change: many seeds, thousands of crashes, mutants (ARGS goes to pytest)
+proof: $(BENCH_STAMP)  ## what is too long for every change: many seeds, thousands of crashes, mutants, Erlang, peers (ARGS goes to pytest)
 	@echo "all tests with many seeds, and the storms"; $(PY) -m pytest --quiet --numprocesses=$(JOBS) --dist=worksteal --proof --simulate-seeds=1000 --timeout=1800 $(ARGS)
 	@echo "mutants"; $(PY) -m tests.proof.mutants --jobs $(JOBS)
+	@echo "fresh scenarios beside Erlang/OTP"; $(PY) -m tests.conformance.otp.fresh
+	@echo "speed beside the peers"; $(PY) -m benchmarks all
 
 conformance: $(STAMP)  ## run 2,000 fresh random scenarios and compare with Erlang/OTP where erl is installed (SEED=N again)
 	@$(PY) -m tests.conformance.otp.fresh $(if $(SEED),--seed $(SEED)) $(ARGS)
@@ -68,4 +69,4 @@ bench: $(BENCH_STAMP)  ## measure mabeam beside its peers (SUITE=kernel ARGS="--
 
 clean:  ## remove .venv and everything that tools left behind
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
-	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
