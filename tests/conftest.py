@@ -1,6 +1,7 @@
 """What all tests share: how thorough a run is."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose how many examples property tests draw."""
+    """Choose how many examples property tests draw, and have programs that tests start heed Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # So a shell starts what it runs in the background, and what is started from there would ignore it as well.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--hypothesis-profile") is None:
         proof = config.getoption("--proof")
         settings.load_profile("proof" if proof else "ci" if os.environ.get("CI") else "default")
