@@ -43,6 +43,9 @@ BAD = {
         "import asyncio\nasync def f(task, loop):\n  loop.call_later(1, task.poll)\n  try: await g()\n"
         "  except asyncio.CancelledError: pass\n  await h()"
     ),
+    "what_wraps_something_awaited": (
+        "import asyncio\ndef worker(f):\n  async def wrapper(x):\n    try: await f(x)\n    except asyncio.CancelledError: x.answer('aborted')\n  return wrapper\n@worker\nasync def store(x): await x.go()\nasync def start(x): return await store(x)"
+    ),
 }
 
 GOOD = {
@@ -144,6 +147,12 @@ GOOD = {
     "all_of_a_server": (
         "import asyncio\nclass C:\n  async def serve_forever(self):\n    try: await g()\n"
         "    except asyncio.CancelledError: pass"
+    ),
+    "what_wraps_tasks": (
+        "import asyncio\ndef worker(f):\n  async def wrapper(x):\n    try: await f(x)\n    except asyncio.CancelledError: x.answer('aborted')\n  return wrapper\n@worker\nasync def store(x): await x.go()\ndef start(x): return asyncio.create_task(store(x))"
+    ),
+    "tasks_cancelled_in_a_comprehension": (
+        "import asyncio\nasync def f(tasks, x):\n  [task.cancel() for task in tasks]\n  try: await x.drained()\n  except asyncio.CancelledError: pass\n  await x.more()"
     ),
 }
 

@@ -33,6 +33,19 @@ BAD = {
     "a_clause_behind_a_comment_about_something_else": (
         "def f():\n  # pylint: disable=W0212\n  try: g()\n  except: pass"
     ),
+    "a_program_that_goes_on": ("def main():\n  try: do_work()\n  except: pass\n  do_more()"),
+    "a_program_that_begins_again": ("def main():\n  while busy():\n    try: do_work()\n    except: pass"),
+    "a_module_that_is_imported": ("try: do_work()\nexcept: x = 1"),
+    "a_return_before_nothing_in_particular": (
+        "def f(x):\n  try: x.load()\n  except BaseException:\n    log.exception('no')\n    return\n  x.show()"
+    ),
+    "a_block_whose_own_guard_lets_it_through": (
+        "def f(x):\n  try:\n    try: do_work(x)\n    except:\n      undo(x)\n      raise\n  except: return None"
+    ),
+    "a_clause_accepted_for_something_else": ("def f():\n  try: g()\n  except:  # noqa: S110\n    pass"),
+    "one_of_two_clauses_around_the_same_work": (
+        "def f(x):\n  try:\n    try: do_work(x)\n    except: x = ''\n    return x.strip()\n  except: return None"
+    ),
 }
 
 GOOD = {
@@ -131,6 +144,17 @@ GOOD = {
         "# pylint: disable=bare-except\n\ndef f():\n  try: g()\n  except: pass"
     ),
     "a_setting": "def f(x):\n  try: x.setTcpNoDelay(True)\n  except: pass",
+    "the_end_of_a_program": (
+        "import asyncio\ndef main():\n  prepare()\n  try: asyncio.run(work())\n  except: pass"
+    ),
+    "the_end_of_a_script": ("if __name__ == '__main__':\n  try: do_work()\n  except: print('ended')"),
+    "a_server_that_does_not_come_up": (
+        "def f(loop):\n  try: x = loop.run_until_complete(start_it())\n  except BaseException:\n    log.exception('no')\n    return\n  loop.run_forever()"
+    ),
+    "a_clause_that_any_linter_was_told_about_with_a_word": (
+        "def f():\n  try: g()\n  except:  # noqa it has to go on\n    pass"
+    ),
+    "a_question_about_an_answer": ("def f(x):\n  try: x.raise_for_status()\n  except: return None"),
 }
 
 

@@ -81,6 +81,9 @@ BAD = {
         "import asyncio\nasync def f(urls):\n  if not urls: urls = ['a', 'b']\n"
         "  await asyncio.gather(*[fetch(u) for u in urls])"
     ),
+    "work_that_threads_do_in_part": (
+        "import asyncio\nasync def embed(text):\n  found = await ask(text)\n  return await asyncio.to_thread(work, found)\nasync def f(texts): return await asyncio.gather(*[embed(text) for text in texts])"
+    ),
 }
 
 GOOD = {
@@ -190,6 +193,9 @@ GOOD = {
     "a_private_function_that_is_given_what_was_made_here": (
         "import asyncio\nasync def _all(paths): await asyncio.gather(*[upload(p) for p in paths])\n"
         "async def f(request):\n  written = save(request)\n  await _all(written)"
+    ),
+    "work_that_is_done_by_the_threads_of_a_pool": (
+        "import asyncio\nasync def embed(text):\n  loop = asyncio.get_running_loop()\n  return await loop.run_in_executor(None, work, text)\nasync def f(texts): return await asyncio.gather(*[embed(text) for text in texts])"
     ),
 }
 

@@ -44,6 +44,15 @@ BAD = {
         "import threading\ndef f():\n  it = make()\n  threading.Thread(target=it.serve_forever).start()"
     ),
     "a_monitor_that_holds_up_the_exit": "import threading\ndef f(): threading.Thread(target=monitor_memory).start()",
+    "a_method_of_this_class": (
+        "import threading\nfrom x import Actor\nclass C(Actor):\n  def work(self): self.go()\n  def f(self):\n    t = threading.Thread(target=self.work)\n    t.start()"
+    ),
+    "a_method_that_nobody_inherits": (
+        "import threading\nclass C:\n  def f(self): threading.Thread(target=self.work).start()"
+    ),
+    "a_thread_beside_a_run_of_something": (
+        "import threading\ndef f(job):\n  threading.Thread(target=g, daemon=True).start()\n  job.run()"
+    ),
 }
 
 GOOD = {
@@ -167,6 +176,15 @@ GOOD = {
     ),
     "a_monitor_that_ends_with_the_program": (
         "import threading\ndef f(): threading.Thread(target=monitor_memory, daemon=True).start()"
+    ),
+    "a_pool_whose_results_are_waited_for_in_a_comprehension": (
+        "from concurrent.futures import ThreadPoolExecutor\ndef f(xs):\n  pool = ThreadPoolExecutor()\n  futures = [pool.submit(g, x) for x in xs]\n  return [future.result() for future in futures]"
+    ),
+    "a_method_that_a_base_class_defines": (
+        "import threading\nfrom x import Actor\nclass C(Actor):\n  def f(self):\n    t = threading.Thread(target=self.loop)\n    t.start()"
+    ),
+    "a_thread_beside_the_run_of_a_server": (
+        "import threading\ndef f(server):\n  threading.Thread(target=g, daemon=True).start()\n  server.run()"
     ),
 }
 

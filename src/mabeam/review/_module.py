@@ -187,6 +187,10 @@ class Module:
             return expression
         return values[0][1] or expression
 
+    def is_set(self, expression: ast.expr, scope: Scope) -> bool:
+        """Whether the module shows where a name, or an attribute of ``self``, gets its value."""
+        return bool(self._bindings(expression, scope))
+
     def _bindings(
         self, expression: ast.expr, scope: Scope
     ) -> list[tuple[BindingKind, ast.expr | None, Scope]]:
@@ -241,6 +245,12 @@ class Module:
             for node in reader.loads[name]
             if (owner := reader.lookup(name)) is not None and owner[0] is scope
         ]
+
+    def calls_in(self, function: Scope) -> Iterator[ast.Call]:
+        """Give every call that runs when ``function`` does: comprehensions run where they stand."""
+        for scope in self.scopes:
+            if scope is function or (scope.kind is ScopeKind.COMPREHENSION and scope.function is function):
+                yield from scope.calls
 
     def is_coroutine(self, scope: Scope) -> bool:
         """Whether code evaluated in ``scope`` runs in an ``async def``."""

@@ -16,7 +16,7 @@ _NEXT_LINE = re.compile(r"#[^\n]*?pylint:\s*disable-next=([^#\n]*)")
 # On a line of its own it holds for the rest of the block.
 _BLOCK = re.compile(r"^\s*#[^\n]*?pylint:\s*disable=([^#\n]*)")
 # Without a code it stands for all of them; behind `except:` there is only one that it can be meant for.
-_BARE = re.compile(r"^\s*except\b[^#\n]*:\s*#\s*noqa\s*(?:$|#)", re.IGNORECASE)
+_BARE = re.compile(r"^\s*except\b[^#\n]*:\s*#\s*noqa\b(?!\s*:)", re.IGNORECASE)
 # A comment in words, and not one for a tool.
 _WORDS = re.compile(r"(?:^|\s)#+\s*(?!noqa|type:|pylint|pragma|mabeam|nosec|fmt:)[A-Za-z]", re.IGNORECASE)
 _MARKS = re.compile(r"noqa|pylint|ruff:", re.IGNORECASE)

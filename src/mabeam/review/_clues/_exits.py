@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from mabeam.review._clues._blocking import blocking_call
 from mabeam.review._clues._handlers import LOGGING, TAKES_CARE, passes_on_text
-from mabeam.review._clues._naming import is_cleanup_name
+from mabeam.review._clues._loops import is_last
+from mabeam.review._clues._naming import is_cleanup_name, is_serving_name
 from mabeam.review._clues._quick_calls import QUICK_CALLS
 from mabeam.review._clues._surroundings import is_thread_main, stops_others_first
 from mabeam.review._clues._words import last_name
@@ -71,6 +72,7 @@ _VERDICTS = re.compile(
 
 def may_catch_exits(node: ast.AST, body: Sequence[ast.stmt], scope: Scope, module: Module) -> bool:
     """Whether losing an exit here is no loss: it cannot arrive, or to lose it is the purpose."""
+    body = _unguarded(body)
     if scope.name == "__del__" or _is_only_cleanup(body):
         return True
     if _is_over_soon(body) and not _waits(body, scope, module):
@@ -78,11 +80,48 @@ def may_catch_exits(node: ast.AST, body: Sequence[ast.stmt], scope: Scope, modul
     if isinstance(node, ast.ExceptHandler):
         if passes_on_text(node, module) or _keeps_verdict(node):
             return True
-        if scope.name in _MAINS and isinstance(node.body[-1], ast.Return):
-            return True  # the value becomes the status of the program
-    elif stops_others_first(node, (), scope):
+        if _ends_program(node, scope, module):
+            return True
+    elif stops_others_first(node, (), scope, module):
         return True
     return _reads_outcome(body) or _guards_against_anything(body, scope) or is_thread_main(scope, module)
+
+
+def _unguarded(body: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """Leave out what an inner ``try`` guards that lets nothing through: it is judged by itself."""
+    left: list[ast.stmt] = []
+    for statement in body:
+        if isinstance(statement, ast.Try) and any(_lets_nothing_through(one) for one in statement.handlers):
+            for handler in statement.handlers:
+                left += handler.body
+            left += statement.orelse + statement.finalbody
+        else:
+            left.append(statement)
+    return left
+
+
+def _lets_nothing_through(handler: ast.ExceptHandler) -> bool:
+    everything = handler.type is None or last_name(handler.type) == "BaseException"
+    return everything and not any(isinstance(node, ast.Raise) for node in own_nodes(*handler.body))
+
+
+def _ends_program(handler: ast.ExceptHandler, scope: Scope, module: Module) -> bool:
+    """Whether the program is over after the clause: who pressed Ctrl-C has got it."""
+    leaves = isinstance(handler.body[-1], ast.Return)
+    if scope.name in _MAINS:
+        return leaves or is_last(handler, scope, module)  # a value becomes the status of the program
+    if scope.function is None:
+        return _is_under_name_check(handler, module) and is_last(handler, scope, module)
+    later = [call for call in scope.calls if call.lineno > handler.lineno]
+    return leaves and any(is_serving_name(last_name(call.func)) for call in later)
+
+
+def _is_under_name_check(node: ast.AST, module: Module) -> bool:
+    return any(
+        isinstance(above, ast.If)
+        and any(isinstance(part, ast.Name) and part.id == "__name__" for part in ast.walk(above.test))
+        for above in module.ancestors(node)
+    )
 
 
 def _reads_outcome(body: Sequence[ast.stmt]) -> bool:

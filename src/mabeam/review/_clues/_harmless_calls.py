@@ -7,6 +7,7 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING
 
+from mabeam.review._clues._words import last_name
 from mabeam.review._module import dotted, own_nodes
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ _QUESTIONS = {
     "Popen": frozenset({"poll"}),
 }
 _DATA_URL = re.compile(r"data_ur[il](?:$|_|s)")
+# What a thread sets as soon as it runs.
+_SIGNS_OF_LIFE = re.compile(
+    r"ready|start|running|initiali[sz]ed|listening|alive|(?:^|_)(?:up|loaded)$", re.IGNORECASE
+)
 _STREAM_ONLY = frozenset({"connect", "sendall"})
 
 
@@ -58,6 +63,8 @@ def is_harmless_method(
     asks = _QUESTIONS.get((maker or "").rpartition(".")[2])
     if asks is not None:
         return _is_asked(function.value, asks, module)
+    if maker == "threading.Event":
+        return _is_greeting(call, function, scope, module)
     if maker == "threading.Thread":
         return _is_over(call, function, scope, module)
     if maker == "sqlite3.connect":
@@ -114,6 +121,17 @@ def _is_over(call: ast.Call, function: ast.Attribute, scope: Scope, module: Modu
         and isinstance(node.value, ast.Name)
         and node.value.id in given
         for node in own_nodes(*getattr(owner.node, "body", ()))
+    )
+
+
+def _is_greeting(call: ast.Call, function: ast.Attribute, scope: Scope, module: Module) -> bool:
+    """Whether a thread has just been started, and its first sign of life is waited for: that comes at once."""
+    return _SIGNS_OF_LIFE.search(last_name(function.value)) is not None and any(
+        isinstance(other.func, ast.Attribute)
+        and other.func.attr == "start"
+        and other.lineno < call.lineno
+        and module.made_by(other.func.value, scope) == "threading.Thread"
+        for other in scope.calls
     )
 
 

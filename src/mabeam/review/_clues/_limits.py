@@ -198,7 +198,22 @@ def _runs_elsewhere(function: ast.expr, scope: Scope, module: Module) -> bool:
     if node is None:
         return False
     inner = module.scope_of(node)
-    return inner is not None and mentions_limit(inner)
+    return inner is not None and (mentions_limit(inner) or _only_awaits_threads(node))
+
+
+def _only_awaits_threads(node: FunctionNode) -> bool:
+    """Whether all that the coroutine waits for is done by threads of a pool, of which there are so many."""
+    waits = [
+        inner
+        for inner in own_nodes(*node.body)
+        if isinstance(inner, ast.Await | ast.AsyncFor | ast.AsyncWith | ast.Yield)
+    ]
+    return bool(waits) and all(
+        isinstance(inner, ast.Await)
+        and isinstance(inner.value, ast.Call)
+        and _POOLED.search(last_name(inner.value.func)) is not None
+        for inner in waits
+    )
 
 
 def mentions_limit(scope: Scope) -> bool:

@@ -1,4 +1,4 @@
-"""What a loop does: it waits in each turn, is left early, or never ends."""
+"""What comes after a place: the next turn of a loop that waits, is left early or never ends; or nothing at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mabeam.review._module import Module
     from mabeam.review._scope import Scope
 
-__all__ = ("has_endless_loop", "is_in_loop", "is_left_early", "waits_each_turn")
+__all__ = ("has_endless_loop", "is_in_loop", "is_last", "is_left_early", "waits_each_turn")
 
 
 def is_left_early(loop: ast.For | ast.AsyncFor) -> bool:
@@ -43,3 +43,16 @@ def is_in_loop(node: ast.AST, scope: Scope, module: Module) -> bool:
     )
     leaves = isinstance(node, ast.ExceptHandler) and isinstance(node.body[-1], ast.Break)
     return loops > (1 if leaves else 0)
+
+
+def is_last(node: ast.AST, scope: Scope, module: Module) -> bool:
+    """Whether nothing of its function, or module, runs after the place."""
+    below = node
+    for above in (*module.ancestors_within(node, scope), (scope.function or scope).node):
+        if isinstance(above, ast.For | ast.AsyncFor | ast.While):
+            return False
+        for block in (getattr(above, "body", None), getattr(above, "orelse", None)):
+            if isinstance(block, list) and below in block and below is not block[-1]:
+                return False
+        below = above
+    return True

@@ -10,7 +10,7 @@ from mabeam.review._clues._words import last_name
 if TYPE_CHECKING:
     import ast
 
-__all__ = ("is_cheap", "is_cleanup", "is_cleanup_name", "is_lasting_name", "reaches_out")
+__all__ = ("is_cheap", "is_cleanup", "is_cleanup_name", "is_lasting_name", "is_serving_name", "reaches_out")
 
 # What looks into a cache or checks an argument costs next to nothing, however many there are.
 _CHEAP = re.compile(
@@ -34,6 +34,8 @@ _LASTING = re.compile(
     r"(?:^|_)(?:loop|worker|consumer|producer|monitor|pump|reader|writer|poller|forever)$",
     re.IGNORECASE,
 )
+# Calls in which a program spends its life.
+_SERVING = frozenset({"mainloop", "run_polling", "start_polling", "infinity_polling", "run_app"})
 
 
 def is_cheap(function: ast.expr) -> bool:
@@ -60,3 +62,8 @@ def is_cleanup_name(name: str) -> bool:
 def is_lasting_name(name: str) -> bool:
     """Whether a function of this name is one of the lasting parts of a program, or the program itself."""
     return _LASTING.search(name) is not None
+
+
+def is_serving_name(name: str) -> bool:
+    """Whether a call of this name goes on until somebody ends the program."""
+    return name in _SERVING or name.endswith("forever")

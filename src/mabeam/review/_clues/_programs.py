@@ -56,6 +56,10 @@ _COMPANY = frozenset(
     }
 )
 _WORLDS = re.compile(r"^_?is_?a?sync$", re.IGNORECASE)
+_IN_THREAD = re.compile(
+    r"\bin\s+(?:a|its|the|another)\s+(?:own\s+)?(?:worker\s+|background\s+|separate\s+|dedicated\s+)?thread\b",
+    re.IGNORECASE,
+)
 # Somebody who is asked is meant to be waited for.
 _DIALOGUE = re.compile(
     r"interact|prompt|confirm|(?:^|_)(?:ask|asks|menu|wizard|repl|console|shell)(?:$|_)|human|choose",
@@ -104,10 +108,18 @@ def is_command(scope: Scope, module: Module) -> bool:
 
 
 def runs_in_thread(scope: Scope, module: Module) -> bool:
-    """Whether the coroutine belongs to a thread, which has a loop for nothing else."""
+    """Whether the coroutine belongs to a thread, which has a loop for nothing else, or says that it runs in one."""
+    if _says_thread(scope):
+        return True
     owner = scope.enclosing_class
     bases = owner.node.bases if owner is not None and isinstance(owner.node, ast.ClassDef) else []
     return any(last_name(base).endswith("Thread") for base in bases) and not _has_company(module)
+
+
+def _says_thread(scope: Scope) -> bool:
+    node = scope.function.node if scope.function is not None else None
+    said = ast.get_docstring(node, clean=False) if isinstance(node, FunctionNode) else None
+    return said is not None and _IN_THREAD.search(said) is not None
 
 
 def is_for_both_worlds(node: ast.AST, scope: Scope, module: Module) -> bool:

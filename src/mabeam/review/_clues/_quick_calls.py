@@ -13,7 +13,7 @@ _BUILTINS = """
 _TEXT = """
     capitalize casefold center decode encode endswith format isalnum isalpha isatty isdigit join ljust lower lstrip partition
     replace rjust rpartition rsplit rstrip split splitlines startswith strip text_content title upper zfill
-    compile findall finditer fullmatch group groupdict groups match search span sub
+    compile findall finditer fullmatch group groupdict groups match search span sub xpath
     b64decode b64encode dumps hexdigest hexlify loads quote unhexlify unquote urlparse urlsplit urlunparse urlunsplit
     pack unpack unpack_from ip_address ip_network inet_aton inet_pton
 """
@@ -27,7 +27,7 @@ _NUMBERS_AND_TIMES = """
 """
 _SYSTEM = """
     abspath basename dirname expanduser splitext fileno getpid geteuid setlocale start_color stat sysconf unlink
-    add_history getLevelName getLogger
+    add_history getLevelName getLogger raise_for_status register
 """
 _LOOPS = """
     call_later call_soon current_task current_time get_default get_event_loop get_running_loop

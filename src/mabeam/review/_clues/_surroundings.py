@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from mabeam.review._clues._words import last_name
 from mabeam.review._module import dotted, own_nodes
-from mabeam.review._scope import ScopeKind
+from mabeam.review._scope import FunctionNode, ScopeKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from mabeam.review._module import Module
     from mabeam.review._scope import Scope
@@ -43,6 +43,9 @@ def is_started_as_task(scope: Scope, module: Module) -> bool:
     name = function.name if function is not None else None
     if name is None:
         return False
+    if (decorator := _decorator_of(function)) is not None:
+        wrapped = [each for each in module.scopes if decorator in _decorators(each)]
+        return bool(wrapped) and all(is_started_as_task(each, module) for each in wrapped)
     started = False
     method = function is not None and function.parent is not None and function.parent.kind is ScopeKind.CLASS
     for around in module.scopes:
@@ -55,6 +58,25 @@ def is_started_as_task(scope: Scope, module: Module) -> bool:
             elif last_name(call.func) in _TASK_STARTS:
                 started = started or any(last_name(argument) == name for argument in call.args)
     return started
+
+
+def _decorator_of(function: Scope | None) -> str | None:
+    """Name the decorator of this module that puts ``function`` in the place of what it decorates."""
+    maker = function.parent if function is not None else None
+    node = maker.node if maker is not None else None
+    if function is None or not isinstance(node, FunctionNode):
+        return None
+    handed_back = any(
+        isinstance(inner, ast.Return)
+        and isinstance(inner.value, ast.Name)
+        and inner.value.id == function.name
+        for inner in own_nodes(*node.body)
+    )
+    return node.name if handed_back else None
+
+
+def _decorators(scope: Scope) -> list[str]:
+    return [last_name(part) for part in getattr(scope.node, "decorator_list", ())]
 
 
 def is_thread_main(scope: Scope, module: Module) -> bool:
@@ -87,31 +109,24 @@ def _handed_to_thread(call: ast.Call) -> Iterator[ast.expr]:
         yield from call.args
 
 
-def stops_others_first(node: ast.AST, body: Sequence[ast.stmt], scope: Scope) -> bool:
+def stops_others_first(node: ast.AST, body: Sequence[ast.stmt], scope: Scope, module: Module) -> bool:
     """Whether something is cancelled or stopped in the same function, before the handler or inside its ``try``.
 
     ``task.cancel()`` and then ``await`` with the cancellation caught is the known way to wait for its end.
     """
     line = getattr(node, "lineno", 0)
-    return _is_cancelled_by_order(scope, line) or any(
+    calls = list(module.calls_in(scope.function)) if scope.function is not None else []
+    before = [call for call in calls if call.lineno < line]
+    return _is_cancelled_by_order(before) or any(
         _STOPPING.search(last_name(call.func)) is not None
-        for call in (
-            *_calls_before(scope, line),
-            *(inner for inner in own_nodes(*body) if isinstance(inner, ast.Call)),
-        )
+        for call in (*before, *(inner for inner in own_nodes(*body) if isinstance(inner, ast.Call)))
     )
 
 
-def _is_cancelled_by_order(scope: Scope, line: int) -> bool:
+def _is_cancelled_by_order(calls: Iterable[ast.Call]) -> bool:
     """Whether the function has somebody cancel it: `loop.call_later(5, task.cancel)`."""
     return any(
         isinstance(argument, ast.Attribute) and argument.attr == "cancel"
-        for call in _calls_before(scope, line)
+        for call in calls
         for argument in call.args
     )
-
-
-def _calls_before(scope: Scope, line: int) -> Iterator[ast.Call]:
-    function = scope.function
-    if function is not None:
-        yield from (call for call in function.calls if call.lineno < line)

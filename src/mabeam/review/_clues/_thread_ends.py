@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mabeam.review._clues._functions import definition
 from mabeam.review._clues._loops import has_endless_loop
-from mabeam.review._clues._naming import is_cleanup_name
+from mabeam.review._clues._naming import is_cleanup_name, is_serving_name
 from mabeam.review._clues._words import last_name
 from mabeam.review._module import dotted, own_nodes
 from mabeam.review._scope import BindingKind
@@ -32,18 +32,8 @@ _STOPPABLE = re.compile(r"stop(?!(?:async)?iteration)|shut_?down|is_set|browser"
 _OBSERVERS = re.compile(r"monitor|watch_?dog|sampler", re.IGNORECASE)
 # What a thread fulfils, and somebody else waits for.
 _PROMISES = re.compile(r"future|(?:^|_)fut(?:$|_)|event|promise|outcome|done|ready|finished", re.IGNORECASE)
-# Calls in which a program spends its life.
-_SERVERS = frozenset(
-    {
-        "serve_forever",
-        "run_forever",
-        "mainloop",
-        "run_polling",
-        "start_polling",
-        "infinity_polling",
-        "run_app",
-    }
-)
+# What has a `run` in which a program spends its life.
+_RUNNABLE = re.compile(r"(?:server|app|application|bot|daemon)$", re.IGNORECASE)
 _WAITS = frozenset({"wait", "get", "result", "join", "acquire", "recv"})
 
 
@@ -58,6 +48,8 @@ def needs_no_owner(call: ast.Call, scope: Scope, module: Module) -> bool:
     if target is not None and is_cleanup_name(last_name(target).lstrip("_")):
         return True
     if target is not None and (_is_kept_loop(target, scope) or _only_looks(call, target)):
+        return True
+    if target is not None and _is_inherited(target, scope, module):
         return True
     bodies = list(_bodies(call, target, scope))
     if any(_STOPS.search(name) is not None for body in bodies for name in _names(body)):
@@ -105,6 +97,19 @@ def _only_looks(call: ast.Call, target: ast.expr) -> bool:
         for keyword in call.keywords
     )
     return daemon and _OBSERVERS.search(last_name(target)) is not None
+
+
+def _is_inherited(target: ast.expr, scope: Scope, module: Module) -> bool:
+    """Whether the thread runs a method that a base class defines: how it ends is written there."""
+    if not isinstance(target, ast.Attribute) or not isinstance(target.value, ast.Name):
+        return False
+    owner = module.class_of(target.value.id, scope)
+    return (
+        owner is not None
+        and isinstance(owner.node, ast.ClassDef)
+        and bool(owner.node.bases)
+        and not module.is_set(target, scope)
+    )
 
 
 def _is_kept_loop(target: ast.expr, scope: Scope) -> bool:
@@ -192,7 +197,7 @@ def _serves(nodes: Iterable[ast.AST]) -> bool:
     return any(
         (
             isinstance(node, ast.Call)
-            and (last_name(node.func) in _SERVERS or dotted(node.func) in ("asyncio.run", "uvicorn.run"))
+            and (is_serving_name(last_name(node.func)) or _is_run_of_server(node.func))
         )
         or (
             isinstance(node, ast.ExceptHandler)
@@ -200,6 +205,14 @@ def _serves(nodes: Iterable[ast.AST]) -> bool:
             and last_name(node.type) == "KeyboardInterrupt"
         )
         for node in nodes
+    )
+
+
+def _is_run_of_server(function: ast.expr) -> bool:
+    return dotted(function) in ("asyncio.run", "uvicorn.run") or (
+        isinstance(function, ast.Attribute)
+        and function.attr == "run"
+        and _RUNNABLE.search(last_name(function.value)) is not None
     )
 
 

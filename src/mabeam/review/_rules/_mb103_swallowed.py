@@ -102,7 +102,11 @@ def _judge(
     if _raises_after(node, scope, module):
         return
     if catch.cancellation and module.is_coroutine(scope) and awaits_something(body):
-        if not awaits_handle(body) and not waits_for_ever(body) and not stops_others_first(node, body, scope):
+        if (
+            not awaits_handle(body)
+            and not waits_for_ever(body)
+            and not stops_others_first(node, body, scope, module)
+        ):
             yield from _cancellation(node, catch, scope, module)
         return
     if not catch.cancellation and module.is_coroutine(scope) and awaits_something(body):

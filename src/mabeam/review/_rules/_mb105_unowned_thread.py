@@ -182,7 +182,7 @@ def _check_pool(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]
         variable = _variable(call, scope, module)
         if variable is None or not all(_only_uses(node, module) for node, _ in module.uses(variable, scope)):
             return
-        if any(last_name(other.func) in _RESULT_WAITS for other in scope.calls):
+        if any(last_name(other.func) in _RESULT_WAITS for other in module.calls_in(scope)):
             return  # its work is waited for, and then it is idle
         how = f"stays in the variable `{variable}` and is never shut down"
     yield Draft(
