@@ -102,6 +102,10 @@ BAD = {
     "a_coroutine_that_speaks_of_threads": (
         "import time\nasync def f():\n  '''Never block the thread of the loop.'''\n  time.sleep(1)"
     ),
+    "a_coroutine_that_is_called_non_blocking": ("import time\nasync def get_nonblocking(): time.sleep(1)"),
+    "the_side_that_is_always_so": (
+        "import time\nasync def f():\n  if True:\n    time.sleep(1)\n  else:\n    await g()"
+    ),
 }
 
 GOOD = {
@@ -238,6 +242,12 @@ GOOD = {
     ),
     "a_coroutine_of_a_worker_thread": (
         "import queue\nasync def f():\n  '''Block in a worker thread.'''\n  answers = queue.Queue()\n  return answers.get()"
+    ),
+    "a_coroutine_that_is_called_blocking": (
+        "import time\nclass BlockingConnection:\n  async def sleep(self): time.sleep(1)"
+    ),
+    "the_other_side_of_what_is_always_so": (
+        "import time\nasync def f():\n  if True:\n    await g()\n  else:\n    time.sleep(1)"
     ),
 }
 

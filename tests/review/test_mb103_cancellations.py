@@ -46,6 +46,12 @@ BAD = {
     "what_wraps_something_awaited": (
         "import asyncio\ndef worker(f):\n  async def wrapper(x):\n    try: await f(x)\n    except asyncio.CancelledError: x.answer('aborted')\n  return wrapper\n@worker\nasync def store(x): await x.go()\nasync def start(x): return await store(x)"
     ),
+    "a_cancelled_task_with_a_result": (
+        "import asyncio\nasync def ask(x):\n  try: return await x.ask()\n  except asyncio.CancelledError: log.info('Sender task was cancelled')"
+    ),
+    "a_clause_that_reports_something_cancelled": (
+        "import asyncio\nasync def send(x):\n  try: await x.send()\n  except asyncio.CancelledError: log.info('cancelled')"
+    ),
 }
 
 GOOD = {
@@ -153,6 +159,12 @@ GOOD = {
     ),
     "tasks_cancelled_in_a_comprehension": (
         "import asyncio\nasync def f(tasks, x):\n  [task.cancel() for task in tasks]\n  try: await x.drained()\n  except asyncio.CancelledError: pass\n  await x.more()"
+    ),
+    "a_clause_that_reports_a_cancelled_task": (
+        "import asyncio\nasync def send(x):\n  try: await x.send()\n  except asyncio.CancelledError: log.info('Sender task was cancelled')"
+    ),
+    "a_forced_clean_up": (
+        "async def _force_cleanup(x):\n  try: await x.__aexit__(None, None, None)\n  except BaseException: pass"
     ),
 }
 

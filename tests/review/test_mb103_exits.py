@@ -46,6 +46,10 @@ BAD = {
     "one_of_two_clauses_around_the_same_work": (
         "def f(x):\n  try:\n    try: do_work(x)\n    except: x = ''\n    return x.strip()\n  except: return None"
     ),
+    "work_of_an_object_that_is_made_for_it": (
+        "def f(x):\n  try: Worker(x).do_work()\n  except: return False\n  return True"
+    ),
+    "a_branch_that_always_runs": ("def f(x):\n  if True:\n    try: do_work(x)\n    except: pass"),
 }
 
 GOOD = {
@@ -155,6 +159,9 @@ GOOD = {
         "def f():\n  try: g()\n  except:  # noqa it has to go on\n    pass"
     ),
     "a_question_about_an_answer": ("def f(x):\n  try: x.raise_for_status()\n  except: return None"),
+    "a_value_that_is_tried_out": ("def f(x):\n  try: ObjectId(x)\n  except: return False\n  return True"),
+    "a_folder_that_goes": ("import os\ndef f(x):\n  try: os.rmdir(x)\n  except: log.warning('left')"),
+    "a_branch_that_never_runs": ("def f(x):\n  if False:\n    try: do_work(x)\n    except: pass"),
 }
 
 

@@ -84,6 +84,9 @@ BAD = {
     "work_that_threads_do_in_part": (
         "import asyncio\nasync def embed(text):\n  found = await ask(text)\n  return await asyncio.to_thread(work, found)\nasync def f(texts): return await asyncio.gather(*[embed(text) for text in texts])"
     ),
+    "a_literal_that_only_stands_in": (
+        "import asyncio\nasync def f(path):\n  urls = open(path).readlines()\n  if not urls:\n    urls = ['a', 'b']\n  return await asyncio.gather(*[fetch(url) for url in urls])"
+    ),
 }
 
 GOOD = {
@@ -196,6 +199,9 @@ GOOD = {
     ),
     "work_that_is_done_by_the_threads_of_a_pool": (
         "import asyncio\nasync def embed(text):\n  loop = asyncio.get_running_loop()\n  return await loop.run_in_executor(None, work, text)\nasync def f(texts): return await asyncio.gather(*[embed(text) for text in texts])"
+    ),
+    "a_name_that_stands_for_a_literal_by_now": (
+        "import asyncio\nasync def f():\n  urls = ['a', 'b']\n  first = await asyncio.gather(*[fetch(url) for url in urls])\n  urls = first"
     ),
 }
 

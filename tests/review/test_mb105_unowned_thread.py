@@ -53,6 +53,12 @@ BAD = {
     "a_thread_beside_a_run_of_something": (
         "import threading\ndef f(job):\n  threading.Thread(target=g, daemon=True).start()\n  job.run()"
     ),
+    "a_method_of_the_object_itself": (
+        "import threading\nclass C:\n  def run(self): go()\n  def f(self): threading.Thread(target=self.run).start()"
+    ),
+    "a_loop_in_a_local_variable": (
+        "import asyncio, threading\ndef f():\n  it = asyncio.new_event_loop()\n  threading.Thread(target=it.run_forever).start()\n  other = it"
+    ),
 }
 
 GOOD = {
@@ -185,6 +191,27 @@ GOOD = {
     ),
     "a_thread_beside_the_run_of_a_server": (
         "import threading\ndef f(server):\n  threading.Thread(target=g, daemon=True).start()\n  server.run()"
+    ),
+    "a_pool_that_a_nested_function_keeps": (
+        "from concurrent.futures import ThreadPoolExecutor\ndef f(app):\n  pool = ThreadPoolExecutor()\n  @app.route\n  def handle(x): pool.submit(g, x)"
+    ),
+    "a_server_that_is_kept_while_a_thread_runs_it": (
+        "import threading\nclass C:\n  def f(self):\n    self.server = make()\n    t = threading.Thread(target=self.server.start, daemon=True)\n    t.start()"
+    ),
+    "a_server_that_is_put_away_afterwards": (
+        "import threading\nclass C:\n  def f(self):\n    it = make()\n    threading.Thread(target=it.start).start()\n    self.it = it"
+    ),
+    "a_loop_that_a_global_name_keeps": (
+        "import asyncio, threading\ndef f():\n  global kept\n  it = asyncio.new_event_loop()\n  threading.Thread(target=it.run_forever).start()\n  kept = it"
+    ),
+    "a_kept_server_that_the_target_starts": (
+        "import threading\nclass C:\n  def work(self): self.simulator.start()\n  def f(self): threading.Thread(target=self.work).start()"
+    ),
+    "a_thread_that_an_abort_ends": (
+        "import threading\nclass C:\n  def work(self):\n    while not self.abort_signal.triggered: go()\n  def f(self): threading.Thread(target=self.work).start()"
+    ),
+    "a_thread_that_somebody_else_starts": (
+        "import threading\ndef f(view):\n  t = threading.Thread(target=g)\n  view.run(func=t.start)"
     ),
 }
 

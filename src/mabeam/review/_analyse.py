@@ -88,6 +88,7 @@ def _drafts(
         for kind, check in rule.checks.items()
         for node, scope in module.nodes(kind)
         for draft in check(node, scope, module)
+        if not module.is_dead(draft.node)
     ]
     remarks = Remarks(source.text)
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING
 
 from mabeam.review._clues._exits import is_guard
@@ -14,13 +15,14 @@ from mabeam.review._clues._words import last_name
 from mabeam.review._module import own_nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from mabeam.review._module import Module
     from mabeam.review._scope import Scope
 
-__all__ = ("ends_coroutine", "goes_on", "may_end_quietly", "tidies_up")
+__all__ = ("ends_coroutine", "goes_on", "knows_its_task", "may_end_quietly", "tidies_up")
 
+_TASK_CANCELLED = re.compile(r"\btask\b.*\bcancel|\bcancel\w* task\b", re.IGNORECASE | re.DOTALL)
 _ENDLESS = frozenset({"serve_forever", "run_forever", "sleep_forever", "wait_for_termination"})
 
 
@@ -99,6 +101,19 @@ def may_end_quietly(scope: Scope, module: Module) -> bool:
     return is_started_as_task(scope, module) or is_program(scope, module)
 
 
+def knows_its_task(node: ast.AST, scope: Scope) -> bool:
+    """Whether the clause reports that a task was cancelled: who wrote it knows that this is one, and it has no result."""
+    body = node.body if isinstance(node, ast.ExceptHandler) else []
+    return not _has_result(own_nodes(*getattr(scope.node, "body", ()))) and any(
+        isinstance(part, ast.Constant) and isinstance(part.value, str) and _TASK_CANCELLED.search(part.value)
+        for part in own_nodes(*body)
+    )
+
+
+def _has_result(nodes: Iterable[ast.AST]) -> bool:
+    return any(isinstance(node, ast.Return) and node.value is not None for node in nodes)
+
+
 def tidies_up(scope: Scope) -> bool:
     """Whether the coroutine is there to end something, or to keep something from failing."""
     return is_cleanup_name((scope.name or "").lstrip("_")) or is_guard(scope)
@@ -112,4 +127,4 @@ def _never_ends(scope: Scope) -> bool:
         or (isinstance(node, ast.Call) and last_name(node.func) in _ENDLESS)
         for node in nodes
     )
-    return endless and not any(isinstance(node, ast.Return) and node.value is not None for node in nodes)
+    return endless and not _has_result(nodes)

@@ -53,6 +53,8 @@ _CALLED_BACK = re.compile(r"^do_|^_?on_")
 _CONSOLES = frozenset({"Cmd", "Bdb", "InteractiveInterpreter", "InteractiveConsole"})
 # `__hash__`, `setTcpNoDelay`, `is_open`, `has_tag`: questions and settings.
 _QUICK_NAMES = re.compile(r"^__.*__$|^(?:set|is|has)(?:_|[A-Z])")
+# What is made and dropped at once is made to see whether it can be: `UUID(text)`.
+_IS_CLASS = re.compile(r"^[A-Z][a-zA-Z0-9]*[a-z]")
 _OUTCOMES = frozenset({"result", "exception"})
 # Names of calls in which a program may spend some time: those of work, of waiting, and of the world outside.
 _LASTING = re.compile(
@@ -178,6 +180,7 @@ def _does_something(body: Sequence[ast.stmt]) -> bool:
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Call)
         and not _is_quick(node.value)
+        and not _IS_CLASS.search(last_name(node.value.func))
         and last_name(node.value.func) not in LOGGING
         for node in own_nodes(*body)
     )

@@ -144,7 +144,9 @@ def _is_bounded_name(name: ast.Name, scope: Scope) -> bool:
         return False
     if len(found[1]) > 1:
         # Of several, only the one that cuts it to size tells anything: `items = items[:10]`.
-        return binding.kind is BindingKind.VALUE and _is_slice(binding.value)
+        return binding.kind is BindingKind.VALUE and (
+            _is_slice(binding.value) or _is_fresh_literal(binding, name, found[0])
+        )
     if isinstance(binding.node, ast.arg) and binding.kind is BindingKind.OPAQUE:
         return True  # `*names`: what a caller wrote out, as a rule
     value = binding.value
@@ -153,6 +155,17 @@ def _is_bounded_name(name: ast.Name, scope: Scope) -> bool:
     if isinstance(value, ast.List | ast.Set | ast.Dict) and _grows(name.id, scope):
         return False
     return is_bounded(value, found[0])
+
+
+def _is_fresh_literal(binding: Binding, name: ast.Name, scope: Scope) -> bool:
+    """Whether the name was set to a collection that is written out, whatever it stood for before."""
+    return (
+        isinstance(binding.value, ast.Tuple | ast.List | ast.Set)
+        and bool(binding.value.elts)
+        and binding.node in getattr(scope.node, "body", ())  # on all ways, not only on one
+        and not any(isinstance(part, ast.Starred) for part in binding.value.elts)
+        and not _grows(name.id, scope)
+    )
 
 
 def _last_before(name: ast.Name, bindings: list[Binding]) -> Binding | None:

@@ -25,7 +25,8 @@ _OUTWARD = re.compile(
 )
 _CLEANUP = re.compile(
     r"^_?(?:async_?)?(?:a?close|stop|shutdown|cancel|disconnect|join|wait|terminate|cleanup|clean_up|kill|drain|flush|unsubscribe|"
-    r"abort|release|dispose|unload|teardown|tear_down|exit|finali[sz]e|__aexit__|detach|remove_|delete_consumer)",
+    r"abort|release|dispose|unload|teardown|tear_down|exit|finali[sz]e|__aexit__|detach|remove_|delete_consumer)|"
+    r"(?:^|_)(?:cleanup|clean_up|close|shutdown|teardown)$",
     re.IGNORECASE,
 )
 # What is started once for each part of a program and runs until its end: a limit would leave parts out.

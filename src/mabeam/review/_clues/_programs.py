@@ -56,6 +56,7 @@ _COMPANY = frozenset(
     }
 )
 _WORLDS = re.compile(r"^_?is_?a?sync$", re.IGNORECASE)
+_BLOCKING = re.compile(r"(?<!non)(?<!non_)(?<!un)blocking", re.IGNORECASE)
 _IN_THREAD = re.compile(
     r"\bin\s+(?:a|its|the|another)\s+(?:own\s+)?(?:worker\s+|background\s+|separate\s+|dedicated\s+)?thread\b",
     re.IGNORECASE,
@@ -109,11 +110,17 @@ def is_command(scope: Scope, module: Module) -> bool:
 
 def runs_in_thread(scope: Scope, module: Module) -> bool:
     """Whether the coroutine belongs to a thread, which has a loop for nothing else, or says that it runs in one."""
-    if _says_thread(scope):
+    if _says_thread(scope) or _is_called_blocking(scope, module):
         return True
     owner = scope.enclosing_class
     bases = owner.node.bases if owner is not None and isinstance(owner.node, ast.ClassDef) else []
     return any(last_name(base).endswith("Thread") for base in bases) and not _has_company(module)
+
+
+def _is_called_blocking(scope: Scope, module: Module) -> bool:
+    """Whether the coroutine, its class or its file is called blocking: somebody runs it by hand, without a loop."""
+    file = module.shown_as.replace("\\", "/").rpartition("/")[2]
+    return _BLOCKING.search(scope.qualified_name) is not None or _BLOCKING.search(file) is not None
 
 
 def _says_thread(scope: Scope) -> bool:

@@ -26,7 +26,7 @@ _NUMBERS_AND_TIMES = """
     timestamp total_seconds utcnow now today monotonic perf_counter
 """
 _SYSTEM = """
-    abspath basename dirname expanduser splitext fileno getpid geteuid setlocale start_color stat sysconf unlink
+    abspath basename dirname expanduser splitext fileno getpid geteuid rmdir setlocale start_color stat sysconf unlink
     add_history getLevelName getLogger raise_for_status register
 """
 _LOOPS = """

@@ -23,7 +23,7 @@ __all__ = ("needs_no_owner", "thread_target")
 
 # A thread that reads, or is given, something of this name can be told to stop, or ends the program itself.
 _STOPS = re.compile(
-    r"stop(?!(?:async)?iteration)|shut_?down|clos(?:e|ed|ing)|cancel|finish|browser|"
+    r"stop(?!(?:async)?iteration)|shut_?down|clos(?:e|ed|ing)|cancel|finish|abort|browser|"
     r"(?:^|_)(?:done|exit|quit|kill|running|alive|is_set)(?:$|_)",
     re.IGNORECASE,
 )
@@ -32,6 +32,8 @@ _STOPPABLE = re.compile(r"stop(?!(?:async)?iteration)|shut_?down|is_set|browser"
 _OBSERVERS = re.compile(r"monitor|watch_?dog|sampler", re.IGNORECASE)
 # What a thread fulfils, and somebody else waits for.
 _PROMISES = re.compile(r"future|(?:^|_)fut(?:$|_)|event|promise|outcome|done|ready|finished", re.IGNORECASE)
+# How a loop, a server, or another thing with a life of its own is set going.
+_RUNS = frozenset({"run_forever", "serve_forever", "serve", "start", "run"})
 # What has a `run` in which a program spends its life.
 _RUNNABLE = re.compile(r"(?:server|app|application|bot|daemon)$", re.IGNORECASE)
 _WAITS = frozenset({"wait", "get", "result", "join", "acquire", "recv"})
@@ -47,7 +49,7 @@ def needs_no_owner(call: ast.Call, scope: Scope, module: Module) -> bool:
     target = thread_target(call)
     if target is not None and is_cleanup_name(last_name(target).lstrip("_")):
         return True
-    if target is not None and (_is_kept_loop(target, scope) or _only_looks(call, target)):
+    if target is not None and (_is_kept_loop(target, scope, module) or _only_looks(call, target)):
         return True
     if target is not None and _is_inherited(target, scope, module):
         return True
@@ -112,19 +114,31 @@ def _is_inherited(target: ast.expr, scope: Scope, module: Module) -> bool:
     )
 
 
-def _is_kept_loop(target: ast.expr, scope: Scope) -> bool:
+def _is_kept_loop(target: ast.expr, scope: Scope, module: Module) -> bool:
     """Whether the thread runs an event loop, or a server, that somebody keeps: who has it can stop it."""
-    if not isinstance(target, ast.Attribute) or target.attr not in ("run_forever", "serve_forever", "start"):
+    if not isinstance(target, ast.Attribute) or target.attr not in _RUNS:
         return False
-    loop = target.value
-    if target.attr == "start" and not last_name(loop).endswith("loop"):
-        return False
-    if not isinstance(loop, ast.Name):
+    if not isinstance(target.value, ast.Name):
         return True
-    found = scope.lookup(loop.id)
+    name = target.value.id
+    found = scope.lookup(name)
     if found is None or found[0].function is not scope.function:
         return True
-    return any(binding.kind is BindingKind.PARAMETER for binding in found[1])
+    if any(binding.kind is BindingKind.PARAMETER for binding in found[1]):
+        return module.class_of(name, scope) is None
+    return any(_is_put_away(node, scope, module) for node, _ in module.uses(name, found[0]))
+
+
+def _is_put_away(name: ast.Name, scope: Scope, module: Module) -> bool:
+    """Whether a variable is stored in something that lasts longer: an attribute, a collection, a global name."""
+    above = module.parent(name)
+    if isinstance(above, ast.Assign):
+        return any(
+            not isinstance(target, ast.Name) or target.id in scope.global_names for target in above.targets
+        )
+    return isinstance(above, ast.Return) or (
+        isinstance(above, ast.Call) and last_name(above.func) in ("append", "add") and name in above.args
+    )
 
 
 def _bodies(call: ast.Call, target: ast.expr | None, scope: Scope) -> Iterator[ast.AST]:
@@ -223,8 +237,8 @@ def _runs_kept_server(body: ast.AST) -> bool:
         and isinstance(node.func, ast.Attribute)
         and isinstance(node.func.value, ast.Attribute)
         and (
-            node.func.attr in ("serve_forever", "run_forever")
-            or (node.func.attr == "start" and node.func.value.attr.endswith("loop"))
+            node.func.attr in _RUNS - {"run"}
+            or (node.func.attr == "run" and _RUNNABLE.search(node.func.value.attr) is not None)
         )
         for node in ast.walk(body)
     )

@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mabeam.review._clues._endings import ends_coroutine, goes_on, may_end_quietly, tidies_up
+from mabeam.review._clues._endings import ends_coroutine, goes_on, knows_its_task, may_end_quietly, tidies_up
 from mabeam.review._clues._exits import may_catch_exits, may_last
 from mabeam.review._clues._handlers import passes_on
 from mabeam.review._clues._interruptions import awaits_handle, awaits_something, waits_for_ever
@@ -166,7 +166,11 @@ def _cancellation(node: ast.AST, catch: _Catch, scope: Scope, module: Module) ->
             ),
         )
     elif ends_coroutine(node, scope, module):
-        if may_end_quietly(scope, module) or catch.interrupt:
+        if (
+            may_end_quietly(scope, module)
+            or catch.interrupt
+            or (not catch.exits and knows_its_task(node, scope))
+        ):
             return
         yield Draft(
             node=node,

@@ -91,6 +91,12 @@ def _check_thread(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draf
         return
     attributes = [module.parent(node) for node, _ in uses]
     seen = {node.attr for node in attributes if isinstance(node, ast.Attribute)}
+    if any(
+        isinstance(above := module.parent(node), ast.Call) and above.func is not node
+        for node in attributes
+        if node
+    ):
+        return  # `run(func=thread.start)`: somebody else starts it
     if (
         all(isinstance(node, ast.Attribute) and node.attr in _SETTINGS for node in attributes)
         and "start" in seen
@@ -180,8 +186,11 @@ def _check_pool(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]
         how = "is made and dropped"
     else:
         variable = _variable(call, scope, module)
-        if variable is None or not all(_only_uses(node, module) for node, _ in module.uses(variable, scope)):
+        uses = module.uses(variable, scope) if variable is not None else []
+        if variable is None or not all(_only_uses(node, module) for node, _ in uses):
             return
+        if any(reader.function is not scope.function for _, reader in uses):
+            return  # a function that is handed on keeps it
         if any(last_name(other.func) in _RESULT_WAITS for other in module.calls_in(scope)):
             return  # its work is waited for, and then it is idle
         how = f"stays in the variable `{variable}` and is never shut down"
