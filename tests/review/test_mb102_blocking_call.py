@@ -93,19 +93,6 @@ BAD = {
     "another_file_after_one_of_the_program": (
         "async def f(p):\n  with open(__file__) as file: a = file.read()\n  with open(p) as file: return a + file.read()"
     ),
-    "the_end_of_a_thread": (
-        "import threading\nasync def f():\n  done = threading.Event()\n  thread = threading.Thread(target=g, args=(done,))\n  thread.start()\n  done.wait()"
-    ),
-    "a_thread_that_is_ready_some_time": (
-        "import threading\nasync def f():\n  ready = threading.Event()\n  register(ready)\n  ready.wait()"
-    ),
-    "a_coroutine_that_speaks_of_threads": (
-        "import time\nasync def f():\n  '''Never block the thread of the loop.'''\n  time.sleep(1)"
-    ),
-    "a_coroutine_that_is_called_non_blocking": ("import time\nasync def get_nonblocking(): time.sleep(1)"),
-    "the_side_that_is_always_so": (
-        "import time\nasync def f():\n  if True:\n    time.sleep(1)\n  else:\n    await g()"
-    ),
 }
 
 GOOD = {
@@ -236,18 +223,6 @@ GOOD = {
     "a_file_of_a_package": (
         "from importlib import resources\nasync def f():\n  with resources.as_file(resources.files('x')) as path:\n"
         "    with open(path) as file: return file.read()"
-    ),
-    "the_first_sign_of_life_of_a_thread": (
-        "import threading\nclass C:\n  async def f(self):\n    ready = threading.Event()\n    thread = threading.Thread(target=self.work, args=(ready,))\n    thread.start()\n    ready.wait()"
-    ),
-    "a_coroutine_of_a_worker_thread": (
-        "import queue\nasync def f():\n  '''Block in a worker thread.'''\n  answers = queue.Queue()\n  return answers.get()"
-    ),
-    "a_coroutine_that_is_called_blocking": (
-        "import time\nclass BlockingConnection:\n  async def sleep(self): time.sleep(1)"
-    ),
-    "the_other_side_of_what_is_always_so": (
-        "import time\nasync def f():\n  if True:\n    await g()\n  else:\n    time.sleep(1)"
     ),
 }
 

@@ -59,6 +59,9 @@ BAD = {
     "a_loop_in_a_local_variable": (
         "import asyncio, threading\ndef f():\n  it = asyncio.new_event_loop()\n  threading.Thread(target=it.run_forever).start()\n  other = it"
     ),
+    "a_thread_beside_a_function_that_ends": (
+        "import threading\ndef receive(x):\n  while x: x.get()\ndef f(x):\n  threading.Thread(target=g).start()\n  receive(x)"
+    ),
 }
 
 GOOD = {
@@ -212,6 +215,9 @@ GOOD = {
     ),
     "a_thread_that_somebody_else_starts": (
         "import threading\ndef f(view):\n  t = threading.Thread(target=g)\n  view.run(func=t.start)"
+    ),
+    "a_thread_beside_a_function_that_never_ends": (
+        "import threading\ndef receive(x):\n  while True: x.get()\ndef f(x):\n  threading.Thread(target=g).start()\n  receive(x)"
     ),
 }
 

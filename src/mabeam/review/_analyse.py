@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from mabeam.review._clues._branches import is_dead
 from mabeam.review._finding import FileError, Finding
 from mabeam.review._module import Module
 from mabeam.review._remarks import Remarks
@@ -88,7 +89,7 @@ def _drafts(
         for kind, check in rule.checks.items()
         for node, scope in module.nodes(kind)
         for draft in check(node, scope, module)
-        if not module.is_dead(draft.node)
+        if not is_dead(draft.node, module)
     ]
     remarks = Remarks(source.text)
     return [

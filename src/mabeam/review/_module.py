@@ -86,17 +86,6 @@ class Module:
             node = above
         return node
 
-    def is_dead(self, node: ast.AST) -> bool:
-        """Whether the code around never runs: ``if False``, or the other side of ``if True``."""
-        below = node
-        for above in self.ancestors(node):
-            if isinstance(above, ast.If) and isinstance(above.test, ast.Constant):
-                runs = above.body if above.test.value else above.orelse
-                if below is not above.test and below not in runs:
-                    return True
-            below = above
-        return False
-
     def scope_of(self, node: ast.AST) -> Scope | None:
         """Return the scope that a function, class, lambda or comprehension opens."""
         return self._scope_of.get(node)

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from mabeam.review._clues._words import last_name
+from mabeam.review._module import own_nodes
 from mabeam.review._scope import BindingKind, FunctionNode
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mabeam.review._scope import Scope
 
 __all__ = (
+    "is_before_all_else",
     "is_command",
     "is_dialogue",
     "is_for_both_worlds",
@@ -63,7 +65,7 @@ _IN_THREAD = re.compile(
 )
 # Somebody who is asked is meant to be waited for.
 _DIALOGUE = re.compile(
-    r"interact|prompt|confirm|(?:^|_)(?:ask|asks|menu|wizard|repl|console|shell)(?:$|_)|human|choose",
+    r"interact|prompt|confirm|dialog(?:ue)?(?:$|_)|(?:^|_)(?:ask|asks|menu|wizard|repl|console|shell)(?:$|_)|human|choose",
     re.IGNORECASE,
 )
 
@@ -96,6 +98,21 @@ def runs_alone(scope: Scope, module: Module) -> bool:
     function = scope.function
     decorators = getattr(function.node, "decorator_list", []) if function is not None else []
     return _is_command_line(module) and not any(isinstance(part, ast.Call) for part in decorators)
+
+
+def is_before_all_else(node: ast.AST, scope: Scope, module: Module) -> bool:
+    """Whether this is a program's own coroutine before its first ``await``: until then nothing else could have begun."""
+    function = scope.function
+    line = getattr(node, "lineno", 0)
+    return (
+        function is not None
+        and is_program(scope, module)
+        and not any(
+            isinstance(inner, ast.Await | ast.AsyncFor | ast.AsyncWith) and inner.lineno < line
+            for inner in own_nodes(*getattr(function.node, "body", ()))
+        )
+        and not any(call.lineno < line and last_name(call.func) in _COMPANY for call in function.calls)
+    )
 
 
 def is_command(scope: Scope, module: Module) -> bool:
@@ -143,7 +160,12 @@ def is_for_both_worlds(node: ast.AST, scope: Scope, module: Module) -> bool:
 def is_dialogue(scope: Scope, module: Module) -> bool:
     """Whether asking somebody is what the program, or this function, is there for, and nothing else runs meanwhile."""
     function = scope.function
-    names = (*scope.qualified_name.split("."), *(function.bindings if function is not None else ()))
+    owner = scope.enclosing_class
+    names = (
+        *scope.qualified_name.split("."),
+        *(function.bindings if function is not None else ()),
+        *(owner.bindings if owner is not None else ()),
+    )
     if any(_DIALOGUE.search(name) is not None for name in names):
         return True
     if _is_command_line(module) and function is not None:

@@ -7,14 +7,14 @@ import re
 from typing import TYPE_CHECKING
 
 from mabeam.review._clues._functions import definition
+from mabeam.review._clues._lasting import calls_endless, is_inherited, is_kept_loop, runs_kept_server, serves
 from mabeam.review._clues._loops import has_endless_loop
-from mabeam.review._clues._naming import is_cleanup_name, is_serving_name
+from mabeam.review._clues._naming import is_cleanup_name
 from mabeam.review._clues._words import last_name
-from mabeam.review._module import dotted, own_nodes
-from mabeam.review._scope import BindingKind
+from mabeam.review._module import own_nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from mabeam.review._module import Module
     from mabeam.review._scope import Scope
@@ -32,10 +32,6 @@ _STOPPABLE = re.compile(r"stop(?!(?:async)?iteration)|shut_?down|is_set|browser"
 _OBSERVERS = re.compile(r"monitor|watch_?dog|sampler", re.IGNORECASE)
 # What a thread fulfils, and somebody else waits for.
 _PROMISES = re.compile(r"future|(?:^|_)fut(?:$|_)|event|promise|outcome|done|ready|finished", re.IGNORECASE)
-# How a loop, a server, or another thing with a life of its own is set going.
-_RUNS = frozenset({"run_forever", "serve_forever", "serve", "start", "run"})
-# What has a `run` in which a program spends its life.
-_RUNNABLE = re.compile(r"(?:server|app|application|bot|daemon)$", re.IGNORECASE)
 _WAITS = frozenset({"wait", "get", "result", "join", "acquire", "recv"})
 
 
@@ -49,16 +45,16 @@ def needs_no_owner(call: ast.Call, scope: Scope, module: Module) -> bool:
     target = thread_target(call)
     if target is not None and is_cleanup_name(last_name(target).lstrip("_")):
         return True
-    if target is not None and (_is_kept_loop(target, scope, module) or _only_looks(call, target)):
+    if target is not None and (is_kept_loop(target, scope, module) or _only_looks(call, target)):
         return True
-    if target is not None and _is_inherited(target, scope, module):
+    if target is not None and is_inherited(target, scope, module):
         return True
     bodies = list(_bodies(call, target, scope))
     if any(_STOPS.search(name) is not None for body in bodies for name in _names(body)):
         return True
     if any(_is_pipe(argument) for argument in _arguments(call)):
         return True
-    if any(_reads_pipe(body) or _reports_end(body) or _runs_kept_server(body) for body in bodies):
+    if any(_reads_pipe(body) or _reports_end(body) or runs_kept_server(body) for body in bodies):
         return True
     given = {
         node.id for argument in _arguments(call) for node in ast.walk(argument) if isinstance(node, ast.Name)
@@ -88,7 +84,8 @@ def needs_no_owner(call: ast.Call, scope: Scope, module: Module) -> bool:
         _is_waited_for(shared, later)
         or _is_handed_on(shared, later)
         or has_endless_loop(later)
-        or _serves(later)
+        or serves(later)
+        or calls_endless(later, scope)
     )
 
 
@@ -99,46 +96,6 @@ def _only_looks(call: ast.Call, target: ast.expr) -> bool:
         for keyword in call.keywords
     )
     return daemon and _OBSERVERS.search(last_name(target)) is not None
-
-
-def _is_inherited(target: ast.expr, scope: Scope, module: Module) -> bool:
-    """Whether the thread runs a method that a base class defines: how it ends is written there."""
-    if not isinstance(target, ast.Attribute) or not isinstance(target.value, ast.Name):
-        return False
-    owner = module.class_of(target.value.id, scope)
-    return (
-        owner is not None
-        and isinstance(owner.node, ast.ClassDef)
-        and bool(owner.node.bases)
-        and not module.is_set(target, scope)
-    )
-
-
-def _is_kept_loop(target: ast.expr, scope: Scope, module: Module) -> bool:
-    """Whether the thread runs an event loop, or a server, that somebody keeps: who has it can stop it."""
-    if not isinstance(target, ast.Attribute) or target.attr not in _RUNS:
-        return False
-    if not isinstance(target.value, ast.Name):
-        return True
-    name = target.value.id
-    found = scope.lookup(name)
-    if found is None or found[0].function is not scope.function:
-        return True
-    if any(binding.kind is BindingKind.PARAMETER for binding in found[1]):
-        return module.class_of(name, scope) is None
-    return any(_is_put_away(node, scope, module) for node, _ in module.uses(name, found[0]))
-
-
-def _is_put_away(name: ast.Name, scope: Scope, module: Module) -> bool:
-    """Whether a variable is stored in something that lasts longer: an attribute, a collection, a global name."""
-    above = module.parent(name)
-    if isinstance(above, ast.Assign):
-        return any(
-            not isinstance(target, ast.Name) or target.id in scope.global_names for target in above.targets
-        )
-    return isinstance(above, ast.Return) or (
-        isinstance(above, ast.Call) and last_name(above.func) in ("append", "add") and name in above.args
-    )
 
 
 def _bodies(call: ast.Call, target: ast.expr | None, scope: Scope) -> Iterator[ast.AST]:
@@ -203,44 +160,6 @@ def _reads_pipe(body: ast.AST) -> bool:
 def _is_pipe(expression: ast.expr) -> bool:
     return any(
         last_name(part) in ("stdout", "stderr") for part in ast.walk(expression) if isinstance(part, ast.expr)
-    )
-
-
-def _serves(nodes: Iterable[ast.AST]) -> bool:
-    """Whether a program spends its life here: in a server, or until somebody presses Ctrl-C."""
-    return any(
-        (
-            isinstance(node, ast.Call)
-            and (is_serving_name(last_name(node.func)) or _is_run_of_server(node.func))
-        )
-        or (
-            isinstance(node, ast.ExceptHandler)
-            and node.type is not None
-            and last_name(node.type) == "KeyboardInterrupt"
-        )
-        for node in nodes
-    )
-
-
-def _is_run_of_server(function: ast.expr) -> bool:
-    return dotted(function) in ("asyncio.run", "uvicorn.run") or (
-        isinstance(function, ast.Attribute)
-        and function.attr == "run"
-        and _RUNNABLE.search(last_name(function.value)) is not None
-    )
-
-
-def _runs_kept_server(body: ast.AST) -> bool:
-    """Whether the function runs a server, or a loop, of the object that it belongs to: who has it can shut it down."""
-    return any(
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and isinstance(node.func.value, ast.Attribute)
-        and (
-            node.func.attr in _RUNS - {"run"}
-            or (node.func.attr == "run" and _RUNNABLE.search(node.func.value.attr) is not None)
-        )
-        for node in ast.walk(body)
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mabeam.review._clues._blocking import DISK_IMPACT, BlockingCall, blocking_call, is_open_file
 from mabeam.review._clues._blocking_table import WHOLE_FILE_READS, Kind
 from mabeam.review._clues._programs import (
+    is_before_all_else,
     is_command,
     is_dialogue,
     is_for_both_worlds,
@@ -53,6 +54,8 @@ _LOOP_QUESTIONS = frozenset(
 def _check(call: ast.Call, scope: Scope, module: Module) -> Iterator[Draft]:
     if not module.is_coroutine(scope) or isinstance(module.parent(call), ast.Await):
         # What is awaited is a coroutine of the same name, or fails at once.
+        return
+    if is_before_all_else(call, scope, module):
         return
     if (blocking := blocking_call(call, scope, module)) is not None:
         if _is_harmless_here(blocking.why.kind, scope, module) or is_for_both_worlds(call, scope, module):
