@@ -27,6 +27,9 @@ BAD = {
         "import asyncio, requests\nasync def begin():\n  asyncio.create_task(g())\n  requests.get('x')\n  await h()\nasyncio.run(begin())"
     ),
     "a_diagram": ("async def show_dialogram(x): return input(x)"),
+    "a_class_with_a_prompt_of_another_kind": (
+        "class C:\n  system_prompt = 'x'\n  async def edit(self): return input('>')"
+    ),
 }
 
 GOOD = {

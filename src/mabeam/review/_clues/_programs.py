@@ -164,13 +164,19 @@ def is_dialogue(scope: Scope, module: Module) -> bool:
     names = (
         *scope.qualified_name.split("."),
         *(function.bindings if function is not None else ()),
-        *(owner.bindings if owner is not None else ()),
+        *(_methods(owner) if owner is not None else ()),
     )
     if any(_DIALOGUE.search(name) is not None for name in names):
         return True
     if _is_command_line(module) and function is not None:
         return not _starts_company(function)
     return (runs_alone(scope, module) or bool(_programs(module))) and not _has_company(module)
+
+
+def _methods(owner: Scope) -> Iterator[str]:
+    for name, bindings in owner.bindings.items():
+        if any(binding.kind is BindingKind.FUNCTION for binding in bindings):
+            yield name
 
 
 def _starts_company(scope: Scope) -> bool:
