@@ -196,3 +196,21 @@ def test_a_loop_that_eats_its_cancellation_is_critical() -> None:
     """It can never be stopped."""
     (finding,) = findings(BAD["a_loop_that_cannot_be_stopped"], "MB103")
     assert finding.severity == "critical"
+
+
+def test_an_error_in_place_of_the_cancellation_is_no_normal_end() -> None:
+    """The one sentence would be wrong, the other is true."""
+    (finding,) = findings(
+        """
+        import asyncio
+        import contextlib
+
+        async def picture(camera):
+            with contextlib.suppress(asyncio.CancelledError):
+                return await camera.shot()
+            raise LookupError("no picture")
+        """,
+        "MB103",
+    )
+    assert "does not raise it again" in finding.observation
+    assert "normal end" not in finding.observation

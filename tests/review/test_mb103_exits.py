@@ -162,6 +162,8 @@ GOOD = {
     "a_value_that_is_tried_out": ("def f(x):\n  try: ObjectId(x)\n  except: return False\n  return True"),
     "a_folder_that_goes": ("import os\ndef f(x):\n  try: os.rmdir(x)\n  except: log.warning('left')"),
     "a_branch_that_never_runs": ("def f(x):\n  if False:\n    try: do_work(x)\n    except: pass"),
+    "an_attribute_that_is_added": ("def f(x):\n  try: x._add_agent_attribute('a', x.name)\n  except: pass"),
+    "a_word_on_the_screen": ("def f(x):\n  try: x.addstr(0, 0, 'a')\n  except: pass"),
 }
 
 

@@ -87,6 +87,9 @@ BAD = {
     "a_literal_that_only_stands_in": (
         "import asyncio\nasync def f(path):\n  urls = open(path).readlines()\n  if not urls:\n    urls = ['a', 'b']\n  return await asyncio.gather(*[fetch(url) for url in urls])"
     ),
+    "messages_over_many_connections": (
+        "import asyncio\nasync def f(mailer, messages): await asyncio.gather(*[mailer.send(message) for message in messages])"
+    ),
 }
 
 GOOD = {
@@ -202,6 +205,9 @@ GOOD = {
     ),
     "a_name_that_stands_for_a_literal_by_now": (
         "import asyncio\nasync def f():\n  urls = ['a', 'b']\n  first = await asyncio.gather(*[fetch(url) for url in urls])\n  urls = first"
+    ),
+    "messages_over_one_connection": (
+        "import asyncio\nasync def f(ws, messages): await asyncio.gather(*[ws.send_str(message) for message in messages])"
     ),
 }
 

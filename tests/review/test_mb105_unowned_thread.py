@@ -62,6 +62,9 @@ BAD = {
     "a_thread_beside_a_function_that_ends": (
         "import threading\ndef receive(x):\n  while x: x.get()\ndef f(x):\n  threading.Thread(target=g).start()\n  receive(x)"
     ),
+    "a_flag_that_nobody_sets": (
+        "import threading\nclass C:\n  def __init__(self): self.on = True\n  def work(self):\n    while self.on: go()\n  def f(self): threading.Thread(target=self.work).start()"
+    ),
 }
 
 GOOD = {
@@ -218,6 +221,12 @@ GOOD = {
     ),
     "a_thread_beside_a_function_that_never_ends": (
         "import threading\ndef receive(x):\n  while True: x.get()\ndef f(x):\n  threading.Thread(target=g).start()\n  receive(x)"
+    ),
+    "a_loop_that_the_module_keeps": (
+        "import asyncio, threading\nit = asyncio.new_event_loop()\nthreading.Thread(target=it.run_forever, daemon=True).start()"
+    ),
+    "a_flag_that_another_method_sets": (
+        "import threading\nclass C:\n  def __init__(self): self.on = True\n  def work(self):\n    while self.on: go()\n  def f(self): threading.Thread(target=self.work).start()\n  def end(self): self.on = False"
     ),
 }
 

@@ -191,6 +191,13 @@ class Module:
         """Whether the module shows where a name, or an attribute of ``self``, gets its value."""
         return bool(self._bindings(expression, scope))
 
+    def sets_attribute(self, name: str, *, outside: ast.AST) -> bool:
+        """Whether a method sets an attribute of this name: not ``__init__``, and not the function ``outside``."""
+        return any(
+            bound.scope.name != "__init__" and bound.scope.node is not outside
+            for bound in self._attributes.get(name, [])
+        )
+
     def _bindings(
         self, expression: ast.expr, scope: Scope
     ) -> list[tuple[BindingKind, ast.expr | None, Scope]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mabeam.review._module import Module
     from mabeam.review._scope import Scope
 
-__all__ = ("ends_coroutine", "goes_on", "knows_its_task", "may_end_quietly", "tidies_up")
+__all__ = ("ends_coroutine", "goes_on", "knows_its_task", "may_end_quietly", "raises_next", "tidies_up")
 
 _TASK_CANCELLED = re.compile(r"\btask\b.*\bcancel|\bcancel\w* task\b", re.IGNORECASE | re.DOTALL)
 _ENDLESS = frozenset({"serve_forever", "run_forever", "sleep_forever", "wait_for_termination"})
@@ -69,6 +69,16 @@ def ends_coroutine(node: ast.AST, scope: Scope, module: Module) -> bool:
                 return False
         below = above
     return True
+
+
+def raises_next(node: ast.AST, module: Module) -> bool:
+    """Whether the statement behind the block raises: an error takes the place of the cancellation."""
+    statement = module.statement(node)
+    block = module.parent(statement) if isinstance(statement, ast.ExceptHandler) else statement
+    above = module.parent(block) if block is not None else None
+    body = getattr(above, "body", None)
+    after = _after(block, body) if block is not None and isinstance(body, list) and block in body else []
+    return bool(after) and isinstance(after[0], ast.Raise)
 
 
 def _after(statement: ast.AST, block: list[ast.stmt]) -> list[ast.stmt]:

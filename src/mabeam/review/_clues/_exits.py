@@ -51,8 +51,8 @@ _GUARDS = re.compile(
 _CALLED_BACK = re.compile(r"^do_|^_?on_")
 # Classes of interactive programs, which go back to their prompt as well.
 _CONSOLES = frozenset({"Cmd", "Bdb", "InteractiveInterpreter", "InteractiveConsole"})
-# `__hash__`, `setTcpNoDelay`, `is_open`, `has_tag`: questions and settings.
-_QUICK_NAMES = re.compile(r"^__.*__$|^(?:set|is|has)(?:_|[A-Z])")
+# `__hash__`, `setTcpNoDelay`, `is_open`, `has_tag`, `_add_attribute`: questions and settings.
+_QUICK_NAMES = re.compile(r"^__.*__$|^(?:set|is|has)(?:_|[A-Z])|^_?add_")
 # What is made and dropped at once is made to see whether it can be: `UUID(text)`.
 _IS_CLASS = re.compile(r"^[A-Z][a-zA-Z0-9]*[a-z]")
 _OUTCOMES = frozenset({"result", "exception"})

@@ -11,7 +11,7 @@ from mabeam.review._clues._loops import has_endless_loop
 from mabeam.review._clues._naming import is_serving_name
 from mabeam.review._clues._words import last_name
 from mabeam.review._module import dotted, own_nodes
-from mabeam.review._scope import BindingKind
+from mabeam.review._scope import BindingKind, ScopeKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,6 +50,8 @@ def is_kept_loop(target: ast.expr, scope: Scope, module: Module) -> bool:
     found = scope.lookup(name)
     if found is None or found[0].function is not scope.function:
         return True
+    if found[0].kind is ScopeKind.MODULE:
+        return True  # the name itself keeps it
     if any(binding.kind is BindingKind.PARAMETER for binding in found[1]):
         return module.class_of(name, scope) is None
     return any(_is_put_away(node, scope, module) for node, _ in module.uses(name, found[0]))

@@ -45,6 +45,9 @@ _AWAITABLES = re.compile(
     r"(?:^|_)(?:tasks|futures|futs|fs|coros|coroutines|awaitables|aws|pending|procs?|processes)$"
 )
 _SLICERS = frozenset({"islice", "nlargest", "nsmallest", "sample", "most_common"})
+_CONNECTION = re.compile(
+    r"(?:^|_)(?:ws|websocket|sock|socket|conn|connection|writer|stream|transport)(?:$|_)"
+)
 _POOLED = re.compile(r"executor|(?:to|in)_thread|run_sync", re.IGNORECASE)
 _THREADED = frozenset({"asyncio.to_thread", "anyio.to_thread.run_sync", "asyncio.sleep"})
 
@@ -199,7 +202,17 @@ def needs_no_limit(function: ast.expr, scope: Scope, module: Module) -> bool:
         or is_cheap(function)
         or is_about_itself(function, scope)
         or never_waits(function, scope)
+        or _shares_connection(function)
         or _runs_elsewhere(function, scope, module)
+    )
+
+
+def _shares_connection(function: ast.expr) -> bool:
+    """Whether each item is sent over one and the same connection, which takes one after the other."""
+    return (
+        isinstance(function, ast.Attribute)
+        and function.attr.startswith(("send", "write"))
+        and _CONNECTION.search(last_name(function.value)) is not None
     )
 
 

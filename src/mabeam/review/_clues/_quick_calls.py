@@ -27,7 +27,7 @@ _NUMBERS_AND_TIMES = """
 """
 _SYSTEM = """
     abspath basename dirname expanduser splitext fileno getpid geteuid rmdir setlocale start_color stat sysconf unlink
-    add_history getLevelName getLogger raise_for_status register
+    add_history addnstr addstr getLevelName getLogger getmaxyx mkdir subwin raise_for_status register
 """
 _LOOPS = """
     call_later call_soon current_task current_time get_default get_event_loop get_running_loop

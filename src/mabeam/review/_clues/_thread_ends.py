@@ -52,6 +52,8 @@ def needs_no_owner(call: ast.Call, scope: Scope, module: Module) -> bool:
     bodies = list(_bodies(call, target, scope))
     if any(_STOPS.search(name) is not None for body in bodies for name in _names(body)):
         return True
+    if any(_asks_flag(body, module) for body in bodies):
+        return True
     if any(_is_pipe(argument) for argument in _arguments(call)):
         return True
     if any(_reads_pipe(body) or _reports_end(body) or runs_kept_server(body) for body in bodies):
@@ -122,6 +124,16 @@ def _is_kept_elsewhere(names: set[str], scope: Scope) -> bool:
         and isinstance(call.func.value, ast.Attribute)
         and any(isinstance(given, ast.Name) and given.id in connections for given in call.args)
         for call in (scope.function or scope).calls
+    )
+
+
+def _asks_flag(body: ast.AST, module: Module) -> bool:
+    """Whether the function loops while an attribute says so, and another method sets it: that ends the thread."""
+    return any(
+        isinstance(part, ast.Attribute) and module.sets_attribute(part.attr, outside=body)
+        for loop in ast.walk(body)
+        if isinstance(loop, ast.While)
+        for part in ast.walk(loop.test)
     )
 
 

@@ -6,7 +6,14 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mabeam.review._clues._endings import ends_coroutine, goes_on, knows_its_task, may_end_quietly, tidies_up
+from mabeam.review._clues._endings import (
+    ends_coroutine,
+    goes_on,
+    knows_its_task,
+    may_end_quietly,
+    raises_next,
+    tidies_up,
+)
 from mabeam.review._clues._exits import may_catch_exits, may_last
 from mabeam.review._clues._handlers import passes_on
 from mabeam.review._clues._interruptions import awaits_handle, awaits_something, waits_for_ever
@@ -165,7 +172,7 @@ def _cancellation(node: ast.AST, catch: _Catch, scope: Scope, module: Module) ->
                 "timeout, a task group, the shutdown of the program, waits for ever."
             ),
         )
-    elif ends_coroutine(node, scope, module):
+    elif ends_coroutine(node, scope, module) and not raises_next(node, module):
         if (
             may_end_quietly(scope, module)
             or catch.interrupt
@@ -191,6 +198,7 @@ def _cancellation(node: ast.AST, catch: _Catch, scope: Scope, module: Module) ->
             observation=(
                 f"`{catch.shown}` in `{name}` catches the cancellation of its own task and does not raise it again."
             ),
+            severity=Severity.MINOR if raises_next(node, module) else None,
         )
 
 
