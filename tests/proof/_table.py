@@ -17,6 +17,7 @@ TABLE: Final[dict[str, tuple[str, ...]]] = {
     "kernel/_names.py": ("tests/kernel/test_names_table.py", "tests/kernel/test_names.py"),
     "kernel/_pid.py": ("tests/kernel/test_pid.py",),
     "kernel/_reasons.py": ("tests/kernel/test_reasons.py",),
+    "kernel/_timeouts.py": ("tests/kernel/test_timeouts.py",),
     "otp/_child_spec.py": ("tests/otp/test_child_spec_values.py", "tests/otp/test_child_spec.py"),
     "otp/_registrations.py": (
         "tests/otp/test_registrations.py",
