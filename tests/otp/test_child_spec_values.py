@@ -152,6 +152,33 @@ def test_a_problem_of_arguments_names_the_child_when_its_class_is_not_enough() -
     assert Worker.child_spec().named("w").check() == ()
 
 
+@pytest.mark.parametrize("name", ["", 7, b"w", ["w"]], ids=repr)
+def test_what_is_no_name_is_a_problem_whatever_else_is_right(name: Any) -> None:
+    (problem,) = Worker.child_spec().named(name).check()
+    assert "named() expects a non-empty string or a via name, got" in problem
+
+
+def test_specs_that_fit_share_their_options_and_others_have_their_own() -> None:
+    """So that options are checked once, and a problem of one child is no problem of its brothers."""
+    one, other = Worker.child_spec(), Worker.child_spec(2)
+    assert one._options is other._options
+    wrong = Worker.child_spec(1, 2)  # type: ignore[call-arg]  # wrong
+    assert len(wrong.check()) == 1
+    assert Worker.child_spec().check() == ()
+
+
+async def test_a_spec_that_is_awaited_says_how_to_start_it() -> None:
+    """The first thing that many try."""
+    spec: Any = Worker.child_spec()
+    with pytest.raises(UsageError, match=r"starts nothing by itself.*await spec\.start_link\(\)"):
+        await spec
+
+
+def test_a_function_that_is_none_is_refused_by_the_name_of_the_call() -> None:
+    with pytest.raises(UsageError, match=r"^child_spec expects a function"):
+        child_spec(7)  # type: ignore[arg-type]  # what is refused
+
+
 def test_a_server_class_makes_its_own_specs() -> None:
     """The class itself is no function to be supervised, and neither is what starts it."""
     for wrong in (Worker, Worker.start_link, Worker.child_spec):
