@@ -14,6 +14,7 @@ __all__ = (
     "AutoShutdown",
     "Backoff",
     "Blocked",
+    "BulkheadFull",
     "CallCycle",
     "CallTimeout",
     "Caller",
@@ -23,6 +24,10 @@ __all__ = (
     "ChildInfo",
     "ChildSpec",
     "Chooser",
+    "CircuitBreaker",
+    "CircuitOpen",
+    "CircuitRules",
+    "CircuitStatistics",
     "Crashed",
     "DeadLetter",
     "DeadLetters",
@@ -53,9 +58,13 @@ __all__ = (
     "OnFull",
     "OnTimeout",
     "Operation",
+    "Outcome",
     "PartitionName",
     "PartitionSupervisor",
+    "Permit",
+    "Phase",
     "Pid",
+    "Policy",
     "Portal",
     "Postpone",
     "ProcessDied",
@@ -90,6 +99,7 @@ __all__ = (
     "TaskRef",
     "TaskResult",
     "TaskSupervisor",
+    "TimeLimitExceeded",
     "TimeoutSeconds",
     "TimerRef",
     "Trace",
@@ -155,9 +165,11 @@ if TYPE_CHECKING:
     from mabeam._base import fault_point
     from mabeam.errors import (
         AlreadyRegistered,
+        BulkheadFull,
         CallCycle,
         CallTimeout,
         ChildError,
+        CircuitOpen,
         DeadlineExceeded,
         DurabilityError,
         HandlerFailed,
@@ -170,6 +182,7 @@ if TYPE_CHECKING:
         RejectedError,
         StartFailed,
         StartIgnored,
+        TimeLimitExceeded,
         UsageError,
         WrongState,
     )
@@ -300,10 +313,19 @@ if TYPE_CHECKING:
         state_timeout,
         stop_self,
     )
+    from mabeam.resilience import (
+        CircuitBreaker,
+        CircuitRules,
+        CircuitStatistics,
+        Outcome,
+        Permit,
+        Phase,
+        Policy,
+    )
 else:
     # The packages that names come from, in the order they are asked. A name is looked for in their __all__, so a new
     # one is added above only. Hidden from the type checker, for which a __getattr__ would make every name right.
-    _PACKAGES = ("errors", "kernel", "otp", "_base")
+    _PACKAGES = ("errors", "kernel", "otp", "resilience", "_base")
 
     def __getattr__(name: str) -> object:
         """Find a name in the package it comes from, and keep it here."""

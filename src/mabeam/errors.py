@@ -1,9 +1,11 @@
 """The exception tree: one root, then split by who has to act.
 
 * :class:`UsageError`: the program is wrong; change the code.
-* :class:`RejectedError` (and its :class:`WrongState`): nothing was run; come back later.
+* :class:`RejectedError` (and its :class:`WrongState`, :class:`CircuitOpen`, :class:`BulkheadFull`): nothing was run; come
+  back later.
 * :class:`ProcessDied` (and its :class:`NoSuchProcess`): the other process ended.
 * :class:`HandlerFailed`, :class:`CallTimeout`, :class:`CallCycle`, :class:`DeadlineExceeded`: a call went wrong.
+* :class:`TimeLimitExceeded`: something took longer than it may.
 * :class:`StartFailed`, :class:`StartIgnored`, :class:`ChildError`: a process did not start, or a supervisor refused.
 * :class:`AlreadyRegistered`, :class:`NotRegistered`: a key of a registry is somebody else's, or not the caller's.
 * :class:`DurabilityError`: a change could not be made durable.
@@ -23,9 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = (
     "AlreadyRegistered",
+    "BulkheadFull",
     "CallCycle",
     "CallTimeout",
     "ChildError",
+    "CircuitOpen",
     "DeadlineExceeded",
     "DurabilityError",
     "HandlerFailed",
@@ -38,6 +42,7 @@ __all__ = (
     "RejectedError",
     "StartFailed",
     "StartIgnored",
+    "TimeLimitExceeded",
     "UsageError",
     "WrongState",
 )
@@ -114,6 +119,50 @@ class WrongState(RejectedError):
         self.process = process
         self.handler = handler
         self.state = state
+
+
+class CircuitOpen(RejectedError):
+    """A circuit breaker refused a call; nothing was run.
+
+    Attributes:
+        breaker: the name of the circuit breaker.
+        state: ``open``, ``half_open`` (all probes are out) or ``isolated`` (by hand).
+    """
+
+    def __init__(self, breaker: str, state: str, *, retry_after: float | None = None) -> None:
+        """Name the breaker, its state, and when it admits calls again."""
+        why = {
+            "open": "the calls before this one failed",
+            "half_open": "its probes have not come back yet",
+            "isolated": "it was isolated by hand, and stays so until its reset()",
+        }.get(state, "it admits nothing now")
+        when = "" if retry_after is None else f" It admits a probe in {retry_after:.3g} s (retry_after)."
+        super().__init__(
+            f"circuit breaker {breaker!r} is {state}: nothing was run, because {why}.{when} Answer without it, for instance "
+            "by a Fallback, or come back later.",
+            retry_after=retry_after,
+        )
+        self.breaker = breaker
+        self.state = state
+
+
+class BulkheadFull(RejectedError):
+    """A bulkhead had neither a free place nor room to wait for one, or the wait took too long; nothing was run.
+
+    Attributes:
+        bulkhead: the name of the bulkhead.
+        reason: ``queue_full`` or ``queue_timeout``.
+    """
+
+    def __init__(self, bulkhead: str, reason: str) -> None:
+        """Name the bulkhead and what was too much."""
+        what = "no place came free in time" if reason == "queue_timeout" else "places and queue are taken"
+        super().__init__(
+            f"bulkhead {bulkhead!r}: {what} ({reason}): nothing was run. Send less at once, or raise max_concurrent, max_queue or "
+            "queue_seconds if what it protects can bear that."
+        )
+        self.bulkhead = bulkhead
+        self.reason = reason
 
 
 class ProcessDied(MabeamError):
@@ -210,6 +259,24 @@ class CallTimeout(MabeamError, TimeoutError):
         self.handler = handler
         self.timeout = timeout
         self.operation: Operation = "stop" if handler == "stop" else "await" if handler == "await" else "call"
+
+
+class TimeLimitExceeded(MabeamError, TimeoutError):
+    """A function took longer than its :class:`TimeLimit` allows, and was cancelled. What it did until then is done.
+
+    Attributes:
+        limit: the name of the time limit.
+        timeout: seconds that it allows.
+    """
+
+    def __init__(self, limit: str, timeout: float) -> None:
+        """Name the limit and its seconds."""
+        super().__init__(
+            f"time limit {limit!r}: the function did not end within {timeout:g} s and was cancelled. Give it more seconds if "
+            "that is expected, or find out what it waits for."
+        )
+        self.limit = limit
+        self.timeout = timeout
 
 
 class CallCycle(MabeamError):

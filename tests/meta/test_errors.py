@@ -9,12 +9,15 @@ from mabeam import errors
 
 #: A value for each parameter that a constructor of an error has, by name.
 VALUES: dict[str, object] = {
+    "breaker": "payments",
+    "bulkhead": "database",
     "child": "counter",
     "code": "already_started",
     "error": ValueError("amount", -1),
     "handler": "Counter.add",
     "hint": "Start it first.",
     "key": "ann",
+    "limit": "answers",
     "message": "expected one thing, got another",
     "operation": "call",
     "instead": "nobody is at home",

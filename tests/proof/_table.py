@@ -11,6 +11,7 @@ from typing import Final
 __all__ = ("TABLE",)
 
 TABLE: Final[dict[str, tuple[str, ...]]] = {
+    "_base/_backoff.py": ("tests/otp/test_restart_window.py", "tests/otp/test_backoff.py"),
     "kernel/_dead_letters.py": ("tests/kernel/test_dead_letters.py",),
     "kernel/_links.py": ("tests/kernel/test_links_table.py",),
     "kernel/_mailbox.py": ("tests/kernel/test_mailbox_table.py", "tests/kernel/test_receive.py"),
@@ -26,11 +27,7 @@ TABLE: Final[dict[str, tuple[str, ...]]] = {
         "tests/otp/test_registry_lifecycle.py",
     ),
     "otp/_registry_state.py": ("tests/otp/test_registry_table.py", "tests/otp/test_registry_state.py"),
-    "otp/_restart_state.py": (
-        "tests/otp/test_backoff.py",
-        "tests/otp/test_restart_window.py",
-        "tests/otp/test_restart_state.py",
-    ),
+    "otp/_restart_state.py": ("tests/otp/test_restart_window.py", "tests/otp/test_restart_state.py"),
     "otp/_state_machine_state.py": (
         "tests/otp/test_state_machine_state.py",
         "tests/otp/test_state_machine_timeouts.py",
@@ -38,6 +35,12 @@ TABLE: Final[dict[str, tuple[str, ...]]] = {
     "otp/_supervisor_state.py": ("tests/otp/test_supervisor_state.py",),
     "otp/_task_options.py": ("tests/otp/test_task_options.py",),
     "otp/_via.py": ("tests/otp/test_via_name.py", "tests/otp/test_registry_via.py"),
+    "resilience/_circuit_rules.py": ("tests/resilience/test_circuit_rules.py",),
+    "resilience/_circuit_state.py": (
+        "tests/resilience/test_circuit_state.py",
+        "tests/resilience/test_circuit_machine.py",
+    ),
+    "resilience/_window_state.py": ("tests/resilience/test_window_state.py",),
     "review/_finding.py": ("tests/review/test_finding.py",),
     "review/_codes.py": ("tests/review/test_codes.py",),
     "review/_order.py": ("tests/review/test_order.py",),

@@ -4,7 +4,8 @@ Not for users: their road to time is the Runtime. Packages of mabeam import from
 ``random`` or ``threading`` themselves, so that virtual time and seeded runs see all of it.
 """
 
-from mabeam._base._clock import now, stopwatch_of, wall_time
+from mabeam._base._backoff import Backoff
+from mabeam._base._clock import clock_of, monotonic, now, pause, stopwatch_of, wall_time
 from mabeam._base._faultpoint import FaultListener, fault_listener, fault_point
 from mabeam._base._outside import OwnedThread, leaving, let_out, outside, returned, start_thread, thread_asks
 from mabeam._base._random import Random, seeded_random, shared_random_seeded, system_random
@@ -13,6 +14,7 @@ from mabeam._base._threads import BoundedThreads, ThreadsStatistics
 from mabeam._base._unowned import child_processes, open_sockets
 
 __all__ = (
+    "Backoff",
     "BoundedThreads",
     "FaultListener",
     "OwnedThread",
@@ -21,15 +23,18 @@ __all__ = (
     "ThreadsStatistics",
     "await_chain",
     "child_processes",
+    "clock_of",
     "creation_stack",
     "fault_listener",
     "fault_point",
     "innermost_frame",
     "leaving",
     "let_out",
+    "monotonic",
     "now",
     "open_sockets",
     "outside",
+    "pause",
     "returned",
     "seeded_random",
     "shared_random_seeded",

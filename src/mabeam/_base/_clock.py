@@ -1,19 +1,21 @@
 """The only road to time.
 
-Three questions, three functions: *when is it* for timers and deadlines (:func:`now`), *how long did it take* for
-measurements (:func:`stopwatch_of`), *what date is it* for people who read a label (:func:`wall_time`).
+Four questions, four functions: *when is it* for timers and deadlines of a loop (:func:`now`), *when is it* for what
+several threads and loops share (:func:`monotonic`), *how long did it take* for measurements (:func:`stopwatch_of`), *what
+date is it* for people who read a label (:func:`wall_time`). And :func:`pause`, which waits without a loop.
 """
 
 from __future__ import annotations
 
 import time
+from asyncio import _get_running_loop
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Callable
 
-__all__ = ("now", "stopwatch_of", "wall_time")
+__all__ = ("clock_of", "monotonic", "now", "pause", "stopwatch_of", "wall_time")
 
 
 def now(loop: AbstractEventLoop) -> float:
@@ -29,6 +31,44 @@ def now(loop: AbstractEventLoop) -> float:
         Seconds since an arbitrary start; only differences mean something.
     """
     return loop.time()
+
+
+def clock_of(loop: AbstractEventLoop | None) -> Callable[[], float]:
+    """Return what :func:`monotonic` reads in code that runs on this loop, or on none: to be asked once for many readings.
+
+    Args:
+        loop: the running loop of this thread, if there is one.
+
+    Returns:
+        A function giving seconds since an arbitrary start.
+    """
+    virtual: Callable[[], float] | None = getattr(loop, "virtual_stopwatch", None)
+    return time.monotonic if virtual is None else virtual
+
+
+def monotonic() -> float:
+    """Return the time of whoever asks: the same for all threads and loops, except on a virtual loop, which has its own.
+
+    Not ``loop.time()``: on uvloop that is as old as the loop's turn, and in a thread without a loop there is none.
+
+    Guarantees:
+        Never goes backwards, as long as virtual and real askers are not mixed. May be asked in any thread.
+
+    Returns:
+        Seconds since an arbitrary start; only differences mean something.
+    """
+    loop = _get_running_loop()
+    return time.monotonic() if loop is None else clock_of(loop)()
+
+
+def pause(seconds: float) -> None:
+    """Stop this thread for so long; for synchronous code only, since a loop in this thread would stand still.
+
+    Args:
+        seconds: how long; 0 or less does not wait.
+    """
+    if seconds > 0:
+        time.sleep(seconds)
 
 
 def wall_time() -> float:

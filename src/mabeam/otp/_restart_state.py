@@ -1,9 +1,10 @@
-"""How many restarts in how many seconds a supervisor allows: a pure sliding window, and the delay before a restart."""
+"""How many restarts in how many seconds a supervisor allows: a pure sliding window."""
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+
+from mabeam._base import Backoff
 
 __all__ = ("Backoff", "RestartWindow")
 
@@ -35,41 +36,3 @@ class RestartWindow:
     def count(self) -> int:
         """Restarts in the window at the time of the last one."""
         return len(self._times)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backoff:
-    """How long a supervisor waits before it restarts a child, growing while restarts follow each other.
-
-    OTP has no such thing and restarts at once; so does mabeam unless this is given. Attempts that follow within
-    ``max_seconds`` of each other count as one series.
-
-    Attributes:
-        first: seconds before the first restart of a series.
-        factor: by which it grows.
-        limit: longest wait in seconds.
-    """
-
-    first: float = 0.1
-    factor: float = 2.0
-    limit: float = 10.0
-
-    def delay(self, attempt: int) -> float:
-        """Seconds before attempt number ``attempt``, from 1."""
-        # The exponent is bounded so that a long series cannot overflow a float.
-        return min(self.limit, self.first * self.factor ** min(attempt - 1, 64))
-
-    def check(self) -> tuple[str, ...]:
-        """All that is wrong with it."""
-        found = []
-        if not _is_at_least(0, self.first):
-            found.append(f"Backoff.first expects seconds >= 0, got {self.first!r}")
-        if not _is_at_least(1, self.factor):
-            found.append(f"Backoff.factor expects a number >= 1, got {self.factor!r}")
-        if not _is_at_least(0, self.limit):
-            found.append(f"Backoff.limit expects seconds >= 0, got {self.limit!r}")
-        return tuple(found)
-
-
-def _is_at_least(least: float, value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= least

@@ -178,10 +178,89 @@ _REVIEW = (
     ),
 )
 
+_RESILIENCE = (
+    EventSpec(
+        "circuit_breaker.changed",
+        description="A circuit breaker changed its state; `transition` numbers its changes.",
+        measurements={"transition": "number"},
+        metadata=("breaker", "before", "after", "reason"),
+    ),
+    EventSpec(
+        "circuit_breaker.recorded",
+        description="A call under a circuit breaker ended: `success`, `failure`, `ignore`, `late` or `lost`.",
+        measurements={"count": "always 1"},
+        metadata=("breaker", "outcome"),
+    ),
+    EventSpec(
+        "circuit_breaker.rejected",
+        description="A circuit breaker refused a call; `state` says why.",
+        measurements={"count": "always 1"},
+        metadata=("breaker", "state"),
+    ),
+    EventSpec(
+        "retry.waiting",
+        description="An attempt failed, and there will be another after `delay`.",
+        measurements={"attempt": "number", "delay": "seconds"},
+        metadata=("retry", "reason"),
+    ),
+    EventSpec(
+        "retry.gave_up",
+        description="The last attempt failed; `why` is `attempts`, `total_seconds` or `retry_after`.",
+        measurements={"attempts": "count"},
+        metadata=("retry", "reason", "why"),
+    ),
+    EventSpec(
+        "bulkhead.rejected",
+        description="A bulkhead refused a call; `reason` is `queue_full` or `queue_timeout`.",
+        measurements={"count": "always 1"},
+        metadata=("bulkhead", "reason"),
+    ),
+    EventSpec(
+        "time_limit.exceeded",
+        description="A function took longer than its time limit and was cancelled.",
+        measurements={"timeout": "seconds"},
+        metadata=("limit",),
+    ),
+    EventSpec(
+        "fallback.used",
+        description="A call failed and was answered by a fallback.",
+        measurements={"count": "always 1"},
+        metadata=("fallback", "reason"),
+    ),
+    EventSpec(
+        "hedge.started",
+        description="A further attempt was started beside those that run; `why` is `delay` or `failure`.",
+        measurements={"attempt": "number"},
+        metadata=("hedge", "why"),
+    ),
+    EventSpec(
+        "hedge.won",
+        description="The first answer came, from this attempt; the others are cancelled.",
+        measurements={"attempt": "number"},
+        metadata=("hedge",),
+    ),
+    EventSpec(
+        "chaos.injected",
+        description="A fault, a latency or an outcome was injected on purpose.",
+        measurements={"count": "always 1"},
+        metadata=("chaos", "kind"),
+    ),
+)
+
 CATALOGUE: Mapping[str, EventSpec] = MappingProxyType(
     {
         spec.name: spec
-        for group in (_RUNTIME, _PROCESSES, _LOOP, _MESSAGES, _SUPERVISORS, _TASKS, _REGISTRIES, _REVIEW)
+        for group in (
+            _RUNTIME,
+            _PROCESSES,
+            _LOOP,
+            _MESSAGES,
+            _SUPERVISORS,
+            _TASKS,
+            _REGISTRIES,
+            _RESILIENCE,
+            _REVIEW,
+        )
         for spec in group
     }
 )

@@ -1,0 +1,43 @@
+"""Telling about changes in the order in which they happened, though several threads make them, and outside of any lock."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mabeam.telemetry import Bus
+
+__all__ = ("InOrder",)
+
+
+class InOrder:
+    """Emits events in the order in which they were put in, one thread at a time."""
+
+    __slots__ = ("_bus", "_lock", "_waiting")
+
+    def __init__(self, bus: Bus | None) -> None:
+        """Nothing to tell yet."""
+        self._bus = bus
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[str, Mapping[str, float], Mapping[str, object]]] = deque()
+
+    def put(self, event: str, measurements: Mapping[str, float], metadata: Mapping[str, object]) -> None:
+        """Put an event in line; to be called under the lock that orders the changes."""
+        if self._bus is not None and self._bus.listening:
+            self._waiting.append((event, measurements, metadata))
+
+    def tell(self) -> None:
+        """Emit what is in line, unless another thread (or a handler of this one) is at it and will emit this, too."""
+        bus = self._bus
+        if bus is None:
+            return
+        while self._waiting and self._lock.acquire(blocking=False):
+            try:
+                while self._waiting:
+                    bus.emit(*self._waiting.popleft())
+            finally:
+                self._lock.release()
