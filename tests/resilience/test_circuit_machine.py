@@ -110,9 +110,9 @@ class Machine(RuleBasedStateMachine):
     @initialize(rules=st.sampled_from(RULES))
     def make(self, rules: dict[str, Any]) -> None:
         self.now = 0.0
-        self.rules = CircuitRules(**rules)
-        self.state = CircuitState(self.rules, self.now)
-        self.model = Model(self.rules)
+        self.circuit = CircuitRules(**rules)
+        self.state = CircuitState(self.circuit, self.now)
+        self.model = Model(self.circuit)
         self.under_way: list[tuple[int, int]] = []
         self.counted = [0, 0, 0, 0]
         self.late = self.rejected = 0
@@ -138,7 +138,7 @@ class Machine(RuleBasedStateMachine):
         if not self.under_way:
             return
         permit, epoch = self.under_way.pop(which % len(self.under_way))
-        slow = slow and self.rules.slow_call_seconds is not None and outcome in {SUCCEEDED, FAILED}
+        slow = slow and self.circuit.slow_call_seconds is not None and outcome in {SUCCEEDED, FAILED}
         counted = self.state.record(permit, outcome, slow, self.now)
         assert counted == self.model.told(epoch, outcome, self.now, slow=slow)
         self.late += not counted
@@ -176,9 +176,9 @@ class Machine(RuleBasedStateMachine):
         assert (state.late, state.rejected) == (self.late, self.rejected)
         if model.phase == "half_open":
             assert state.held == model.out
-            assert state.held + state.passed + state.missed <= self.rules.probes
+            assert state.held + state.passed + state.missed <= self.circuit.probes
         if model.phase == "open":
-            wait = model.since + self.rules.open_for(model.opened) - self.now
+            wait = model.since + self.circuit.open_for(model.opened) - self.now
             assert state.retry_after(self.now) == max(0.0, wait)
 
 

@@ -21,19 +21,23 @@ def _do(state: CircuitState, *outcomes: int, now: float = 100.0, slow: bool = Fa
         assert state.record(permit, outcome, slow, now)
 
 
+def _phase(state: CircuitState) -> str:
+    return state.phase
+
+
 def _opened(**rules: Any) -> CircuitState:
     state = _state(consecutive_failures=1, **rules)
     _do(state, FAILED)
-    assert state.phase == "open"
+    assert _phase(state) == "open"
     return state
 
 
 def test_it_opens_at_so_many_failures_in_a_row() -> None:
     state = _state(consecutive_failures=3)
     _do(state, FAILED, FAILED, SUCCEEDED, FAILED, FAILED)
-    assert (state.phase, state.in_row) == ("closed", 2)
+    assert (_phase(state), state.in_row) == ("closed", 2)
     _do(state, IGNORED, LOST, FAILED)  # what says nothing does not end the row
-    assert state.phase == "open"
+    assert _phase(state) == "open"
     assert [(each.before, each.after, each.reason, each.generation) for each in state.transitions] == [
         ("closed", "open", "consecutive_failures", 1)
     ]
@@ -43,9 +47,9 @@ def test_it_opens_at_so_many_failures_in_a_row() -> None:
 def test_it_opens_by_rate_only_with_enough_calls() -> None:
     state = _state(failure_rate=0.5, minimum_calls=4, window_calls=4)
     _do(state, FAILED, FAILED, FAILED)
-    assert state.phase == "closed"
+    assert _phase(state) == "closed"
     _do(state, SUCCEEDED)  # the fourth call makes the rate known; that it went well does not change it
-    assert state.phase == "open"
+    assert _phase(state) == "open"
     assert state.transitions[0].reason == "failure_rate"
 
 
@@ -53,50 +57,50 @@ def test_a_rate_of_three_in_thirty_is_a_tenth() -> None:
     """In floating point 0.1 * 30 is more than 3; the rate must be reached all the same."""
     state = _state(failure_rate=0.1, minimum_calls=30, window_calls=30)
     _do(state, *[FAILED] * 3, *[SUCCEEDED] * 26)
-    assert state.phase == "closed"
+    assert _phase(state) == "closed"
     _do(state, SUCCEEDED)
-    assert state.phase == "open"
+    assert _phase(state) == "open"
 
 
 def test_below_the_rate_it_stays_closed() -> None:
     state = _state(failure_rate=0.5, minimum_calls=1, window_calls=10)
     _do(state, SUCCEEDED, SUCCEEDED, FAILED, SUCCEEDED, FAILED)
-    assert state.phase == "closed"
+    assert _phase(state) == "closed"
     _do(state, FAILED)
-    assert state.phase == "open"
+    assert _phase(state) == "open"
 
 
 def test_slow_calls_open_it_whether_they_fail_or_not() -> None:
     state = _state(slow_call_rate=1.0, slow_call_seconds=1.0, minimum_calls=2, window_calls=2)
     _do(state, SUCCEEDED, slow=True)
-    assert (state.phase, state.slow) == ("closed", 1)
+    assert (_phase(state), state.slow) == ("closed", 1)
     _do(state, FAILED, slow=True)
-    assert (state.phase, state.slow, state.failed, state.succeeded) == ("open", 2, 1, 1)
+    assert (_phase(state), state.slow, state.failed, state.succeeded) == ("open", 2, 1, 1)
     assert state.transitions[0].reason == "slow_call_rate"
 
 
 def test_failures_that_are_not_slow_do_not_count_as_slow() -> None:
     state = _state(slow_call_rate=0.5, slow_call_seconds=1.0, minimum_calls=1, window_calls=4)
     _do(state, FAILED, FAILED, FAILED)
-    assert state.phase == "closed"
+    assert _phase(state) == "closed"
     assert (state.slow, state.window and state.window.slow, state.window and state.window.failed) == (0, 0, 3)
 
 
 def test_the_slow_call_that_is_the_last_failure_in_a_row_is_counted() -> None:
     state = _state(consecutive_failures=1, slow_call_rate=1.0, slow_call_seconds=1.0)
     _do(state, FAILED, slow=True)
-    assert (state.phase, state.slow, state.failed) == ("open", 1, 1)
+    assert (_phase(state), state.slow, state.failed) == ("open", 1, 1)
 
 
 def test_a_time_window_forgets() -> None:
     state = _state(failure_rate=0.5, minimum_calls=2, window_seconds=10.0)
     _do(state, FAILED, now=100.0)
     _do(state, SUCCEEDED, SUCCEEDED, now=111.0)
-    assert state.phase == "closed"
+    assert _phase(state) == "closed"
     _do(state, FAILED, now=111.0)
-    assert state.phase == "closed"
+    assert _phase(state) == "closed"
     _do(state, FAILED, now=119.0)
-    assert state.phase == "open"
+    assert _phase(state) == "open"
 
 
 def test_open_it_refuses_until_the_time_is_over() -> None:
@@ -105,9 +109,9 @@ def test_open_it_refuses_until_the_time_is_over() -> None:
     assert state.retry_after(129.0) == 1.0
     assert state.retry_after(131.0) == 0.0
     assert state.rejected == 1
-    assert state.phase == "open"
+    assert _phase(state) == "open"
     assert state.admit(130.0) == 2
-    assert (state.phase, state.held, state.generation) == ("half_open", 1, 2)
+    assert (_phase(state), state.held, state.generation) == ("half_open", 1, 2)
     assert state.transitions[-1] == ("open", "half_open", "open_over", 2)
 
 
@@ -118,10 +122,10 @@ def test_half_open_it_admits_as_many_as_it_may_and_closes_when_all_are_back() ->
     assert state.retry_after(130.0) is None
     for permit in permits[:2]:
         assert state.record(permit, SUCCEEDED, False, 131.0)
-    assert (state.phase, state.held, state.passed) == ("half_open", 1, 2)
+    assert (_phase(state), state.held, state.passed) == ("half_open", 1, 2)
     assert state.admit(131.0) == REFUSED  # three of three are out or back
     assert state.record(2, SUCCEEDED, False, 131.0)
-    assert (state.phase, state.closed, state.generation) == ("closed", 3, 3)
+    assert (_phase(state), state.closed, state.generation) == ("closed", 3, 3)
     assert state.transitions[-1].reason == "probes_passed"
     assert (state.succeeded, state.failed, state.rejected) == (3, 1, 2)
 
@@ -131,7 +135,7 @@ def test_a_failed_probe_opens_it_again_and_what_is_still_out_is_late() -> None:
     state.admit(130.0)
     state.admit(130.0)
     assert state.record(2, FAILED, False, 135.0)
-    assert (state.phase, state.open_until, state.held) == ("open", 165.0, 0)
+    assert (_phase(state), state.open_until, state.held) == ("open", 165.0, 0)
     assert state.transitions[-1].reason == "probe_failed"
     assert not state.record(2, SUCCEEDED, False, 136.0)
     assert (state.late, state.succeeded, state.failed) == (1, 0, 2)
@@ -141,17 +145,17 @@ def test_so_many_probes_may_fail() -> None:
     state = _opened(probes=3, probe_failures=1)
     for outcome in (FAILED, SUCCEEDED, SUCCEEDED):
         assert state.record(state.admit(130.0), outcome, False, 130.0)
-    assert state.phase == "closed"
+    assert _phase(state) == "closed"
     state = _opened(probes=3, probe_failures=1)
     for outcome in (FAILED, SUCCEEDED, FAILED):
         assert state.record(state.admit(130.0), outcome, False, 130.0)
-    assert state.phase == "open"
+    assert _phase(state) == "open"
 
 
 def test_a_slow_probe_is_a_failed_one() -> None:
     state = _opened(slow_call_rate=0.5, slow_call_seconds=1.0)
     assert state.record(state.admit(130.0), SUCCEEDED, True, 132.0)
-    assert (state.phase, state.succeeded, state.failed, state.slow) == ("open", 1, 1, 1)
+    assert (_phase(state), state.succeeded, state.failed, state.slow) == ("open", 1, 1, 1)
 
 
 @pytest.mark.parametrize("outcome", [IGNORED, LOST])
@@ -159,7 +163,7 @@ def test_a_probe_that_says_nothing_frees_its_place(outcome: int) -> None:
     state = _opened()
     for _ in range(100):
         assert state.record(state.admit(130.0), outcome, False, 130.0)
-        assert (state.phase, state.held) == ("half_open", 0)
+        assert (_phase(state), state.held) == ("half_open", 0)
     assert (state.ignored, state.lost) == ((100, 0) if outcome == IGNORED else (0, 100))
     assert state.retry_after(130.0) == 0.0
 
@@ -172,23 +176,23 @@ def test_a_trial_that_lasts_too_long_opens_it_at_that_moment() -> None:
     assert state.retry_after(139.9) is None
     assert state.retry_after(141.0) == 29.0
     assert state.retry_after(300.0) == 0.0
-    assert state.phase == "half_open"  # looking changed nothing
+    assert _phase(state) == "half_open"  # looking changed nothing
     assert state.admit(139.9) == REFUSED
-    assert state.phase == "half_open"
+    assert _phase(state) == "half_open"
     assert state.admit(141.0) == REFUSED
-    assert (state.phase, state.open_until) == ("open", 170.0)
+    assert (_phase(state), state.open_until) == ("open", 170.0)
     assert state.transitions[-1] == ("half_open", "open", "half_open_expired", 3)
     assert state.admit(170.0) == 4
     assert not state.record(2, SUCCEEDED, False, 170.0)
     assert state.late == 1
-    assert state.phase == "half_open"
+    assert _phase(state) == "half_open"
 
 
 def test_the_outcome_of_a_probe_after_the_end_of_its_trial_is_late() -> None:
     state = _opened(half_open_seconds=10.0)
     permit = state.admit(130.0)
     assert not state.record(permit, SUCCEEDED, False, 140.0)
-    assert (state.phase, state.late, state.open_until) == ("open", 1, 170.0)
+    assert (_phase(state), state.late, state.open_until) == ("open", 1, 170.0)
 
 
 def test_without_a_limit_it_may_be_half_open_for_ever() -> None:
@@ -198,7 +202,7 @@ def test_without_a_limit_it_may_be_half_open_for_ever() -> None:
     assert state.retry_after(1e9) is None
     assert state.admit(1e9) == REFUSED
     assert state.record(permit, SUCCEEDED, False, 1e9)
-    assert state.phase == "closed"
+    assert _phase(state) == "closed"
 
 
 def test_open_time_grows_until_it_closes() -> None:
@@ -213,7 +217,7 @@ def test_open_time_grows_until_it_closes() -> None:
     state.admit(now)
     assert state.retry_after(now + 5.0) == 32.0  # the next opening, already counted on
     assert state.record(2 * 5, SUCCEEDED, False, now)
-    assert (state.phase, state.openings) == ("closed", 0)
+    assert (_phase(state), state.openings) == ("closed", 0)
     _do(state, FAILED, now=now)
     assert state.open_until == now + 1.0
 
@@ -226,7 +230,7 @@ def test_outcomes_from_before_the_last_transition_are_late() -> None:
     assert state.late == 1
     state.reset(101.0)
     assert not state.record(second, FAILED, False, 102.0)
-    assert (state.phase, state.late, state.in_row) == ("closed", 2, 0)
+    assert (_phase(state), state.late, state.in_row) == ("closed", 2, 0)
 
 
 def test_a_failure_of_one_closing_is_none_of_the_next() -> None:
@@ -235,7 +239,7 @@ def test_a_failure_of_one_closing_is_none_of_the_next() -> None:
     state.reset(100.0)
     assert (state.in_row, state.window and state.window.calls) == (0, 0)
     _do(state, FAILED)
-    assert state.phase == "closed"
+    assert _phase(state) == "closed"
 
 
 def test_isolated_it_admits_nothing_until_reset() -> None:
@@ -244,11 +248,11 @@ def test_isolated_it_admits_nothing_until_reset() -> None:
     state.isolate(100.0)
     state.isolate(100.0)
     assert state.admit(1e9) == REFUSED
-    assert (state.phase, state.retry_after(1e9), state.generation) == ("isolated", None, 1)
+    assert (_phase(state), state.retry_after(1e9), state.generation) == ("isolated", None, 1)
     assert not state.record(permit, FAILED, False, 101.0)
     assert state.closed == REFUSED
     state.reset(102.0)
-    assert (state.phase, state.closed, state.rejected, state.late) == ("closed", 2, 1, 1)
+    assert (_phase(state), state.closed, state.rejected, state.late) == ("closed", 2, 1, 1)
     assert [each.reason for each in state.transitions] == ["isolated", "reset"]
 
 

@@ -78,3 +78,16 @@ def test_the_first_part_begins_with_the_window() -> None:
     assert window.calls == 1
     window.look(13.0)
     assert _of(window) == (0, 0, 0)
+
+
+def test_a_border_belongs_to_the_part_that_begins_there() -> None:
+    for look in (True, False):
+        window = TimeWindow(100.0, 0.0)
+        if look:
+            window.look(1.0)
+        window.add(1, 1.0)
+        window.look(100.5)
+        assert _of(window) == (1, 1, 0)
+        window.look(101.0)
+        assert _of(window) == (0, 0, 0)
+    assert window.seconds == 100.0

@@ -5,19 +5,43 @@ runs in the caller.
 """
 
 from mabeam._base import Backoff
+from mabeam.resilience._bulkhead import Bulkhead, BulkheadStatistics
+from mabeam.resilience._chaos import Chaos, ChaosStatistics
 from mabeam.resilience._circuit_breaker import CircuitBreaker, CircuitStatistics
 from mabeam.resilience._circuit_rules import CircuitRules, Outcome
 from mabeam.resilience._circuit_state import Phase
+from mabeam.resilience._fallback import Fallback, FallbackStatistics
+from mabeam.resilience._hedge import Hedge, HedgeStatistics
 from mabeam.resilience._permit import Permit
+from mabeam.resilience._pipeline import Pipeline
 from mabeam.resilience._policy import Policy
+from mabeam.resilience._retry import Retry, RetryStatistics
+from mabeam.resilience._retry_after import retry_after_of
+from mabeam.resilience._retry_state import Jitter
+from mabeam.resilience._time_limit import TimeLimit, TimeLimitStatistics
 
 __all__ = (
     "Backoff",
+    "Bulkhead",
+    "BulkheadStatistics",
+    "Chaos",
+    "ChaosStatistics",
     "CircuitBreaker",
     "CircuitRules",
     "CircuitStatistics",
+    "Fallback",
+    "FallbackStatistics",
+    "Hedge",
+    "HedgeStatistics",
+    "Jitter",
     "Outcome",
     "Permit",
     "Phase",
+    "Pipeline",
     "Policy",
+    "Retry",
+    "RetryStatistics",
+    "TimeLimit",
+    "TimeLimitStatistics",
+    "retry_after_of",
 )
