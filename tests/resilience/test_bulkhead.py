@@ -288,10 +288,13 @@ def test_a_waiter_whose_loop_is_closed_is_passed_over() -> None:
         return task
 
     with bulkhead:
-        thread = threading.Thread(
-            target=lambda: (kept.append(loop.run_until_complete(give_up())), loop.close())
-        )
         kept: list[object] = []
+
+        def run_and_close() -> None:
+            kept.append(loop.run_until_complete(give_up()))
+            loop.close()
+
+        thread = threading.Thread(target=run_and_close)
         thread.start()
         thread.join()
         follower = threading.Thread(target=lambda: bulkhead.call_sync(held.set))

@@ -31,12 +31,7 @@ class Service:
         seconds, answer = self.answers[number]
         self.running += 1
         try:
-            done = loop.create_future()
-            timer = loop.call_later(seconds, lambda: done.done() or done.set_result(None))
-            try:
-                await done
-            finally:
-                timer.cancel()
+            await asyncio.wait([loop.create_future()], timeout=seconds)
         except asyncio.CancelledError:
             self.cancelled.append(number)
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,6 +23,9 @@ from mabeam import (
     UsageError,
 )
 from tests.resilience._tools import Hand
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def _everything() -> list[Policy]:
@@ -105,7 +108,7 @@ async def test_a_pipeline_is_a_policy() -> None:
 
 def test_plain_functions_pass_through_it_too() -> None:
     hand = Hand()
-    answers = iter([OSError(), 5, OSError(), OSError()])
+    answers: Iterator[OSError | int] = iter([OSError(), 5, OSError(), OSError()])
 
     def ask(scale: int = 1) -> int:
         answer = next(answers)

@@ -278,6 +278,7 @@ def test_the_state_against_the_rules_in_words(
             assert delay is None
             assert state.attempts == made
             return
+        assert delay is not None
         assert delay == pytest.approx(max(wanted, asked or 0.0))
         made += 1
         assert state.attempts == made

@@ -90,4 +90,21 @@ def test_a_border_belongs_to_the_part_that_begins_there() -> None:
         assert _of(window) == (1, 1, 0)
         window.look(101.0)
         assert _of(window) == (0, 0, 0)
+
+
+def test_looking_again_at_the_same_time_forgets_nothing() -> None:
+    window = TimeWindow(100.0, 0.0)
     assert window.seconds == 100.0
+    window.add(1, 0.5)
+    for _ in range(200):
+        window.look(0.6)
+    assert _of(window) == (1, 1, 0)
+
+
+def test_a_border_that_rounding_puts_into_the_part_before_is_in_the_part_after() -> None:
+    """7 + 0.436 is where the second part begins; (7.436 - 7) / 0.436 is less than 1 in floating point."""
+    window = TimeWindow(43.6, 7.0)
+    window.add(1, 7.0)
+    window.add(2, 7.436)
+    window.look(50.6)
+    assert _of(window) == (1, 0, 1)

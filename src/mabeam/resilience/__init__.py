@@ -7,9 +7,10 @@ runs in the caller.
 from mabeam._base import Backoff
 from mabeam.resilience._bulkhead import Bulkhead, BulkheadStatistics
 from mabeam.resilience._chaos import Chaos, ChaosStatistics
-from mabeam.resilience._circuit_breaker import CircuitBreaker, CircuitStatistics
+from mabeam.resilience._circuit_breaker import CircuitBreaker
 from mabeam.resilience._circuit_rules import CircuitRules, Outcome
 from mabeam.resilience._circuit_state import Phase
+from mabeam.resilience._circuit_statistics import CircuitStatistics
 from mabeam.resilience._fallback import Fallback, FallbackStatistics
 from mabeam.resilience._hedge import Hedge, HedgeStatistics
 from mabeam.resilience._permit import Permit

@@ -1,85 +1,37 @@
-"""The circuit breaker as users see it: clock, lock, events around the machine of ``_circuit_state``."""
+"""The circuit breaker as users see it. ``_circuit_state`` decides, ``_circuit_core`` has clock, lock and events."""
 
 from __future__ import annotations
 
-import math
 import threading
-import weakref
 from asyncio import _get_running_loop
-from collections import deque
-from dataclasses import dataclass
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, final
 
-from mabeam._base import Backoff, clock_of, monotonic
-from mabeam.errors import CircuitOpen
+from mabeam._base import Backoff, monotonic
+from mabeam.resilience._circuit_core import CircuitCore
 from mabeam.resilience._circuit_rules import CircuitRules
-from mabeam.resilience._circuit_state import FAILED, IGNORED, LOST, REFUSED, SUCCEEDED, CircuitState, Phase
+from mabeam.resilience._circuit_state import IGNORED, SUCCEEDED, Phase
+from mabeam.resilience._circuit_statistics import CircuitStatistics
 from mabeam.resilience._circuit_wrap import async_form
-from mabeam.resilience._classify import Classifier, ErrorClassifier, ResultClassifier
 from mabeam.resilience._permit import Permit, running_task
-from mabeam.resilience._policy import PolicyBase, check_function, is_async, refuse_coroutine, settle
-from mabeam.resilience._told import InOrder
-from mabeam.telemetry import Bus, current_bus
+from mabeam.resilience._policy import check_function, is_async, refuse_coroutine, settle
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
     from collections.abc import Awaitable, Callable
     from types import TracebackType
 
-__all__ = ("CircuitBreaker", "CircuitStatistics")
+    from mabeam.resilience._classify import ErrorClassifier, ResultClassifier
+    from mabeam.telemetry import Bus
+
+__all__ = ("CircuitBreaker",)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 F = TypeVar("F", bound="Callable[..., Any]")
 
-_WORDS = ("success", "failure", "ignore", "lost")
-
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CircuitStatistics:
-    """What a :class:`CircuitBreaker` has come to.
-
-    Attributes:
-        state: ``closed``, ``open``, ``half_open`` or ``isolated``.
-        retry_after: seconds until it admits a call; ``None`` when nobody knows.
-        succeeded: calls that were successes. Counts are since the breaker was made; resets do not clear them.
-        failed: calls that were failures.
-        ignored: calls that say nothing: cancelled, or ignored by the classifier.
-        slow: calls that were slow; each is counted in ``succeeded`` or ``failed`` as well.
-        rejected: calls that were refused. They are not failures.
-        late: outcomes from before the last transition, which changed nothing.
-        lost: permits that nobody reported, and that were given back.
-        repeated: reports of what had been reported before.
-        probes_out: probes that are being made.
-        failures_in_row: failures since the last success, while closed.
-        window_calls: calls in the window.
-        window_failed: how many of these failed.
-        window_slow: how many of these were slow.
-        transitions: how often the state has changed.
-    """
-
-    state: Phase
-    retry_after: float | None
-    succeeded: int
-    failed: int
-    ignored: int
-    slow: int
-    rejected: int
-    late: int
-    lost: int
-    repeated: int
-    probes_out: int
-    failures_in_row: int
-    window_calls: int
-    window_failed: int
-    window_slow: int
-    transitions: int
-
-
-@final
-class CircuitBreaker(PolicyBase):
+class CircuitBreaker(CircuitCore):
     """Stops calling what fails, and tries again later with a few probes.
 
     It only admits and records; the function runs in the task or thread that calls. See
@@ -139,10 +91,7 @@ class CircuitBreaker(PolicyBase):
         assert asyncio.run(main()) == "open, 30 s"
     """
 
-    __slots__ = (
-        "__weakref__", "_bus", "_classifier", "_clock", "_dropped", "_entered", "_in_order", "_lock", "_loop_clock", "_no_clock", "_of_result", "_probes", "_repeated",
-        "_slow_from", "_state", "_timed", "rules",
-    )  # fmt: skip
+    __slots__ = ()
 
     def __init__(
         self,
@@ -165,8 +114,7 @@ class CircuitBreaker(PolicyBase):
         clock: Callable[[], float] = monotonic,
         bus: Bus | None = None,
     ) -> None:
-        super().__init__(name)
-        self.rules = CircuitRules(
+        rules = CircuitRules(
             consecutive_failures=consecutive_failures,
             failure_rate=failure_rate,
             slow_call_rate=slow_call_rate,
@@ -180,25 +128,7 @@ class CircuitBreaker(PolicyBase):
             half_open_seconds=half_open_seconds,
             cancelled=cancelled,
         )
-        self._classifier = Classifier(
-            name, classify_error, classify_result, FAILED if cancelled == "failure" else IGNORED
-        )
-        self._clock = clock
-        self._loop_clock: tuple[AbstractEventLoop | None, Callable[[], float]] = (None, clock)
-        self._of_result = classify_result
-        self._bus = current_bus.get() if bus is None else bus
-        self._in_order = InOrder(self._bus)
-        # Reentrant: the garbage collector may run a user's finalizer inside, and that may use this very breaker.
-        self._lock = threading.RLock()
-        self._state = CircuitState(self.rules, clock())
-        # Without a window a success needs no time at all: float() is 0.0. With one it may open, by the rate.
-        self._no_clock: Callable[[], float] = float if self._state.window is None else clock
-        self._timed = self.rules.is_timed
-        self._slow_from = math.inf if slow_call_seconds is None else slow_call_seconds
-        self._repeated = 0
-        self._dropped: deque[int] = deque()
-        self._probes: weakref.WeakSet[Permit] = weakref.WeakSet()
-        self._entered: dict[object, list[Permit]] = {}
+        super().__init__(name, rules, classify_error, classify_result, clock, bus)
 
     async def call(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run an async function, if the breaker admits it.
@@ -445,137 +375,3 @@ class CircuitBreaker(PolicyBase):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.__exit__(kind, error, traceback)
-
-    def _admit(self) -> tuple[int, Permit | None]:
-        """Ask the state, when it is not closed; the permit of a probe is watched from the start."""
-        self._take_back()
-        now = self._clock()
-        generation, probe = self._ask(now, count=False)
-        if generation == REFUSED:
-            self._reclaim()
-            generation, probe = self._ask(now, count=True)
-        self._in_order.tell()
-        if probe is not None:
-            probe.watch_owner()
-        return generation, probe
-
-    def _ask(self, now: float, *, count: bool) -> tuple[int, Permit | None]:
-        """Ask once; to ``count`` a refusal is to raise it."""
-        probe: Permit | None = None
-        with self._lock:
-            state = self._state
-            generation = state.admit(now)
-            if state.phase == "half_open" and generation != REFUSED:
-                probe = Permit(self, generation, now)
-                self._probes.add(probe)
-            phase, retry_after = state.phase, state.retry_after(now)
-            if generation == REFUSED and not count:
-                state.rejected -= 1
-            self._put_transitions()
-        if generation == REFUSED and count:
-            self._in_order.tell()
-            bus = self._bus
-            if bus is not None and bus.listening:
-                bus.emit("circuit_breaker.rejected", {"count": 1}, {"breaker": self._name, "state": phase})
-            raise CircuitOpen(self._name, phase, retry_after=retry_after)
-        return generation, probe
-
-    async def _call_as_probe(
-        self, function: Callable[..., Awaitable[T]], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> T:
-        """As :meth:`call`, when it is not closed; or was not, a moment ago."""
-        permit, probe = self._admit()
-        began = self._clock() if self._timed else 0.0
-        try:
-            result = await settle(function(*args, **kwargs))
-        except GeneratorExit:
-            self._dropped.append(permit)
-            if probe is not None:
-                probe._is_open = False
-            raise
-        except BaseException as error:
-            self._finish(permit, probe, began, self._classifier.error(error))
-            raise
-        self._finish(permit, probe, began, self._classifier.result(result))
-        return result
-
-    def _clock_here(self) -> Callable[[], float]:
-        """The clock of the loop that runs in this thread; kept, since it is the same one nearly always."""
-        loop = _get_running_loop()
-        clock = clock_of(loop) if self._clock is monotonic else self._clock
-        self._loop_clock = (loop, clock)
-        return clock
-
-    def _finish(self, generation: int, probe: Permit | None, began: float, outcome: int) -> None:
-        if probe is None:
-            self._end(generation, began, outcome)
-        elif probe._is_open:
-            probe._end(outcome)
-
-    def _end(self, generation: int, began: float, outcome: int) -> bool:
-        """Record an outcome, and tell what follows from it."""
-        if self._timed:
-            now = self._clock()
-            slow = now - began >= self._slow_from and outcome < IGNORED
-        else:
-            # A state that is not timed needs the time for its transitions only.
-            now = self._clock() if outcome or generation != self._state.closed else self._no_clock()
-            slow = False
-        lock = self._lock
-        lock.acquire()
-        try:
-            counted = self._state.record(generation, outcome, slow, now)
-            if self._state.transitions:
-                self._put_transitions()
-        finally:
-            lock.release()
-        self._tell(outcome, counted=counted)
-        if self._dropped:
-            self._take_back()
-        return counted
-
-    def _tell(self, outcome: int, *, counted: bool) -> None:
-        bus = self._bus
-        if bus is not None and bus.listening:
-            word = _WORDS[outcome] if counted else "late"
-            bus.emit("circuit_breaker.recorded", {"count": 1}, {"breaker": self._name, "outcome": word})
-            self._in_order.tell()
-
-    def _lose(self, generation: int) -> None:
-        self._end(generation, self._clock(), LOST)
-
-    def _repeat(self) -> None:
-        with self._lock:
-            self._repeated += 1
-
-    def _take_back(self) -> None:
-        """Record the permits that were dropped without a word, of which there are none as a rule."""
-        while self._dropped:
-            try:
-                generation = self._dropped.popleft()
-            except IndexError:
-                return  # another thread was quicker
-            self._lose(generation)
-
-    def _reclaim(self) -> None:
-        """Give back the probes of threads that have died, and of tasks whose loop is no more."""
-        with self._lock:
-            probes = list(self._probes)
-        for probe in probes:
-            if probe.owner_is_gone():
-                probe.lose()
-
-    def _outcome_of_error(self, error: BaseException) -> int:
-        return self._classifier.error(error)
-
-    def _put_transitions(self) -> None:
-        """Put what has changed in line; under the lock, which orders it."""
-        transitions = self._state.transitions
-        if transitions:
-            self._state.transitions = []
-            for before, after, reason, generation in transitions:
-                self._in_order.put(
-                    "circuit_breaker.changed",
-                    {"transition": generation},
-                    {"breaker": self._name, "before": before, "after": after, "reason": reason},
-                )

@@ -16,14 +16,14 @@ from mabeam.resilience._policy import settle
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mabeam.resilience._circuit_breaker import CircuitBreaker
+    from mabeam.resilience._circuit_core import CircuitCore
 
 __all__ = ("async_form",)
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-def async_form(breaker: CircuitBreaker, function: F) -> F:
+def async_form(breaker: CircuitCore, function: F) -> F:
     """Put the breaker around an async function; see ``CircuitBreaker.call`` for what happens there."""
     state, lock = breaker._state, breaker._lock
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from mabeam.resilience._circuit_breaker import CircuitBreaker
+    from mabeam.resilience._circuit_core import CircuitCore
     from mabeam.resilience._circuit_rules import Outcome
 
 __all__ = ("OUTCOMES", "Permit", "running_task")
@@ -46,7 +46,7 @@ class Permit:
 
     __slots__ = ("__weakref__", "_began", "_breaker", "_generation", "_is_open", "_task", "_thread_is_alive")
 
-    def __init__(self, breaker: CircuitBreaker, generation: int, began: float) -> None:
+    def __init__(self, breaker: CircuitCore, generation: int, began: float) -> None:
         """Made by the breaker."""
         self._breaker = breaker
         self._generation = generation
