@@ -15,7 +15,7 @@ from mabeam.resilience._window_state import CountWindow, TimeWindow
 def test_five_failures_in_a_row_unless_said_otherwise() -> None:
     rules = CircuitRules()
     assert rules.consecutive_failures == 5
-    assert rules.window(0.0) is None
+    assert rules.window() is None
     assert not rules.is_timed
     assert (rules.open_seconds, rules.probes, rules.probe_failures) == (30.0, 1, 0)
     assert (rules.half_open_seconds, rules.cancelled) == (60.0, "ignore")
@@ -26,7 +26,7 @@ def test_a_rate_replaces_the_five_and_has_a_window(rates: dict[str, Any]) -> Non
     rules = CircuitRules(**rates)
     assert rules.consecutive_failures is None
     assert (rules.window_calls, rules.minimum_calls) == (100, 10)
-    window = rules.window(0.0)
+    window = rules.window()
     assert isinstance(window, CountWindow)
     assert window.size == 100
     assert rules.is_timed == ("slow_call_seconds" in rates)
@@ -43,7 +43,7 @@ def test_defaults_that_depend_on_each_other() -> None:
     assert CircuitRules(failure_rate=0.5, window_calls=40).minimum_calls == 10
     timed = CircuitRules(failure_rate=1, window_seconds=3.0)
     assert (timed.window_calls, timed.minimum_calls, timed.is_timed) == (None, 10, True)
-    window = timed.window(0.0)
+    window = timed.window()
     assert isinstance(window, TimeWindow)
     assert window.seconds == 3.0
     assert CircuitRules(failure_rate=1, window_seconds=3.0, minimum_calls=1000).minimum_calls == 1000

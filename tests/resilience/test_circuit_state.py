@@ -264,5 +264,30 @@ def test_closed_it_admits_at_once() -> None:
         0,
         0,
     )
-    assert not state.look(1e9)
+    assert state.look(1e9) is False
+    assert REFUSED == -1
     assert (state.held, state.since, state.open_until, state.generation) == (0, 100.0, 100.0, 0)
+
+
+def test_probes_that_failed_and_those_that_are_out_take_places() -> None:
+    state = _opened(probes=3, probe_failures=2)
+    first, second = state.admit(130.0), state.admit(130.0)
+    assert state.record(first, FAILED, False, 130.0)
+    assert state.record(second, SUCCEEDED, False, 130.0)
+    assert state.retry_after(130.0) == 0.0
+    state.admit(130.0)
+    assert (state.held, state.passed, state.missed) == (1, 1, 1)
+    assert state.retry_after(130.0) is None
+    assert state.admit(130.0) == REFUSED
+    for out, back in (([FAILED], 1), ([SUCCEEDED], 1)):
+        state = _opened(probes=2, probe_failures=1)
+        assert state.record(state.admit(130.0), out[0], False, 130.0)
+        for _ in range(back):
+            state.admit(130.0)
+        assert (state.retry_after(130.0), state.admit(130.0)) == (None, REFUSED)
+
+
+def test_slow_successes_alone_open_it() -> None:
+    state = _state(slow_call_rate=1.0, slow_call_seconds=1.0, minimum_calls=2, window_calls=2)
+    _do(state, SUCCEEDED, SUCCEEDED, slow=True)
+    assert (_phase(state), state.failed, state.slow) == ("open", 0, 2)

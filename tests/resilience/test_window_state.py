@@ -32,7 +32,7 @@ def test_a_window_of_calls_holds_the_last_so_many(size: int, marks: list[int]) -
 @given(st.lists(st.tuples(st.integers(0, 130), MARKS), max_size=40), st.integers(0, 130))
 def test_a_window_of_time_holds_the_last_hundred_parts(steps: list[tuple[int, int]], wait: int) -> None:
     """Steps of whole parts, and calls in the middle of them, so that the model needs no rounding."""
-    window = TimeWindow(100.0, 7.0)
+    window = TimeWindow(100.0)
     part, happened = 0, list[tuple[int, int]]()
     for step, mark in steps:
         part += step
@@ -47,7 +47,7 @@ def test_a_window_of_time_holds_the_last_hundred_parts(steps: list[tuple[int, in
 @given(st.floats(0.5, 500.0), st.lists(st.floats(0, 700.0), max_size=30))
 def test_a_window_of_time_is_exact_to_a_hundredth(seconds: float, gaps: list[float]) -> None:
     """What is younger than 99 hundredths is in it, what is older than the window is not."""
-    window = TimeWindow(seconds, 0.0)
+    window = TimeWindow(seconds)
     now, times = 0.0, list[float]()
     for gap in gaps:
         now += gap
@@ -61,7 +61,7 @@ def test_a_window_of_time_is_exact_to_a_hundredth(seconds: float, gaps: list[flo
 
 @pytest.mark.parametrize("late", [0.0, 6.9])
 def test_a_call_of_a_thread_that_is_a_little_late_counts_in_the_latest_part(late: float) -> None:
-    window = TimeWindow(100.0, 0.0)
+    window = TimeWindow(100.0)
     window.add(1, 50.0)
     window.add(2, 50.0 - late)
     assert _of(window) == (2, 1, 1)
@@ -71,8 +71,8 @@ def test_a_call_of_a_thread_that_is_a_little_late_counts_in_the_latest_part(late
     assert _of(window) == (0, 0, 0)
 
 
-def test_the_first_part_begins_with_the_window() -> None:
-    window = TimeWindow(10.0, 3.0)
+def test_the_first_part_begins_with_the_first_call() -> None:
+    window = TimeWindow(10.0)
     window.add(1, 3.0)
     window.look(12.99)
     assert window.calls == 1
@@ -82,7 +82,8 @@ def test_the_first_part_begins_with_the_window() -> None:
 
 def test_a_border_belongs_to_the_part_that_begins_there() -> None:
     for look in (True, False):
-        window = TimeWindow(100.0, 0.0)
+        window = TimeWindow(100.0)
+        window.add(0, 0.0)
         if look:
             window.look(1.0)
         window.add(1, 1.0)
@@ -93,7 +94,7 @@ def test_a_border_belongs_to_the_part_that_begins_there() -> None:
 
 
 def test_looking_again_at_the_same_time_forgets_nothing() -> None:
-    window = TimeWindow(100.0, 0.0)
+    window = TimeWindow(100.0)
     assert window.seconds == 100.0
     window.add(1, 0.5)
     for _ in range(200):
@@ -103,7 +104,7 @@ def test_looking_again_at_the_same_time_forgets_nothing() -> None:
 
 def test_a_border_that_rounding_puts_into_the_part_before_is_in_the_part_after() -> None:
     """7 + 0.436 is where the second part begins; (7.436 - 7) / 0.436 is less than 1 in floating point."""
-    window = TimeWindow(43.6, 7.0)
+    window = TimeWindow(43.6)
     window.add(1, 7.0)
     window.add(2, 7.436)
     window.look(50.6)

@@ -65,9 +65,11 @@ class CircuitCore(PolicyBase):
         # Reentrant: the garbage collector may run a user's finalizer inside, and that may use this very breaker.
         self._lock = threading.RLock()
         self._state = CircuitState(self.rules, clock())
-        # Without a window a success needs no time at all: float() is 0.0. With one it may open, by the rate.
-        self._no_clock: Callable[[], float] = float if self._state.window is None else clock
-        self._timed = self.rules.is_timed
+        self._no_clock: Callable[[], float] = (
+            float  # which gives 0.0: without a window a success needs no time
+        )
+        # With a window a success may open it, by the rate, and then the time matters.
+        self._timed = self.rules.is_timed or self._state.window is not None
         self._slow_from = math.inf if rules.slow_call_seconds is None else rules.slow_call_seconds
         self._repeated = 0
         self._dropped: deque[int] = deque()
@@ -147,7 +149,7 @@ class CircuitCore(PolicyBase):
             slow = now - began >= self._slow_from and outcome < IGNORED
         else:
             # A state that is not timed needs the time for its transitions only.
-            now = self._clock() if outcome or generation != self._state.closed else self._no_clock()
+            now = self._clock() if outcome or generation != self._state.closed else 0.0
             slow = False
         lock = self._lock
         lock.acquire()

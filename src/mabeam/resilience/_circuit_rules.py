@@ -76,10 +76,10 @@ class CircuitRules:
         """Whether calls have to be timed."""
         return self.slow_call_seconds is not None or self.window_seconds is not None
 
-    def window(self, now: float) -> Window | None:
+    def window(self) -> Window | None:
         """A new window, if there is a rule that needs one."""
         if self.window_seconds is not None:
-            return TimeWindow(self.window_seconds, now)
+            return TimeWindow(self.window_seconds)
         return None if self.window_calls is None else CountWindow(self.window_calls)
 
     def open_for(self, opening: int) -> float:

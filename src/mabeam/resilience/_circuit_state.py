@@ -6,10 +6,11 @@ before the last transition is known by its number, and changes nothing any more.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, cast
 
 if TYPE_CHECKING:
     from mabeam.resilience._circuit_rules import CircuitRules
+    from mabeam.resilience._window_state import Window
 
 __all__ = ("FAILED", "IGNORED", "LOST", "REFUSED", "SUCCEEDED", "CircuitState", "Phase", "Transition")
 
@@ -51,7 +52,7 @@ class CircuitState:
         self.generation = 0
         self.closed = 0
         self.since = now
-        self.window = rules.window(now)
+        self.window = rules.window()
         self.in_row = 0
         self.openings = 0
         self.open_until = now
@@ -87,7 +88,7 @@ class CircuitState:
             else:
                 window.add(SUCCEEDED, now)
             if window.failed or window.slow:
-                self._judge(now)
+                self._judge(window, now)
         return True
 
     def record(self, permit: int, outcome: int, slow: bool, now: float) -> bool:  # noqa: FBT001 - hot, and called here only
@@ -108,9 +109,9 @@ class CircuitState:
                 self._open("consecutive_failures", now)
             elif self.window is not None:
                 self.window.add(FAILED + _SLOW if slow else FAILED, now)
-                self._judge(now)
+                self._judge(self.window, now)
             return True
-        if self.look(now) or self.phase != "half_open":
+        if self.look(now):
             self.late += 1  # the trial was over before this, though nobody had looked
             return False
         self.held -= 1
@@ -162,9 +163,9 @@ class CircuitState:
         else:
             self.ignored += 1
 
-    def _judge(self, now: float) -> None:
-        window, rules = self.window, self.rules
-        if window is None or window.calls < (rules.minimum_calls or 0):
+    def _judge(self, window: Window, now: float) -> None:
+        rules = self.rules
+        if window.calls < cast("int", rules.minimum_calls):  # it has one where it has a window
             return
         # Quotients, not products: 3 of 30 is a share of 0.1 to the last bit, while 0.1 * 30 is more than 3.
         if rules.failure_rate is not None and window.failed / window.calls >= rules.failure_rate:
@@ -198,7 +199,7 @@ class CircuitState:
         self.since = at
         self.held = self.passed = self.missed = 0
         self.in_row = 0
-        self.window = self.rules.window(at)
+        self.window = self.rules.window()
         if phase == "closed":
             self.openings = 0
             self.closed = self.generation

@@ -6,6 +6,8 @@ Both keep running totals and subtract what leaves the window, so that a call cos
 
 from __future__ import annotations
 
+import math
+
 __all__ = ("BUCKETS", "CountWindow", "TimeWindow", "Window")
 
 BUCKETS = 100
@@ -68,19 +70,20 @@ class CountWindow(Window):
 class TimeWindow(Window):
     """The calls of the last ``seconds``: a ring of :data:`BUCKETS` parts, so it is exact to a hundredth of itself.
 
-    A call is in the window as long as its part is among the latest hundred; the first part begins when the window is made.
+    A call is in the window as long as its part is among the latest hundred. The first part begins with the first call and not
+    before, so that a breaker made at import, on the real clock, can be used on a virtual one.
     """
 
     __slots__ = ("_calls", "_failed", "_latest", "_place", "_slow", "_start", "_until", "_width", "seconds")
 
-    def __init__(self, seconds: float, now: float) -> None:
-        """A window of so many seconds, beginning at ``now``."""
+    def __init__(self, seconds: float) -> None:
+        """A window of so many seconds."""
         super().__init__()
         self.seconds = seconds
-        self._start = now
+        self._start = math.inf
+        self._until = -math.inf
         self._width = seconds / BUCKETS
         self._latest = self._place = 0
-        self._until = now + self._width
         self._calls = [0] * BUCKETS
         self._failed = [0] * BUCKETS
         self._slow = [0] * BUCKETS
@@ -104,6 +107,9 @@ class TimeWindow(Window):
             self._advance(now)
 
     def _advance(self, now: float) -> None:
+        if now < self._start:  # nothing was counted yet
+            self._start, self._until = now, now + self._width
+            return
         # At least one further: just at a border the quotient may say that it is the part before.
         latest = self._latest
         part = max(latest + 1, int((now - self._start) / self._width))
