@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+from typing import TYPE_CHECKING
 
-from mabeam._base import now, seeded_random, stopwatch_of, system_random, wall_time
+from mabeam._base import (
+    clock_of,
+    monotonic,
+    now,
+    pause,
+    seeded_random,
+    stopwatch_of,
+    system_random,
+    wall_time,
+)
 from mabeam.testing import VirtualLoop
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_now_is_the_time_that_timers_are_set_by() -> None:
@@ -70,3 +83,32 @@ def test_a_system_generator_shares_its_state_with_nobody() -> None:
     assert one.getstate() != other.getstate()
     one.random()
     assert pickle.dumps(other.getstate()) == before
+
+
+def test_monotonic_is_the_loops_where_that_is_virtual_and_the_same_for_all_elsewhere() -> None:
+    async def main() -> tuple[float, float]:
+        loop = asyncio.get_running_loop()
+        before = monotonic(), clock_of(loop)()
+        reached = loop.create_future()
+        loop.call_later(7200, reached.set_result, None)
+        await reached
+        return monotonic() - before[0], clock_of(loop)() - before[1]
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        assert runner.run(main()) == (7200, 7200)
+
+    async def really() -> float:
+        return monotonic()
+
+    first = monotonic()
+    second = asyncio.run(really())
+    assert first <= second <= clock_of(None)()
+
+
+def test_a_pause_of_nothing_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("mabeam._base._clock.time.sleep", slept.append)
+    pause(0)
+    pause(-1)
+    pause(2.5)
+    assert slept == [2.5]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mabeam import CircuitBreaker, CircuitOpen, Permit, UsageError
+from mabeam.testing import VirtualLoop
 from tests.resilience._tools import Hand
 
 if TYPE_CHECKING:
@@ -227,6 +228,62 @@ async def test_blocks_of_several_tasks_do_not_mix() -> None:
     for task in tasks:
         task.exception()
     assert (breaker.statistics().succeeded, breaker.statistics().failed) == (2, 2)
+
+
+async def test_a_block_whose_coroutine_is_closed_gives_its_permit_back() -> None:
+    breaker = _half_open(Hand())
+
+    async def hold() -> None:
+        async with breaker.acquire():
+            await _hang()
+
+    for count in range(50):
+        running = hold()
+        running.send(None)
+        assert breaker.statistics().probes_out == 1
+        running.close()
+        assert (breaker.statistics().probes_out, breaker.statistics().lost) == (0, count + 1)
+
+
+async def test_a_probe_in_a_garbage_cycle_is_given_back_while_the_breaker_is_in_use() -> None:
+    """The collector may run at any allocation, in the midst of the breaker itself."""
+    breaker = _half_open(Hand(), probes=10)
+    threshold = gc.get_threshold()
+    gc.set_threshold(3)
+    try:
+        for _ in range(40):
+            running = breaker.call(_hang)
+            running.send(None)
+            cycle: list[Any] = [running]
+            cycle.append(cycle)
+            del running, cycle
+            breaker.statistics()
+            try:
+                breaker.acquire().ignore()
+            except CircuitOpen:
+                gc.collect()
+    finally:
+        gc.set_threshold(*threshold)
+    gc.collect()
+    statistics = breaker.statistics()
+    assert (statistics.probes_out, statistics.lost, statistics.state) == (0, 40, "half_open")
+
+
+def test_a_breaker_made_on_the_real_clock_works_on_a_virtual_one() -> None:
+    """As one made at import, used by tests in virtual time."""
+    breaker = CircuitBreaker("x", failure_rate=0.5, window_seconds=10.0, minimum_calls=2)
+
+    async def main() -> str:
+        loop = asyncio.get_running_loop()
+        breaker.acquire().failure()
+        await asyncio.wait([loop.create_future()], timeout=11)
+        breaker.acquire().success()
+        breaker.acquire().success()
+        return breaker.state
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        assert runner.run(main()) == "closed"
+    assert breaker.statistics().failed == 1
 
 
 def test_an_outcome_that_does_not_exist_is_refused() -> None:

@@ -298,6 +298,10 @@ class Bulkhead(PolicyBase):
         with self._lock:
             inside = self._state.enter()
             queued = inside or self._state.queue(who)
+            if queued and not inside and self._state.enter():
+                # Between the two lines above the garbage collector closed a coroutine that was inside.
+                self._state.withdraw(who)
+                inside = True
         if not queued:
             self._reject("queue_full")
         return inside

@@ -39,9 +39,9 @@ class Permit:
     breaker; a block that ends without an error is a success, unless something was reported inside.
 
     Guarantees:
-        The first report counts, others are counted as ``repeated`` and change nothing. A permit whose holder is gone (its
-        task has ended, its thread is dead, or nobody refers to the permit any more) is given back as ``lost``: its place
-        is free, and it says nothing about the service.
+        The first report counts, others are counted as ``repeated`` and change nothing. A permit that nobody refers to any
+        more, and that of a probe whose task has ended or whose thread has died, is given back as ``lost``: the place of the
+        probe is free, and it says nothing about the service.
     """
 
     __slots__ = ("__weakref__", "_began", "_breaker", "_generation", "_is_open", "_task", "_thread_is_alive")
@@ -116,7 +116,9 @@ class Permit:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._is_open:
+        if isinstance(error, GeneratorExit):
+            self.__del__()  # the coroutine around it is closed, perhaps by the garbage collector: as if it was dropped
+        elif self._is_open:
             self._end(SUCCEEDED if error is None else self._breaker._outcome_of_error(error))
 
     async def __aenter__(self) -> Self:
