@@ -7,11 +7,8 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mabeam import Hedge, UsageError
-from mabeam.resilience._hedge_state import HedgeState
 from tests.resilience._tools import Heard
 
 
@@ -166,23 +163,6 @@ async def test_plain_functions_are_refused_when_it_is_applied() -> None:
     with pytest.raises(UsageError, match="cannot be interrupted"):
         await hedge.call(wrong)
     assert hedge.async_only
-
-
-@given(st.integers(1, 5), st.lists(st.sampled_from(["start", "fail"]), max_size=20))
-def test_the_state_counts_attempts(attempts: int, steps: list[str]) -> None:
-    state = HedgeState(attempts)
-    started = running = 0
-    for step in steps:
-        assert state.may_start == (started < attempts)
-        assert state.is_lost == (running == 0 and started == attempts)
-        if step == "start" and started < attempts:
-            started += 1
-            running += 1
-            assert state.start() == started
-        elif step == "fail" and running:
-            running -= 1
-            assert state.failed() == (started < attempts)
-        assert (state.started, state.running) == (started, running)
 
 
 @pytest.mark.parametrize(
