@@ -65,9 +65,8 @@ class CircuitCore(PolicyBase):
         # Reentrant: the garbage collector may run a user's finalizer inside, and that may use this very breaker.
         self._lock = threading.RLock()
         self._state = CircuitState(self.rules, clock())
-        self._no_clock: Callable[[], float] = (
-            float  # which gives 0.0: without a window a success needs no time
-        )
+        # float() is 0.0: without a window a success needs no time.
+        self._no_clock: Callable[[], float] = float
         # With a window a success may open it, by the rate, and then the time matters.
         self._timed = self.rules.is_timed or self._state.window is not None
         self._slow_from = math.inf if rules.slow_call_seconds is None else rules.slow_call_seconds
@@ -80,17 +79,17 @@ class CircuitCore(PolicyBase):
         """Ask the state, when it is not closed; the permit of a probe is watched from the start."""
         self._take_back()
         now = self._clock()
-        generation, probe = self._ask(now, count=False)
+        generation, probe = self._ask(now, again=False)
         if generation == REFUSED:
             self._reclaim()
-            generation, probe = self._ask(now, count=True)
+            generation, probe = self._ask(now, again=True)
         self._in_order.tell()
         if probe is not None:
             probe.watch_owner()
         return generation, probe
 
-    def _ask(self, now: float, *, count: bool) -> tuple[int, Permit | None]:
-        """Ask once; to ``count`` a refusal is to raise it."""
+    def _ask(self, now: float, *, again: bool) -> tuple[int, Permit | None]:
+        """Ask once. For want of probes it is worth to look for lost ones and ask again; any other refusal is raised."""
         probe: Permit | None = None
         with self._lock:
             state = self._state
@@ -99,10 +98,11 @@ class CircuitCore(PolicyBase):
                 probe = Permit(self, generation, now)
                 self._probes.add(probe)
             phase, retry_after = state.phase, state.retry_after(now)
-            if generation == REFUSED and not count:
+            is_refused = generation == REFUSED and (again or phase != "half_open")
+            if generation == REFUSED and not is_refused:
                 state.rejected -= 1
             self._put_transitions()
-        if generation == REFUSED and count:
+        if is_refused:
             self._in_order.tell()
             bus = self._bus
             if bus is not None and bus.listening:
