@@ -1,11 +1,13 @@
 """The only road to time.
 
 Three questions, three functions: *when is it* for timers and deadlines (:func:`now`), *how long did it take* for
-measurements (:func:`stopwatch_of`), *what date is it* for people who read a label (:func:`wall_time`).
+measurements (:func:`stopwatch_of`), *what date is it* for people who read a label (:func:`wall_time`). What belongs to no
+loop, and is used from several threads, asks :func:`clock_here` once for the clock that it keeps.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Callable
 
-__all__ = ("now", "stopwatch_of", "wall_time")
+__all__ = ("clock_here", "now", "pause_thread", "stopwatch_of", "wall_time")
 
 
 def now(loop: AbstractEventLoop) -> float:
@@ -61,3 +63,31 @@ def stopwatch_of(loop: AbstractEventLoop) -> Callable[[], float]:
     """
     virtual: Callable[[], float] | None = getattr(loop, "virtual_stopwatch", None)
     return time.perf_counter if virtual is None else virtual
+
+
+def clock_here() -> Callable[[], float]:
+    """Return the clock for something that is made here and may be used anywhere.
+
+    Guarantees:
+        What it returns never goes backwards and may be read from any thread.
+
+    Returns:
+        The time of the running loop where that is a virtual one, else the monotonic clock of the system: in seconds
+        since an arbitrary start.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return time.monotonic
+    # A real loop's time will not do: uvloop reads the clock once per iteration, and a loop may be gone tomorrow.
+    return time.monotonic if getattr(loop, "virtual_stopwatch", None) is None else loop.time
+
+
+def pause_thread(seconds: float) -> None:
+    """Let this thread wait, and everything that it runs. For synchronous code that has nothing else to do.
+
+    Args:
+        seconds: for how long; nothing happens for 0 or less.
+    """
+    if seconds > 0:
+        time.sleep(seconds)

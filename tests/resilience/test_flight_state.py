@@ -1,0 +1,129 @@
+"""Who loads and who waits, decided without waiting: every flight has a leader for as long as somebody wants its outcome."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from mabeam.resilience._flight_state import Flight, Flights, Passenger
+
+KEYS = st.integers(0, 2)
+
+
+class Loads(RuleBasedStateMachine):
+    """Passengers come, leave, are told; some flights are outdated on the way."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.flights: Flights[int] = Flights()
+        self.live: list[Flight[int]] = []
+        self.current: dict[int, Flight[int]] = {}
+        self.aboard: dict[Passenger[int], Flight[int]] = {}
+        self.count = 0
+
+    @rule(key=KEYS, blocks=st.booleans())
+    def come(self, key: int, blocks: bool) -> None:
+        self.count += 1
+        me = Passenger(self.count, task=None if blocks else object(), thread=self.count)
+        assert me.blocks == blocks
+        flight = self.flights.under_way.get(key)
+        assert flight is self.current.get(key)
+        if flight is None:
+            flight = self.flights.begin(key, me)
+            assert flight.leader is me
+            self.live.append(flight)
+            self.current[key] = flight
+        else:
+            assert not flight.is_for_ever(me)
+            flight.waiting[me] = None
+        self.aboard[me] = flight
+
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        if not self.aboard:
+            return
+        me = data.draw(st.sampled_from(sorted(self.aboard, key=lambda each: each.who)))
+        flight = self.aboard.pop(me)
+        waiting = [each for each in flight.waiting if each is not me]
+        led = flight.leader is me
+        heir = self.flights.leave(flight, me)
+        assert me not in flight.waiting
+        if not led:
+            assert heir is None
+            assert flight.leader is not None
+            return
+        threads = [each for each in waiting if each.blocks]
+        assert heir is ((threads or waiting)[0] if waiting else None)
+        assert flight.leader is heir
+        assert heir not in flight.waiting
+        if heir is None:
+            self._over(flight)
+
+    @rule(data=st.data())
+    def finish(self, data: st.DataObject) -> None:
+        if not self.live:
+            return
+        flight = data.draw(st.sampled_from(self.live))
+        waiting = list(flight.waiting)
+        assert self.flights.finish(flight) == waiting
+        assert not flight.waiting
+        for each in [each for each, its in self.aboard.items() if its is flight]:
+            del self.aboard[each]
+        self._over(flight)
+
+    @rule(key=KEYS)
+    def outdate(self, key: int) -> None:
+        self.flights.outdate(key)
+        self.current.pop(key, None)
+
+    @rule()
+    def outdate_all(self) -> None:
+        self.flights.outdate_all()
+        self.current.clear()
+
+    def _over(self, flight: Flight[int]) -> None:
+        assert flight.leader is None
+        self.live.remove(flight)
+        if self.current.get(flight.key) is flight:  # type: ignore[arg-type]  # keys are numbers here
+            del self.current[flight.key]  # type: ignore[arg-type]  # as above
+
+    @invariant()
+    def nobody_is_left_behind(self) -> None:
+        if not hasattr(self, "flights"):
+            return
+        assert self.flights.under_way == self.current
+        for flight in self.live:
+            assert flight.leader is not None
+            assert self.aboard[flight.leader] is flight
+            assert flight.is_current == (self.current.get(flight.key) is flight)  # type: ignore[arg-type]  # as above
+            assert all(self.aboard[each] is flight for each in flight.waiting)
+
+
+TestLoads = Loads.TestCase
+TestLoads.settings = settings(stateful_step_count=50)
+
+
+def test_who_would_wait_for_himself() -> None:
+    """The leader's own task; and synchronous code in the leader's thread, since a thread that stands still runs no task."""
+    task = object()
+    flights: Flights[str] = Flights()
+    flight = flights.begin("a", Passenger("leader", task=task, thread=1))
+    assert flight.is_for_ever(Passenger("itself", task=task, thread=1))
+    assert flight.is_for_ever(Passenger("sync in the same thread", task=None, thread=1))
+    assert not flight.is_for_ever(Passenger("another task", task=object(), thread=1))
+    assert not flight.is_for_ever(Passenger("sync elsewhere", task=None, thread=2))
+    flights.finish(flight)
+    assert not flight.is_for_ever(Passenger("sync in the same thread", task=None, thread=1))
+
+
+def test_a_leader_in_synchronous_code_is_no_task() -> None:
+    """Two that have no task are not the same one."""
+    flight = Flights[str]().begin("a", Passenger("leader", task=None, thread=1))
+    assert flight.is_for_ever(Passenger("itself", task=None, thread=1))
+    assert not flight.is_for_ever(Passenger("a task", task=object(), thread=1))
+
+
+def test_what_a_passenger_is() -> None:
+    passenger = Passenger("who", task=None, thread=5)
+    assert (passenger.who, passenger.task, passenger.thread) == ("who", None, 5)
