@@ -270,7 +270,8 @@ class Cache(Generic[K, V]):
             self._flights.outdate_all()
             failures = self._failures.clear()
             entries = self._state.clear()
-        del failures
+        for entry in (*failures.values(), *entries.values()):
+            entry.unlink()
         self._emit("cache.cleared", {"entries": len(entries)})
         return len(entries)
 

@@ -67,6 +67,10 @@ class Entry:
         self.newer: Entry | None = None
         self.older: Entry | None = None
 
+    def unlink(self) -> None:
+        """Refer to nothing but key and value: in a queue that is given up, neighbours would keep each other alive."""
+        self.newer = self.older = self.queue = None
+
 
 @final
 class Queue:
