@@ -323,9 +323,7 @@ def test_a_wrong_option_is_refused(options: dict[str, Any]) -> None:
 
 
 def test_limits_at_their_edges_are_taken() -> None:
-    _cache(
-        max_entries=1, max_weight=0.1, ttl=0, stale_for=0, negative_ttl=0, negative_errors=(ValueError,)
-    )
+    _cache(max_entries=1, max_weight=0.1, ttl=0, stale_for=0, negative_ttl=0, negative_errors=(ValueError,))
 
 
 def test_caches_do_not_know_each_other() -> None:

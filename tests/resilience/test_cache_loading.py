@@ -417,9 +417,7 @@ async def test_a_stale_value_serves_when_loading_anew_fails() -> None:
 async def test_a_refresh_in_a_task_of_the_users_keeps_nobody_waiting() -> None:
     loader = Loader()
     async with asyncio.TaskGroup() as group:
-        cache, clock = _cache(
-            ttl=5.0, stale_for=10.0, run_refresh=lambda work: group.create_task(work())
-        )
+        cache, clock = _cache(ttl=5.0, stale_for=10.0, run_refresh=lambda work: group.create_task(work()))
         cache.put("tea", 1)
         clock.advance(5.0)
         assert [await cache.get_or_load("tea", loader) for _ in range(5)] == [1] * 5

@@ -71,7 +71,9 @@ class Reads(RuleBasedStateMachine):
             self.counts["removed_expired"] += 1
         self.counts[why] += 1
 
-    @rule(key=KEYS, ttl=SECONDS, stale=st.sampled_from([0.0, 1.0]), weight=st.sampled_from([0.0, 1.0, 2.5, 9.0]))
+    @rule(
+        key=KEYS, ttl=SECONDS, stale=st.sampled_from([0.0, 1.0]), weight=st.sampled_from([0.0, 1.0, 2.5, 9.0])
+    )
     def put(self, key: int, ttl: float, stale: float, weight: float) -> None:
         self.count += 1
         live = {each for each, known in self.known.items() if self.now < known[2]}

@@ -277,7 +277,18 @@ _REVIEW = (
 CATALOGUE: Mapping[str, EventSpec] = MappingProxyType(
     {
         spec.name: spec
-        for group in (_RUNTIME, _PROCESSES, _LOOP, _MESSAGES, _SUPERVISORS, _TASKS, _REGISTRIES, _CACHES, _RATE_LIMITERS, _REVIEW)
+        for group in (
+            _RUNTIME,
+            _PROCESSES,
+            _LOOP,
+            _MESSAGES,
+            _SUPERVISORS,
+            _TASKS,
+            _REGISTRIES,
+            _CACHES,
+            _RATE_LIMITERS,
+            _REVIEW,
+        )
         for spec in group
     }
 )
