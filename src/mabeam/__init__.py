@@ -14,7 +14,12 @@ __all__ = (
     "AutoShutdown",
     "Backoff",
     "Blocked",
+    "Cache",
+    "CacheLookup",
+    "CacheOutcome",
+    "CacheStatistics",
     "CallCycle",
+    "CallKey",
     "CallTimeout",
     "Caller",
     "Cause",
@@ -51,6 +56,7 @@ __all__ = (
     "Normal",
     "NotRegistered",
     "OnFull",
+    "OnLimit",
     "OnTimeout",
     "Operation",
     "PartitionName",
@@ -62,6 +68,10 @@ __all__ = (
     "ProcessInfo",
     "ProcessStatistics",
     "Raises",
+    "RateLimit",
+    "RateLimitStatus",
+    "RateLimiter",
+    "RateLimiterStatistics",
     "Ref",
     "Registry",
     "RegistryKeys",
@@ -70,6 +80,7 @@ __all__ = (
     "RegistryStatistics",
     "RejectedError",
     "Restart",
+    "RunRefresh",
     "Runtime",
     "RuntimeStatistics",
     "Shutdown",
@@ -99,6 +110,8 @@ __all__ = (
     "Why",
     "WrongState",
     "become",
+    "cached",
+    "call_key",
     "child_spec",
     "code_change",
     "continue_with",
@@ -300,10 +313,25 @@ if TYPE_CHECKING:
         state_timeout,
         stop_self,
     )
+    from mabeam.resilience import (
+        Cache,
+        CacheLookup,
+        CacheOutcome,
+        CacheStatistics,
+        CallKey,
+        OnLimit,
+        RateLimit,
+        RateLimiter,
+        RateLimiterStatistics,
+        RateLimitStatus,
+        RunRefresh,
+        cached,
+        call_key,
+    )
 else:
     # The packages that names come from, in the order they are asked. A name is looked for in their __all__, so a new
     # one is added above only. Hidden from the type checker, for which a __getattr__ would make every name right.
-    _PACKAGES = ("errors", "kernel", "otp", "_base")
+    _PACKAGES = ("errors", "kernel", "otp", "resilience", "_base")
 
     def __getattr__(name: str) -> object:
         """Find a name in the package it comes from, and keep it here."""

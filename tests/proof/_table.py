@@ -37,6 +37,19 @@ TABLE: Final[dict[str, tuple[str, ...]]] = {
     "otp/_supervisor_state.py": ("tests/otp/test_supervisor_state.py",),
     "otp/_task_options.py": ("tests/otp/test_task_options.py",),
     "otp/_via.py": ("tests/otp/test_via_name.py", "tests/otp/test_registry_via.py"),
+    "resilience/_cache_options.py": (
+        "tests/resilience/test_cache.py",
+        "tests/resilience/test_cache_loading.py",
+    ),
+    "resilience/_cache_state.py": ("tests/resilience/test_cache_state.py", "tests/resilience/test_cache.py"),
+    "resilience/_eviction_state.py": (
+        "tests/resilience/test_eviction_state.py",
+        "tests/resilience/test_cache_state.py",
+    ),
+    "resilience/_flight_state.py": (
+        "tests/resilience/test_flight_state.py",
+        "tests/resilience/test_cache_threads.py",
+    ),
     "review/_finding.py": ("tests/review/test_finding.py",),
     "review/_codes.py": ("tests/review/test_codes.py",),
     "review/_order.py": ("tests/review/test_order.py",),

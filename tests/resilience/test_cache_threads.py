@@ -23,9 +23,9 @@ def _until(condition: Any) -> None:
     pytest.fail("it never came to that")
 
 
-def _waiting(cache: Cache[Any, Any], key: object) -> int:
-    flight = cache._flights.under_way.get(key)  # type: ignore[call-overload]  # any key
-    return -1 if flight is None else len(flight.waiting)
+def _waiting(cache: Cache[Any, Any], key: str) -> int:
+    flight = cache._flights.under_way.get(key)
+    return -1 if flight is None else len(flight.threads) + len(flight.tasks)
 
 
 def test_threads_share_one_load() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -97,6 +98,9 @@ class Queues(RuleBasedStateMachine):
         limits=st.sampled_from([(1, None), (2, None), (10, None), (25, None), (None, 20.0), (12, 8.0)]),
     )
     def begin(self, limits: tuple[int | None, float | None]) -> None:
+        self.begin_now(limits)
+
+    def begin_now(self, limits: tuple[int | None, float | None]) -> None:
         self.policy = S3Fifo(*limits)
         self.model = Model(*limits)
         self.entries: dict[int, Entry] = {}
@@ -104,16 +108,17 @@ class Queues(RuleBasedStateMachine):
 
     @rule(key=st.integers(0, 40), weight=st.sampled_from([0.0, 0.5, 1.0, 3.0]))
     def come(self, key: int, weight: float) -> None:
-        if key in self.entries:
-            return
-        full = (self.policy.max_entries is not None and len(self.entries) >= self.policy.max_entries) or (
-            self.policy.max_weight is not None
-            and bool(self.entries)
+        if key not in self.entries:
+            self.come_now(key, weight)
+
+    def come_now(self, key: int, weight: float) -> None:
+        full = len(self.entries) >= self.policy.max_entries or (
+            bool(self.entries)
             and sum(each.weight for each in self.entries.values()) + weight > self.policy.max_weight
         )
         assert self.policy.is_full_for(weight) == full
         if full:
-            self.leave_by_policy()
+            self.evict_now()
             return
         entry, twin = _entry(key, weight), _entry(key, weight)
         self.policy.add(entry)
@@ -126,6 +131,9 @@ class Queues(RuleBasedStateMachine):
 
     @rule()
     def leave_by_policy(self) -> None:
+        self.evict_now()
+
+    def evict_now(self) -> None:
         gone, expected = self.policy.evict(), self.model.evict()
         assert (gone is None) == (expected is None) == (not self.entries)
         if gone is not None and expected is not None:
@@ -168,12 +176,14 @@ class Queues(RuleBasedStateMachine):
     @rule()
     def cleared(self) -> None:
         self.policy.clear()
-        self.begin((self.policy.max_entries, self.policy.max_weight))
+        self.begin_now((self.model.max_entries, self.model.max_weight))
 
     @invariant()
     def all_is_where_it_should_be(self) -> None:
-        if not hasattr(self, "policy"):
-            return
+        if hasattr(self, "policy"):
+            self.compare_now()
+
+    def compare_now(self) -> None:
         assert list(_keys(self.policy.small)) == [each.key for each in self.model.small]
         assert list(_keys(self.policy.main)) == [each.key for each in self.model.main]
         assert list(self.policy.ghosts) == [hash(key) for key in self.model.ghosts]
@@ -187,6 +197,65 @@ class Queues(RuleBasedStateMachine):
 
 TestQueues = Queues.TestCase
 TestQueues.settings = settings(stateful_step_count=60)
+
+
+@pytest.mark.parametrize(
+    "limits", [(1, None), (3, None), (15, None), (25, None), (None, 20.0), (12, 8.0), (12, 30.0)]
+)
+def test_it_evicts_as_the_model_does_for_a_long_time(limits: tuple[int | None, float | None]) -> None:
+    """Longer than hypothesis tries: until all queues are full and everything has come back several times."""
+    chance = random.Random(str(limits))
+    machine = Queues()
+    machine.begin_now(limits)
+    for number in range(4_000):
+        key = min(chance.randrange(45), chance.randrange(45))
+        if key in machine.entries:
+            for entry in (machine.entries[key], machine.twins[key]):
+                entry.frequency = min(MOST_FREQUENT, entry.frequency + 1)
+        elif number % 97 == 96 and machine.entries:
+            gone = chance.choice(sorted(machine.entries))
+            machine.policy.remove(machine.entries.pop(gone))
+            twin = machine.twins.pop(gone)
+            (machine.model.small if twin in machine.model.small else machine.model.main).remove(twin)
+        else:
+            machine.come_now(key, chance.choice([0.0, 0.5, 1.0, 3.0]))
+        machine.compare_now()
+
+
+def test_clearing_forgets_ghosts_too() -> None:
+    policy = S3Fifo(10, None)
+    for key in range(20):
+        while policy.is_full_for(1):
+            policy.evict()
+        policy.add(_entry(key))
+    assert policy.ghosts
+    policy.clear()
+    assert not policy.ghosts
+    assert policy.count == 0
+    policy.add(_entry(0))
+    assert policy.small.count == 1
+
+
+def test_an_empty_queue_weighs_nothing() -> None:
+    """Whatever rounding has left of sums of floats."""
+    queue = Queue()
+    entries = [_entry(number, weight) for number, weight in enumerate([0.1, 0.2, 0.3])]
+    for entry in entries:
+        queue.push(entry)
+    for entry in entries:
+        queue.remove(entry)
+    assert queue.weight == 0.0
+
+
+def test_an_entry_that_is_unlinked_refers_to_nobody() -> None:
+    policy = S3Fifo(10, None)
+    entries = [_entry(number) for number in range(3)]
+    for entry in entries:
+        policy.add(entry)
+        assert entry.queue is policy.small
+    for entry in entries:
+        entry.unlink()
+        assert (entry.newer, entry.older, entry.queue) == (None, None, None)
 
 
 def test_an_entry_is_what_it_was_made_of() -> None:
@@ -206,7 +275,9 @@ def test_nobody_waits_for_a_walk_over_a_cache_in_which_all_is_popular() -> None:
         assert not policy.is_full_for(1)
     gone = policy.evict()
     assert gone is not None
-    assert gone.key == MOST_ROUNDS
+    assert gone.key == MOST_ROUNDS == 256
+    assert gone.queue is None
+    assert [entry.frequency for entry in (policy.main.oldest(), policy.main._end.older) if entry] == [3, 2]
 
 
 def test_an_empty_cache_takes_whatever_is_not_too_heavy_for_it() -> None:

@@ -11,6 +11,12 @@ from mabeam.resilience._flight_state import Flight, Flights, Passenger
 KEYS = st.integers(0, 2)
 
 
+def _waiting(flight: Flight[int]) -> list[Passenger[int]]:
+    assert all(each.blocks for each in flight.threads)
+    assert not any(each.blocks for each in flight.tasks)
+    return [*flight.threads, *flight.tasks]
+
+
 class Loads(RuleBasedStateMachine):
     """Passengers come, leave, are told; some flights are outdated on the way."""
 
@@ -18,12 +24,12 @@ class Loads(RuleBasedStateMachine):
     def begin(self) -> None:
         self.flights: Flights[int] = Flights()
         self.live: list[Flight[int]] = []
-        self.current: dict[int, Flight[int]] = {}
+        self.current: dict[object, Flight[int]] = {}
         self.aboard: dict[Passenger[int], Flight[int]] = {}
         self.count = 0
 
     @rule(key=KEYS, blocks=st.booleans())
-    def come(self, key: int, blocks: bool) -> None:
+    def come(self, key: int, *, blocks: bool) -> None:
         self.count += 1
         me = Passenger(self.count, task=None if blocks else object(), thread=self.count)
         assert me.blocks == blocks
@@ -36,7 +42,7 @@ class Loads(RuleBasedStateMachine):
             self.current[key] = flight
         else:
             assert not flight.is_for_ever(me)
-            flight.waiting[me] = None
+            flight.join(me)
         self.aboard[me] = flight
 
     @rule(data=st.data())
@@ -45,10 +51,10 @@ class Loads(RuleBasedStateMachine):
             return
         me = data.draw(st.sampled_from(sorted(self.aboard, key=lambda each: each.who)))
         flight = self.aboard.pop(me)
-        waiting = [each for each in flight.waiting if each is not me]
+        waiting = [each for each in _waiting(flight) if each is not me]
         led = flight.leader is me
         heir = self.flights.leave(flight, me)
-        assert me not in flight.waiting
+        assert me not in _waiting(flight)
         if not led:
             assert heir is None
             assert flight.leader is not None
@@ -56,7 +62,7 @@ class Loads(RuleBasedStateMachine):
         threads = [each for each in waiting if each.blocks]
         assert heir is ((threads or waiting)[0] if waiting else None)
         assert flight.leader is heir
-        assert heir not in flight.waiting
+        assert heir not in _waiting(flight)
         if heir is None:
             self._over(flight)
 
@@ -65,9 +71,9 @@ class Loads(RuleBasedStateMachine):
         if not self.live:
             return
         flight = data.draw(st.sampled_from(self.live))
-        waiting = list(flight.waiting)
+        waiting = _waiting(flight)
         assert self.flights.finish(flight) == waiting
-        assert not flight.waiting
+        assert not _waiting(flight)
         for each in [each for each, its in self.aboard.items() if its is flight]:
             del self.aboard[each]
         self._over(flight)
@@ -85,8 +91,8 @@ class Loads(RuleBasedStateMachine):
     def _over(self, flight: Flight[int]) -> None:
         assert flight.leader is None
         self.live.remove(flight)
-        if self.current.get(flight.key) is flight:  # type: ignore[arg-type]  # keys are numbers here
-            del self.current[flight.key]  # type: ignore[arg-type]  # as above
+        if self.current.get(flight.key) is flight:
+            del self.current[flight.key]
 
     @invariant()
     def nobody_is_left_behind(self) -> None:
@@ -96,8 +102,8 @@ class Loads(RuleBasedStateMachine):
         for flight in self.live:
             assert flight.leader is not None
             assert self.aboard[flight.leader] is flight
-            assert flight.is_current == (self.current.get(flight.key) is flight)  # type: ignore[arg-type]  # as above
-            assert all(self.aboard[each] is flight for each in flight.waiting)
+            assert flight.is_current == (self.current.get(flight.key) is flight)
+            assert all(self.aboard[each] is flight for each in _waiting(flight))
 
 
 TestLoads = Loads.TestCase

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, overload
 
 from mabeam._base import clock_here
-from mabeam.resilience._cache_loading import Waker, load, load_sync
+from mabeam.resilience._cache_loading import load, load_sync
 from mabeam.resilience._cache_options import (
     CacheLookup,
     CacheStatistics,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from mabeam.resilience._cache_options import RunRefresh
     from mabeam.resilience._cache_state import Gone, Miss
+    from mabeam.resilience._waking import Waker
     from mabeam.telemetry import Bus
 
 __all__ = ("Cache",)
@@ -403,7 +405,7 @@ class Cache(Generic[K, V]):
     def __repr__(self) -> str:
         got = self.statistics()
         limit = self._state.policy.max_entries
-        most = "" if limit is None else f" of {limit}"
+        most = "" if limit == math.inf else f" of {limit}"
         return f"<Cache {self.name!r} {got.entries}{most} entries, {got.hit_ratio:.0%} hits, {got.loading} loading>"
 
     def _weight(self, key: K, value: V) -> float:

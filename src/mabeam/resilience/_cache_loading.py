@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from mabeam.errors import UsageError
 from mabeam.resilience._flight_state import Flight, Passenger
+from mabeam.resilience._waking import TaskWaker, ThreadWaker, Waker
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from mabeam.resilience._cache_state import Gone, Miss
     from mabeam.resilience._eviction_state import Entry
 
-__all__ = ("Waker", "load", "load_sync")
+__all__ = ("load", "load_sync")
 
 _logger = logging.getLogger("mabeam.resilience")
 
@@ -43,43 +44,6 @@ class _Outcome:
         return self.value
 
 
-class _WakesTask:
-    """Wakes a task in its own loop, from whatever thread."""
-
-    __slots__ = ("future", "outcome")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.future: asyncio.Future[None] = loop.create_future()
-        self.outcome: _Outcome | None = None
-
-    def wake(self) -> bool:
-        """False when its loop is closed: there is nobody left to wake."""
-        try:
-            self.future.get_loop().call_soon_threadsafe(self._set)
-        except RuntimeError:
-            return False
-        return True
-
-    def _set(self) -> None:
-        if not self.future.done():
-            self.future.set_result(None)
-
-
-class _WakesThread:
-    """Wakes a thread."""
-
-    __slots__ = ("event", "outcome")
-
-    def __init__(self) -> None:
-        self.event = threading.Event()
-        self.outcome: _Outcome | None = None
-
-    def wake(self) -> bool:
-        self.event.set()
-        return True
-
-
-Waker: TypeAlias = _WakesTask | _WakesThread
 _Flight: TypeAlias = Flight[Waker]
 _Passenger: TypeAlias = Passenger[Waker]
 
@@ -118,7 +82,7 @@ async def load(
         return plan.outcome.get()
     assert plan.flight is not None
     if not plan.leads:
-        waker = cast("_WakesTask", me.who)
+        waker = cast("TaskWaker", me.who)
         try:
             await waker.future
         except BaseException:
@@ -132,14 +96,14 @@ async def load(
 
 def load_sync(cache: Cache[Any, Any], key: Any, loader: Callable[[Any], Any], seconds: float) -> Any:
     """The slow part of ``get_or_load_sync``."""
-    me: _Passenger = Passenger(_WakesThread(), task=None, thread=threading.get_ident())
+    me: _Passenger = Passenger(ThreadWaker(), task=None, thread=threading.get_ident())
     plan = _plan(cache, key, me, in_background=False)
     _tell_read(cache, plan)
     if plan.outcome is not None:
         return plan.outcome.get()
     assert plan.flight is not None
     if not plan.leads:
-        waker = cast("_WakesThread", me.who)
+        waker = cast("ThreadWaker", me.who)
         try:
             waker.event.wait()
         except BaseException:
@@ -165,8 +129,7 @@ def load_sync(cache: Cache[Any, Any], key: Any, loader: Callable[[Any], Any], se
 
 
 def _this_task() -> _Passenger:
-    loop = asyncio.get_running_loop()
-    return Passenger(_WakesTask(loop), task=asyncio.current_task(), thread=threading.get_ident())
+    return Passenger(TaskWaker(), task=asyncio.current_task(), thread=threading.get_ident())
 
 
 def _plan(cache: Cache[Any, Any], key: Any, me: _Passenger, *, in_background: bool) -> _Plan:
@@ -201,7 +164,7 @@ def _plan(cache: Cache[Any, Any], key: Any, me: _Passenger, *, in_background: bo
                 "code asks for what a task of its own thread is loading. Let the loader work out the value without the cache, "
                 "and await get_or_load where a loop runs."
             )
-        flight.waiting[me] = None
+        flight.join(me)
         plan.flight = flight
         return plan
 

@@ -143,9 +143,7 @@ class CacheState:
             gone.replaced = replaced
             self._remove(replaced)
         policy = self.policy
-        if (policy.max_weight is not None and weight > policy.max_weight) or (
-            dies <= now and policy.is_full_for(weight)
-        ):
+        if weight > policy.max_weight or (dies <= now and policy.is_full_for(weight)):
             self.refused += 1
             gone.refused = True
             return gone

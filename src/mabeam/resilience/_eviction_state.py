@@ -10,6 +10,7 @@ Chosen by measurement: ``python -m benchmarks.resilience.hit_ratios``. Pure; hot
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import Any, final
 
@@ -86,7 +87,7 @@ class Queue:
     def __init__(self) -> None:
         """Empty."""
         # The ring is closed by an entry that is none: nothing has to be asked about ends.
-        end = self._end = Entry(None, None, weight=0, expires=0, dies=0, number=0)
+        end = self._end = Entry.__new__(Entry)
         end.newer = end.older = end
         self.count = 0
         self.weight = 0.0
@@ -126,8 +127,8 @@ class S3Fifo:
     """The queues of one cache.
 
     Attributes:
-        max_entries: most entries; ``None`` for no limit.
-        max_weight: most weight; ``None`` for no limit.
+        max_entries: most entries; infinite for no limit.
+        max_weight: most weight, likewise.
         count: entries.
         weight: what they count for together.
         small: new keys.
@@ -146,11 +147,14 @@ class S3Fifo:
     )
 
     def __init__(self, max_entries: int | None, max_weight: float | None) -> None:
-        """Empty."""
-        self.max_entries = max_entries
-        self.max_weight = max_weight
-        self._small_entries = None if max_entries is None else max(1, int(max_entries * _SMALL_SHARE))
-        self._small_weight = None if max_weight is None else max_weight * _SMALL_SHARE
+        """Empty; ``None`` is no limit."""
+        self.max_entries: float = math.inf if max_entries is None else max_entries
+        self.max_weight: float = math.inf if max_weight is None else max_weight
+        # Of a cache with one or two entries a tenth is none; the small queue still has its turn.
+        self._small_entries: float = (
+            math.inf if max_entries is None else max(1, int(max_entries * _SMALL_SHARE))
+        )
+        self._small_weight = self.max_weight * _SMALL_SHARE
         self.small = Queue()
         self.main = Queue()
         self.ghosts: OrderedDict[int, None] = OrderedDict()
@@ -166,9 +170,10 @@ class S3Fifo:
         return self.small.weight + self.main.weight
 
     def is_full_for(self, weight: float) -> bool:
-        """Is there no room for one more of this weight?"""
-        return (self.max_entries is not None and self.count >= self.max_entries) or (
-            self.max_weight is not None and self.count > 0 and self.weight + weight > self.max_weight
+        """Is there no room for one more of this weight? There always is some for the first."""
+        count = self.small.count + self.main.count
+        return count >= self.max_entries or (
+            count > 0 and self.small.weight + self.main.weight + weight > self.max_weight
         )
 
     def add(self, entry: Entry) -> None:
@@ -188,7 +193,7 @@ class S3Fifo:
 
     def evict(self) -> Entry | None:
         """Take out the entry that is worth least; ``None`` when there is none."""
-        while (entry := self.small.oldest()) is not None and (self._small_is_due() or not self.main.count):
+        while (entry := self.small.oldest()) is not None and (self._small_is_due() or self.main.count == 0):
             self.small.remove(entry)
             if entry.frequency <= 1:
                 self._remember(entry)
@@ -220,26 +225,20 @@ class S3Fifo:
         return entry
 
     def _small_is_due(self) -> bool:
-        return (self._small_entries is not None and self.small.count >= self._small_entries) or (
-            self._small_weight is not None and self.small.weight >= self._small_weight
-        )
+        return self.small.count >= self._small_entries or self.small.weight >= self._small_weight
 
     def _main_is_due(self) -> bool:
+        # Infinity less infinity is no number, and nothing is greater than that: what has no limit is never due.
         return (
-            self.max_entries is not None
-            and self._small_entries is not None
-            and self.main.count > self.max_entries - self._small_entries
-        ) or (
-            self.max_weight is not None
-            and self._small_weight is not None
-            and self.main.weight > self.max_weight - self._small_weight
+            self.main.count > self.max_entries - self._small_entries
+            or self.main.weight > self.max_weight - self._small_weight
         )
 
     def _remember(self, entry: Entry) -> None:
-        ghosts = self.ghosts
-        ghosts[hash(entry.key)] = None
-        ghosts.move_to_end(hash(entry.key))
+        ghosts, name = self.ghosts, hash(entry.key)
+        ghosts[name] = None
+        ghosts.move_to_end(name)  # another key of the same hash may have been there
         # As many as the main queue may have; where only weight is limited, as many as there are entries now.
-        most = self.count if self.max_entries is None else self.max_entries - (self._small_entries or 0)
+        most = self.count if self.max_entries == math.inf else self.max_entries - self._small_entries
         while len(ghosts) > max(1, most):
             ghosts.popitem(last=False)

@@ -7,6 +7,7 @@ never run by nobody, and a waiter is never left behind. All methods are called u
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Generic, TypeVar, final
 
 if TYPE_CHECKING:
@@ -48,19 +49,26 @@ class Flight(Generic[W]):
     Attributes:
         key: what is loaded.
         leader: who runs it; ``None`` when it is over.
-        waiting: those who want its outcome, in the order they came.
+        tasks: the tasks that want its outcome, in the order they came.
+        threads: the threads that stand still until it is there, likewise.
         is_current: its outcome may be stored. Not any more when the key was put or deleted meanwhile: what is loaded may
             be older than that.
     """
 
-    __slots__ = ("is_current", "key", "leader", "waiting")
+    __slots__ = ("is_current", "key", "leader", "tasks", "threads")
 
     def __init__(self, key: Hashable, leader: Passenger[W]) -> None:
         """Just begun."""
         self.key = key
         self.leader: Passenger[W] | None = leader
-        self.waiting: dict[Passenger[W], None] = {}
+        # Ordered, for a plain dict looks through all that have left from its front.
+        self.tasks: OrderedDict[Passenger[W], None] = OrderedDict()
+        self.threads: OrderedDict[Passenger[W], None] = OrderedDict()
         self.is_current = True
+
+    def join(self, passenger: Passenger[W]) -> None:
+        """Wait for the outcome."""
+        (self.threads if passenger.blocks else self.tasks)[passenger] = None
 
     def is_for_ever(self, passenger: Passenger[W]) -> bool:
         """Would this one wait for himself? The leader's own task or thread would, for he cannot go on while he waits."""
@@ -100,8 +108,9 @@ class Flights(Generic[W]):
         """
         self._forget(flight)
         flight.leader = None
-        waiting = list(flight.waiting)
-        flight.waiting.clear()
+        waiting = [*flight.threads, *flight.tasks]
+        flight.threads.clear()
+        flight.tasks.clear()
         return waiting
 
     def leave(self, flight: Flight[W], passenger: Passenger[W]) -> Passenger[W] | None:
@@ -111,15 +120,13 @@ class Flights(Generic[W]):
             Who leads from now on, if that has changed and somebody waits; he has to be told.
         """
         if flight.leader is not passenger:
-            flight.waiting.pop(passenger, None)
+            (flight.threads if passenger.blocks else flight.tasks).pop(passenger, None)
             return None
         # Those whose threads stand still go first: another's task may live in such a thread, and could not run.
-        heir = next((each for each in flight.waiting if each.blocks), next(iter(flight.waiting), None))
-        flight.leader = heir
+        line = flight.threads or flight.tasks
+        heir = flight.leader = line.popitem(last=False)[0] if line else None
         if heir is None:
             self._forget(flight)
-        else:
-            del flight.waiting[heir]
         return heir
 
     def outdate(self, key: Hashable) -> None:

@@ -194,19 +194,19 @@ _RATE_LIMITERS = (
     ),
     EventSpec(
         "rate_limiter.delayed",
-        description="A rate limiter admitted something that has to wait for `delay` first.",
+        description="Somebody has to wait for a rate limiter, for `delay` as far as is known.",
         measurements={"delay": "seconds"},
         metadata=("limiter",),
     ),
     EventSpec(
         "rate_limiter.rejected",
-        description="A rate limiter admitted nothing; `why` is `limit`, or `keys` when it watches as many keys as it may.",
+        description="A rate limiter admitted nothing; `why` is `limit`, or `keys` when as many keys are busy as may be.",
         measurements={"retry_after": "seconds"},
         metadata=("limiter", "why"),
     ),
     EventSpec(
-        "rate_limiter.given_back",
-        description="Somebody who waited for a rate limiter was cancelled; his place is free again.",
+        "rate_limiter.cancelled",
+        description="Somebody who waited for a rate limiter was cancelled; he has taken up nothing.",
         measurements={"count": "always 1"},
         metadata=("limiter",),
     ),
