@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ("TRACES", "zipf")
+__all__ = ("TRACES", "name_of", "zipf")
 
 #: Keys of the skewed traces; a cache of 1,000 entries holds a tenth of them.
 UNIVERSE: Final = 10_000
@@ -88,3 +88,8 @@ TRACES: Final[dict[str, Callable[[int], list[int]]]] = {
     "recent": _recent,
     "each twice": _twice,
 }
+
+
+def name_of(title: str) -> str:
+    """The key of a trace in the results."""
+    return title.lower().replace(" ", "_").replace(".", "")
