@@ -28,14 +28,14 @@ def cache_get(rounds: Rounds) -> Figures:
         cache = _cache(10_000)
         for key in range(10_000):
             await cache.set(f"{key}", key + 1, expire=300)
-        keys = [f"{key}" for key in range(9_000, 10_000)]
+        keys = [str(key) for key in range(9_000, 10_000)]
         hits = 0
         for _ in rounds:
             with rounds.timing():
                 for _ in range(rounds.size // 1_000):
-                    for key in keys:
-                        await cache.get(key)
-            hits += sum([await cache.get(key) is not None for key in keys]) * rounds.size // 1_000
+                    for name in keys:
+                        await cache.get(name)
+            hits += sum([await cache.get(name) is not None for name in keys]) * rounds.size // 1_000
         await cache.close()
         return hits
 
@@ -51,10 +51,10 @@ def cache_put(rounds: Rounds) -> Figures:
         for key in range(1_000):
             await cache.set(f"before {key}", key, expire=300)
         for number in rounds:
-            keys = [f"{key}" for key in range(number * rounds.size + 1, (number + 1) * rounds.size + 1)]
+            keys = [str(key) for key in range(number * rounds.size + 1, (number + 1) * rounds.size + 1)]
             with rounds.timing():
-                for key in keys:
-                    await cache.set(key, 1, expire=300)
+                for name in keys:
+                    await cache.set(name, 1, expire=300)
         last = await cache.get(f"{rounds.operations}")
         await cache.close()
         return last

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ("MEASURES",)
 
-ENOUGH = 10**9
+ENOUGH = 10**6
 
 
 def limiter_admit(rounds: Rounds) -> Figures:

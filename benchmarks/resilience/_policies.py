@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ("CANDIDATES", "S3Fifo", "Sieve", "WindowTinyLfu")
 
@@ -140,8 +143,8 @@ class WindowTinyLfu:
             self.requests //= 2
 
 
-#: By the name of their column.
-CANDIDATES: Final = {
+#: Makes each of them, by the name of its column.
+CANDIDATES: Final[dict[str, Callable[[int], Sieve | S3Fifo | WindowTinyLfu]]] = {
     "SIEVE": Sieve,
     "S3-FIFO": S3Fifo,
     "S3-FIFO, spared once asked for": lambda size: S3Fifo(size, spares=1),

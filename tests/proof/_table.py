@@ -50,6 +50,11 @@ TABLE: Final[dict[str, tuple[str, ...]]] = {
         "tests/resilience/test_flight_state.py",
         "tests/resilience/test_cache_threads.py",
     ),
+    "resilience/_rate_limiter_options.py": ("tests/resilience/test_rate_limiter.py",),
+    "resilience/_rate_limiter_state.py": (
+        "tests/resilience/test_rate_limiter_state.py",
+        "tests/resilience/test_rate_limiter.py",
+    ),
     "review/_finding.py": ("tests/review/test_finding.py",),
     "review/_codes.py": ("tests/review/test_codes.py",),
     "review/_order.py": ("tests/review/test_order.py",),

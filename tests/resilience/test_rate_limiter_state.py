@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from fractions import Fraction
 
 import pytest
@@ -44,13 +45,13 @@ class Admissions(RuleBasedStateMachine):
             assert key not in busy, "a busy key was forgotten"
             if len(busy) >= self.max_keys:
                 wait = self.state.admit(key, self.ticks(), cost)
-                assert wait == (min(self.arrival[each] for each in busy) - self.now) * self.state.limit
+                assert wait == (min(self.arrival[each] for each in busy) - self.now) * self.state.unit
                 assert key not in self.state.ends
                 return
         wait = self.state.wait_for(key, self.ticks(), cost)
         arrival = max(self.arrival.get(key, Fraction(0)), Fraction(self.now)) + cost * self.slot
         expected = max(Fraction(0), arrival - self.burst * self.slot - self.now)
-        assert wait == expected * self.state.limit
+        assert wait == expected * self.state.unit
         assert self.state.admit(key, self.ticks(), cost) == wait
         if wait == 0:
             self.arrival[key] = arrival
@@ -65,7 +66,7 @@ class Admissions(RuleBasedStateMachine):
             began = max(self.arrival.get(key, Fraction(0)), Fraction(self.now))
         else:
             seconds = self.state.seconds(wait)
-            assert wait <= seconds * 1e9 * self.state.limit < wait + 3 * self.state.limit
+            assert wait <= seconds * 1e9 * self.state.unit < wait + 3 * self.state.unit
             self.now += round(seconds * 1e9)
             if self.state.admit(key, self.ticks(), cost) != 0:
                 assert key not in self.state.ends  # another key was in the way, and one more than that
@@ -77,7 +78,7 @@ class Admissions(RuleBasedStateMachine):
     @rule(key=st.integers(0, 3))
     def look(self, key: int) -> None:
         arrival = max(self.arrival.get(key, Fraction(0)), Fraction(self.now))
-        assert self.state.busy(key, self.ticks()) == (arrival - self.now) * self.state.limit
+        assert self.state.busy(key, self.ticks()) == (arrival - self.now) * self.state.unit
         free = (self.burst * self.slot - (arrival - self.now)) / self.slot
         assert self.state.remaining(key, self.ticks()) == free.__floor__()
 
@@ -139,8 +140,27 @@ def test_seconds_are_enough_for_the_ticks() -> None:
     assert state.seconds(-5) == 0.0
     assert state.seconds(1) == state.seconds(3) == 2e-9
     assert state.seconds(4) == 3e-9
-    assert state.slot == 1_000_000_000
+    assert (state.slot, state.unit, state.tolerance) == (1_000_000_000, 3, 1_000_000_000)
     assert state.ticks(2.0) == 6_000_000_000
+
+
+def test_ticks_are_as_large_as_can_be() -> None:
+    """Small numbers are quick ones."""
+    state = GcraState(limit=100, period=60.0, burst=5, max_keys=10)
+    assert (state.slot, state.unit, state.tolerance) == (600_000_000, 1, 3_000_000_000)
+
+
+def test_the_usual_case_in_one_step_is_the_same() -> None:
+    """For each time and key what ``admit`` does for a cost of 1."""
+    chance = random.Random(5)
+    for limit in (1, 3, 7, 100):
+        one, other = (GcraState(limit=limit, period=1.0, burst=2, max_keys=3) for _ in range(2))
+        now = 0
+        for _ in range(500):
+            now += chance.choice([0, 0, 10**7, 10**8, 10**9, 10**9 // limit + 1])
+            key = chance.randrange(5)
+            assert one.admit_one(key, now) == (other.admit(key, now * other.unit, 1) == 0)
+        assert one.ends == other.ends
 
 
 def test_idle_keys_are_forgotten_two_for_each_new_one() -> None:

@@ -4,7 +4,7 @@ Not for users: their road to time is the Runtime. Packages of mabeam import from
 ``random`` or ``threading`` themselves, so that virtual time and seeded runs see all of it.
 """
 
-from mabeam._base._clock import clock_here, now, pause_thread, stopwatch_of, wall_time
+from mabeam._base._clock import clock_here, nanoseconds_of, now, pause_thread, stopwatch_of, wall_time
 from mabeam._base._faultpoint import FaultListener, fault_listener, fault_point
 from mabeam._base._outside import OwnedThread, leaving, let_out, outside, returned, start_thread, thread_asks
 from mabeam._base._random import Random, seeded_random, shared_random_seeded, system_random
@@ -28,6 +28,7 @@ __all__ = (
     "innermost_frame",
     "leaving",
     "let_out",
+    "nanoseconds_of",
     "now",
     "open_sockets",
     "outside",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Callable
 
-__all__ = ("clock_here", "now", "pause_thread", "stopwatch_of", "wall_time")
+__all__ = ("clock_here", "nanoseconds_of", "now", "pause_thread", "stopwatch_of", "wall_time")
 
 
 def now(loop: AbstractEventLoop) -> float:
@@ -81,6 +81,18 @@ def clock_here() -> Callable[[], float]:
         return time.monotonic
     # A real loop's time will not do: uvloop reads the clock once per iteration, and a loop may be gone tomorrow.
     return time.monotonic if getattr(loop, "virtual_stopwatch", None) is None else loop.time
+
+
+def nanoseconds_of(clock: Callable[[], float]) -> Callable[[], int]:
+    """Return the same clock in whole nanoseconds, for what counts exactly and often.
+
+    Args:
+        clock: seconds.
+
+    Returns:
+        A function giving nanoseconds since the same start.
+    """
+    return time.monotonic_ns if clock is time.monotonic else lambda: int(clock() * 1e9 + 0.5)
 
 
 def pause_thread(seconds: float) -> None:

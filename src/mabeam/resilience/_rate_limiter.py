@@ -7,7 +7,7 @@ import math
 import threading
 from typing import TYPE_CHECKING, final
 
-from mabeam._base import clock_here, pause_thread
+from mabeam._base import clock_here, nanoseconds_of, pause_thread
 from mabeam.errors import RejectedError, UsageError
 from mabeam.resilience._rate_limiter_options import (
     RateLimiterStatistics,
@@ -72,6 +72,7 @@ class RateLimiter(RateLimit):
     """
 
     __slots__ = (
+        "_admit_one",
         "_admitted",
         "_bus",
         "_cancelled",
@@ -79,8 +80,10 @@ class RateLimiter(RateLimit):
         "_delayed",
         "_lines",
         "_lock",
+        "_nanoseconds",
         "_rejected",
         "_state",
+        "_waiting",
         "burst",
         "limit",
         "max_wait",
@@ -119,10 +122,13 @@ class RateLimiter(RateLimit):
         self.on_limit = on_limit
         self.name = name
         self._clock = clock_here() if clock is None else clock
+        self._nanoseconds = nanoseconds_of(self._clock)
         self._bus = current_bus.get() if bus is None else bus
         self._lock = threading.RLock()
         self._state = GcraState(limit=limit, period=period, burst=self.burst, max_keys=max_keys)
+        self._admit_one = self._state.admit_one
         self._lines: Lines[_Waiter] = Lines()
+        self._waiting = self._lines.waiting
         self._admitted = self._delayed = self._rejected = self._cancelled = 0
 
     def for_key(self, key: Hashable) -> RateLimit:
@@ -149,6 +155,16 @@ class RateLimiter(RateLimit):
         Raises:
             UsageError: the cost is no whole number from 1 to the burst.
         """
+        if cost == 1:
+            # What _ask does, for the usual case.
+            with self._lock:
+                if admitted := not self._waiting and self._admit_one(key, self._nanoseconds()):
+                    self._admitted += 1
+                    if self._bus is None:
+                        return True
+            if admitted:
+                self._emit("rate_limiter.admitted", {"count": 1})
+                return True
         return self._ask(key, cost) == 0.0
 
     def acquire_nowait(self, key: Hashable = None, *, cost: int = 1) -> None:
@@ -186,20 +202,15 @@ class RateLimiter(RateLimit):
                 longer than it was to be because a loop or thread stood still.
             UsageError: ``cost`` or ``timeout`` is wrong; or it waited on a loop whose time is another than the limiter's.
         """
-        if timeout is None and cost == 1 and not self._lines.waiting:
-            # What follows, for the usual case.
+        if timeout is None and cost == 1:
+            # What stands below, for the usual case.
             with self._lock:
-                if (
-                    not self._lines.waiting
-                    and self._state.admit(key, self._state.ticks(self._clock()), 1) == 0
-                ):
+                if admitted := not self._waiting and self._admit_one(key, self._nanoseconds()):
                     self._admitted += 1
-                    admitted = True
-                else:
-                    admitted = False
+                    if self._bus is None:
+                        return 0.0
             if admitted:
-                if self._bus is not None:
-                    self._emit("rate_limiter.admitted", {"count": 1})
+                self._emit("rate_limiter.admitted", {"count": 1})
                 return 0.0
         waiter = self._stand_in_line(key, cost, timeout, TaskWaker)
         if waiter is None:

@@ -5,13 +5,14 @@ other without overlapping, and one may be used from ``burst`` slots before its e
 seconds at most ``burst + limit * t / period`` are admitted, whenever they begin: there is no window whose edge could be used
 twice. All that has to be known of a key is the end of its last slot.
 
-Pure, and exact: time is counted in *ticks* of 1 / ``limit`` nanoseconds, so that a slot is a whole number of them and a
+Pure, and exact: time is counted in *ticks*, the largest parts of a nanosecond of which a slot has a whole number, so that a
 burst of 100 is 100, not 99 for a rounding. Hot, so it changes in place.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Generic, TypeVar, final
 
@@ -35,19 +36,21 @@ class GcraState:
     ``max_keys`` that are not over, a new key is not admitted: to forget a busy one would give it its burst twice.
 
     Attributes:
-        limit: admissions in a period.
-        slot: ticks of one slot; as many as the period has nanoseconds.
+        unit: ticks of a nanosecond; 1 where a slot has a whole number of those.
+        slot: ticks of one slot.
         tolerance: ticks of a burst.
         max_keys: most keys.
         ends: the end of the last slot of each key.
     """
 
-    __slots__ = ("_count", "_heap", "ends", "limit", "max_keys", "slot", "tolerance")
+    __slots__ = ("_count", "_heap", "ends", "max_keys", "slot", "tolerance", "unit")
 
     def __init__(self, *, limit: int, period: float, burst: int, max_keys: int) -> None:
         """Nobody was admitted yet."""
-        self.limit = limit
-        self.slot = round(period * _NANOSECONDS)
+        nanoseconds = round(period * _NANOSECONDS)
+        common = math.gcd(nanoseconds, limit)
+        self.unit = limit // common
+        self.slot = nanoseconds // common
         self.tolerance = burst * self.slot
         self.max_keys = max_keys
         self.ends: dict[Hashable, int] = {}
@@ -58,11 +61,11 @@ class GcraState:
 
     def ticks(self, now: float) -> int:
         """A time in ticks."""
-        return round(now * _NANOSECONDS) * self.limit
+        return int(now * _NANOSECONDS + 0.5) * self.unit
 
     def seconds(self, ticks: int) -> float:
         """How long it takes for so many ticks to pass, whatever is rounded on the way; 0 for none."""
-        return (-(-ticks // self.limit) + 1) / _NANOSECONDS if ticks > 0 else 0.0
+        return (-(-ticks // self.unit) + 1) / _NANOSECONDS if ticks > 0 else 0.0
 
     def admit(self, key: Hashable, now: int, cost: int) -> int:
         """Admit at once, if that can be.
@@ -88,6 +91,18 @@ class GcraState:
             return wait
         self.ends[key] = end
         return 0
+
+    def admit_one(self, key: Hashable, nanoseconds: int) -> bool:
+        """Admit one at once, if that can be: what :meth:`admit` does, for the usual case in one step."""
+        now = nanoseconds * self.unit
+        end = self.ends.get(key)
+        if end is None:
+            return self.admit(key, now, 1) == 0
+        end = (max(now, end)) + self.slot
+        if end - now > self.tolerance:
+            return False
+        self.ends[key] = end
+        return True
 
     def wait_for(self, key: Hashable, now: int, cost: int) -> int:
         """The ticks until so many slots of a key could be taken up; nothing is changed."""
