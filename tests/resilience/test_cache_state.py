@@ -160,10 +160,6 @@ class Reads(RuleBasedStateMachine):
         assert len(self.state._heap) >= mortal
 
 
-TestReads = Reads.TestCase
-TestReads.settings = settings(stateful_step_count=50)
-
-
 def _put(state: CacheState, key: Any, ttl: float = math.inf, *, now: float = 0.0, weight: float = 1.0) -> Any:
     return state.put(key, f"{key}", weight=weight, expires=now + ttl, dies=now + ttl, now=now)
 
@@ -246,3 +242,8 @@ def test_numbers_tell_entries_of_one_key_apart() -> None:
     assert state.entries["a"].number == first + 1
     assert state.expire(2.0) == []
     assert [entry.number for entry in state.expire(5.0)] == [first + 1]
+
+
+# Last, for they take longest, and a mutant is dead as soon as one test fails.
+TestReads = Reads.TestCase
+TestReads.settings = settings(stateful_step_count=50)

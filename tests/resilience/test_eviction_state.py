@@ -195,10 +195,6 @@ class Queues(RuleBasedStateMachine):
             assert entry.frequency == self.twins[key].frequency
 
 
-TestQueues = Queues.TestCase
-TestQueues.settings = settings(stateful_step_count=60)
-
-
 @pytest.mark.parametrize(
     "limits", [(1, None), (3, None), (15, None), (25, None), (None, 20.0), (12, 8.0), (12, 30.0)]
 )
@@ -304,3 +300,8 @@ def test_a_scan_drives_out_nothing_that_is_asked_for(scan: list[int]) -> None:
             assert gone not in loved
         policy.small.push(_entry((number, key)))
     assert all(entry.queue is policy.main for entry in loved)
+
+
+# Last, for they take longest, and a mutant is dead as soon as one test fails.
+TestQueues = Queues.TestCase
+TestQueues.settings = settings(stateful_step_count=60)

@@ -106,10 +106,6 @@ class Loads(RuleBasedStateMachine):
             assert all(self.aboard[each] is flight for each in _waiting(flight))
 
 
-TestLoads = Loads.TestCase
-TestLoads.settings = settings(stateful_step_count=50)
-
-
 def test_who_would_wait_for_himself() -> None:
     """The leader's own task; and synchronous code in the leader's thread, since a thread that stands still runs no task."""
     task = object()
@@ -120,7 +116,37 @@ def test_who_would_wait_for_himself() -> None:
     assert not flight.is_for_ever(Passenger("another task", task=object(), thread=1))
     assert not flight.is_for_ever(Passenger("sync elsewhere", task=None, thread=2))
     flights.finish(flight)
-    assert not flight.is_for_ever(Passenger("sync in the same thread", task=None, thread=1))
+    assert flight.is_for_ever(Passenger("sync in the same thread", task=None, thread=1)) is False
+
+
+def test_the_lead_goes_to_the_first_in_line_and_to_threads_first() -> None:
+    flights: Flights[str] = Flights()
+    leader = Passenger("leader", task=object(), thread=1)
+    tasks = [Passenger(f"task {number}", task=object(), thread=1) for number in range(3)]
+    threads = [Passenger(f"thread {number}", task=None, thread=2 + number) for number in range(3)]
+    flight = flights.begin("a", leader)
+    for passenger in (*tasks, *threads):
+        flight.join(passenger)
+    order = [leader]
+    while (heir := flights.leave(flight, order[-1])) is not None:
+        assert flight.leader is heir
+        assert flight.is_current
+        order.append(heir)
+    assert order == [leader, *threads, *tasks]
+    assert flight.is_current is False
+    assert flight.leader is None
+    assert not flights.under_way
+
+
+def test_a_flight_that_is_over_is_not_current() -> None:
+    """So that nothing is stored from it, and the key's next flight is not touched."""
+    flights: Flights[str] = Flights()
+    first = flights.begin("a", Passenger("leader", task=object(), thread=1))
+    flights.finish(first)
+    assert first.is_current is False
+    second = flights.begin("a", Passenger("other", task=object(), thread=1))
+    flights.finish(first)
+    assert flights.under_way == {"a": second}
 
 
 def test_a_leader_in_synchronous_code_is_no_task() -> None:
@@ -133,3 +159,8 @@ def test_a_leader_in_synchronous_code_is_no_task() -> None:
 def test_what_a_passenger_is() -> None:
     passenger = Passenger("who", task=None, thread=5)
     assert (passenger.who, passenger.task, passenger.thread) == ("who", None, 5)
+
+
+# Last, for they take longest, and a mutant is dead as soon as one test fails.
+TestLoads = Loads.TestCase
+TestLoads.settings = settings(stateful_step_count=50)

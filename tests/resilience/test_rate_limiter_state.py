@@ -105,10 +105,6 @@ class Admissions(RuleBasedStateMachine):
                     assert last - first + 1 <= self.burst + earned
 
 
-TestAdmissions = Admissions.TestCase
-TestAdmissions.settings = settings(stateful_step_count=40)
-
-
 @given(limit=st.integers(1, 5_000), period=st.floats(1e-3, 1e4), now=st.floats(0, 1e9))
 def test_a_burst_is_exactly_the_limit(limit: int, period: float, now: float) -> None:
     """Not one less for a rounding, and never one more, wherever the clock stands."""
@@ -229,9 +225,6 @@ class Standing(RuleBasedStateMachine):
             assert self.lines._costs.keys() == self.lines.waiting.keys()
 
 
-TestStanding = Standing.TestCase
-
-
 @pytest.mark.parametrize("cost", [1, 3])
 def test_a_look_changes_nothing(cost: int) -> None:
     state = GcraState(limit=1, period=1.0, burst=3, max_keys=1)
@@ -239,3 +232,9 @@ def test_a_look_changes_nothing(cost: int) -> None:
     assert state.remaining("k", state.ticks(1.0)) == 3
     assert state.busy("k", state.ticks(1.0)) == 0
     assert not state.ends
+
+
+# Last, for they take longest, and a mutant is dead as soon as one test fails.
+TestAdmissions = Admissions.TestCase
+TestAdmissions.settings = settings(stateful_step_count=40)
+TestStanding = Standing.TestCase
