@@ -203,10 +203,13 @@ class Cache(Generic[K, V]):
         seconds = self._ttl if ttl is Default.TTL else seconds_until_expiry(ttl)
         heavy = self._weight(key, value) if weight is None else weight_of(weight)
         with self._lock:
-            self._flights.outdate(key)
-            self._failures.delete(key)
+            if self._flights.under_way:
+                self._flights.outdate(key)
+            if self._failures.entries:
+                self._failures.delete(key)
             gone = self._store(key, value, seconds, heavy)
-        self._tell_stored(gone)
+        if self._bus is not None:
+            self._tell_stored(gone)
         return not gone.refused
 
     def delete(self, key: K) -> bool:

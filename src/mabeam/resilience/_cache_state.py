@@ -136,7 +136,8 @@ class CacheState:
         cache is full; the earlier one goes all the same, for it is out of date.
         """
         gone = Gone()
-        self._expire(now, gone.expired, _DUE_PER_PUT)
+        if self._heap and self._heap[0][0] <= now:
+            self._expire(now, gone.expired, _DUE_PER_PUT)
         replaced = self.entries.get(key)
         queue = None if replaced is None else replaced.queue
         if replaced is not None:

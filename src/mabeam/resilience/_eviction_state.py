@@ -178,8 +178,12 @@ class S3Fifo:
 
     def add(self, entry: Entry) -> None:
         """Admit a new key: to the main queue if it was here not long ago, else to the small one."""
-        remembered = self.ghosts.pop(hash(entry.key), entry) is None
-        (self.main if remembered else self.small).push(entry)
+        name = hash(entry.key)
+        if name in self.ghosts:
+            del self.ghosts[name]
+            self.main.push(entry)
+        else:
+            self.small.push(entry)
 
     def add_again(self, entry: Entry, replaced: Entry, queue: Queue) -> None:
         """Admit another value of a key that is here: where the one was that it replaces, and as popular."""
