@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import mabeam
 from mabeam.errors import UsageError
 from mabeam.resilience import Cache
 from mabeam.testing import wait_until_idle
@@ -497,3 +498,28 @@ async def test_it_takes_virtual_time_where_it_is_made_in_it() -> None:
     assert cache.get("tea") == 1
     await asyncio.sleep(1)  # noqa: TID251  (virtual time)
     assert cache.lookup("tea").outcome == "expired"
+
+
+@pytest.mark.simulate(seeds=10)
+async def test_a_process_that_is_killed_hands_its_load_on() -> None:
+    """The task of its handler was the leader; another process goes on, in whatever order they run."""
+    cache: Cache[str, int] = Cache(max_entries=10)
+    got: list[int] = []
+    running: list[mabeam.Pid] = []
+
+    async def load(key: str) -> int:
+        running.append(mabeam.self_pid())
+        await asyncio.sleep(1)  # noqa: TID251  (virtual time)
+        return 3
+
+    async def ask() -> None:
+        got.append(await cache.get_or_load("tea", load))
+
+    for _ in range(5):
+        mabeam.spawn(ask)
+    await asyncio.sleep(0.5)  # noqa: TID251  (virtual time)
+    mabeam.kill(running[0])
+    await asyncio.sleep(5)  # noqa: TID251  (virtual time)
+    assert got == [3] * 4
+    assert len(running) == 2
+    assert cache.statistics().loading == 0
