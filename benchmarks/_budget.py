@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from benchmarks._suite import UNITS
+from benchmarks.resilience._traces import TRACES, name_of
 
 if TYPE_CHECKING:
     from benchmarks._results import Run
@@ -115,6 +116,47 @@ BUDGETS: Final = (
         limit=5,
         unit="ms",
         full_size=True,
+    ),
+    Budget(
+        what="cache: `get` hit with TTL, eviction, lock, counters",
+        suite="resilience",
+        measure="cache_get",
+        limit=0.4,
+        to="cachetools",
+    ),
+    *(
+        Budget(
+            what=f"cache: hit ratio not below LRU's, {title}",
+            suite="resilience",
+            measure="hit_ratio",
+            figure=name_of(title),
+            limit=1.0,
+            to="cachetools",
+            at_least=True,
+        )
+        for title in TRACES
+        if title != "loop"  # where LRU has no hits at all
+    ),
+    Budget(
+        what="rate limiter not slower than aiolimiter",
+        suite="resilience",
+        measure="limiter_admit_async",
+        limit=1.0,
+        to="aiolimiter",
+    ),
+    *(
+        Budget(
+            what=f"rate limiter not slower than limits: {words}",
+            suite="resilience",
+            measure=measure,
+            limit=1.0,
+            to="limits",
+        )
+        for measure, words in (
+            ("limiter_admit", "admitted"),
+            ("limiter_reject", "rejected"),
+            ("limiter_keys", "many keys"),
+        )
     ),
 )
 

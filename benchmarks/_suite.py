@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 __all__ = ("SUITES", "UNITS", "Figure", "Measure", "Subject", "Suite", "load")
 
 #: Each suite by name, and the package whose ``SUITE`` it is.
-SUITES: Final = {"kernel": "benchmarks.kernel"}
+SUITES: Final = {"kernel": "benchmarks.kernel", "resilience": "benchmarks.resilience"}
 
-Unit: TypeAlias = Literal["ns", "us", "ms", "s", "bytes", "MB", "1/s"]
-#: What a value in seconds, bytes or per second is multiplied with to be shown in a unit.
+Unit: TypeAlias = Literal["ns", "us", "ms", "s", "bytes", "MB", "1/s", "%"]
+#: What a value in seconds, bytes, per second or of 1 is multiplied with to be shown in a unit.
 UNITS: Final[Mapping[Unit, float]] = {
     "ns": 1e9,
     "us": 1e6,
@@ -28,6 +28,7 @@ UNITS: Final[Mapping[Unit, float]] = {
     "bytes": 1.0,
     "MB": 1e-6,
     "1/s": 1.0,
+    "%": 100.0,
 }
 
 

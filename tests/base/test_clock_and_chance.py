@@ -10,7 +10,7 @@ from mabeam._base import (
     clock_of,
     monotonic,
     now,
-    pause,
+    pause_thread,
     seeded_random,
     stopwatch_of,
     system_random,
@@ -108,7 +108,7 @@ def test_monotonic_is_the_loops_where_that_is_virtual_and_the_same_for_all_elsew
 def test_a_pause_of_nothing_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr("mabeam._base._clock.time.sleep", slept.append)
-    pause(0)
-    pause(-1)
-    pause(2.5)
+    pause_thread(0)
+    pause_thread(-1)
+    pause_thread(2.5)
     assert slept == [2.5]

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KERNEL = load("kernel")
+RESILIENCE = load("resilience")
 
 
-def _worker(request: dict[str, object], folder: Path) -> dict[str, object]:
+def _worker(request: dict[str, object], folder: Path, *, suite: str = "kernel") -> dict[str, object]:
     result = folder / "result.json"
     subprocess.run(
-        [sys.executable, "-m", "benchmarks._worker", json.dumps({"suite": "kernel", **request}), str(result)],
+        [sys.executable, "-m", "benchmarks._worker", json.dumps({"suite": suite, **request}), str(result)],
         cwd=_project.ROOT,
         check=True,
         capture_output=True,
@@ -42,6 +43,34 @@ def test_mabeam_does_what_each_measure_says(measure: object, tmp_path: Path) -> 
     size = 1_000 if measure.name in {"call_queued", "memory_idle"} else 20
     request = {"subject": "mabeam", "measure": measure.name, "size": size, "rounds": min(1, measure.rounds)}
     got = _worker(request, tmp_path)
+    assert "failed" not in got, got
+    figures = got["figures"]
+    assert isinstance(figures, dict)
+    assert set(figures) - {"cpu"} == {each.name for each in measure.figures}
+
+
+@pytest.mark.parametrize("subject", RESILIENCE.subjects, ids=lambda subject: subject.name)
+@pytest.mark.parametrize("measure", RESILIENCE.measures, ids=lambda measure: measure.name)
+def test_each_does_what_a_measure_of_resilience_says(
+    measure: object, subject: object, tmp_path: Path
+) -> None:
+    """The same, and the peers as well, where they are installed."""
+    assert isinstance(measure, type(RESILIENCE.measures[0]))
+    assert isinstance(subject, type(RESILIENCE.subjects[0]))
+    if measure.name in subject.absent:
+        assert subject.absent[measure.name]
+        return
+    missing = subject.missing()
+    if missing is not None:
+        pytest.skip(missing)
+    size = 5_000 if measure.name == "limiter_keys" else 1_000
+    request = {
+        "subject": subject.name,
+        "measure": measure.name,
+        "size": size,
+        "rounds": min(1, measure.rounds),
+    }
+    got = _worker(request, tmp_path, suite="resilience")
     assert "failed" not in got, got
     figures = got["figures"]
     assert isinstance(figures, dict)

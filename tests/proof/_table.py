@@ -45,6 +45,24 @@ TABLE: Final[dict[str, tuple[str, ...]]] = {
     "resilience/_hedge_state.py": ("tests/resilience/test_hedge_state.py",),
     "resilience/_retry_state.py": ("tests/resilience/test_retry_state.py",),
     "resilience/_window_state.py": ("tests/resilience/test_window_state.py",),
+    "resilience/_cache_options.py": (
+        "tests/resilience/test_cache.py",
+        "tests/resilience/test_cache_loading.py",
+    ),
+    "resilience/_cache_state.py": ("tests/resilience/test_cache_state.py", "tests/resilience/test_cache.py"),
+    "resilience/_eviction_state.py": (
+        "tests/resilience/test_eviction_state.py",
+        "tests/resilience/test_cache_state.py",
+    ),
+    "resilience/_flight_state.py": (
+        "tests/resilience/test_flight_state.py",
+        "tests/resilience/test_cache_threads.py",
+    ),
+    "resilience/_rate_limiter_options.py": ("tests/resilience/test_rate_limiter.py",),
+    "resilience/_rate_limiter_state.py": (
+        "tests/resilience/test_rate_limiter_state.py",
+        "tests/resilience/test_rate_limiter.py",
+    ),
     "review/_finding.py": ("tests/review/test_finding.py",),
     "review/_codes.py": ("tests/review/test_codes.py",),
     "review/_order.py": ("tests/review/test_order.py",),

@@ -18,6 +18,8 @@ from mabeam import (
     Hedge,
     Pipeline,
     Policy,
+    RateLimiter,
+    RejectedError,
     Retry,
     TimeLimit,
     UsageError,
@@ -186,3 +188,23 @@ async def test_cancelled_at_every_await_it_leaves_nothing_behind() -> None:
 async def test_inside_a_runtime_its_bus_is_taken() -> None:
     """Where it is made; threads then use the same one."""
     assert CircuitBreaker("x")._bus is mabeam.telemetry.current_bus.get() is not None
+
+
+async def test_a_limit_of_a_rate_is_a_policy_like_the_others() -> None:
+    """The limiter itself, and that of one key."""
+    limiter = RateLimiter(limit=1, period=60.0, on_limit="reject", name="calls")
+    for limit, described in ((limiter, ""), (limiter.for_key("ann"), " for 'ann'")):
+        pipeline = Pipeline(Fallback(value="later", on=RejectedError), limit)
+        assert isinstance(limit, Policy)
+        assert (
+            f"RateLimiter('calls', 1 per 60 s, burst 1, on_limit='reject'){described}" in pipeline.describe()
+        )
+
+        @pipeline
+        async def ask() -> str:
+            return "now"
+
+        assert [await ask(), await ask()] == ["now", "later"]
+    for limit in (limiter.for_key("bob"), limiter.for_key("eve")):
+        pipeline = Pipeline(Fallback(value="later", on=RejectedError), limit)
+        assert [pipeline.call_sync(str, 7), pipeline.call_sync(str, 7)] == ["7", "later"]

@@ -5,7 +5,16 @@ Not for users: their road to time is the Runtime. Packages of mabeam import from
 """
 
 from mabeam._base._backoff import Backoff
-from mabeam._base._clock import clock_of, monotonic, now, pause, stopwatch_of, wall_time
+from mabeam._base._clock import (
+    clock_here,
+    clock_of,
+    monotonic,
+    nanoseconds_of,
+    now,
+    pause_thread,
+    stopwatch_of,
+    wall_time,
+)
 from mabeam._base._faultpoint import FaultListener, fault_listener, fault_point
 from mabeam._base._outside import OwnedThread, leaving, let_out, outside, returned, start_thread, thread_asks
 from mabeam._base._random import Random, seeded_random, shared_random_seeded, system_random
@@ -23,6 +32,7 @@ __all__ = (
     "ThreadsStatistics",
     "await_chain",
     "child_processes",
+    "clock_here",
     "clock_of",
     "creation_stack",
     "fault_listener",
@@ -31,10 +41,11 @@ __all__ = (
     "leaving",
     "let_out",
     "monotonic",
+    "nanoseconds_of",
     "now",
     "open_sockets",
     "outside",
-    "pause",
+    "pause_thread",
     "returned",
     "seeded_random",
     "shared_random_seeded",

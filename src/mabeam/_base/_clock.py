@@ -2,7 +2,8 @@
 
 Four questions, four functions: *when is it* for timers and deadlines of a loop (:func:`now`), *when is it* for what
 several threads and loops share (:func:`monotonic`), *how long did it take* for measurements (:func:`stopwatch_of`), *what
-date is it* for people who read a label (:func:`wall_time`). And :func:`pause`, which waits without a loop.
+date is it* for people who read a label (:func:`wall_time`). What is made in one place and used in any asks
+:func:`clock_here` once for the clock that it keeps. And :func:`pause_thread` waits without a loop.
 """
 
 from __future__ import annotations
@@ -15,7 +16,16 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Callable
 
-__all__ = ("clock_of", "monotonic", "now", "pause", "stopwatch_of", "wall_time")
+__all__ = (
+    "clock_here",
+    "clock_of",
+    "monotonic",
+    "nanoseconds_of",
+    "now",
+    "pause_thread",
+    "stopwatch_of",
+    "wall_time",
+)
 
 
 def now(loop: AbstractEventLoop) -> float:
@@ -61,16 +71,6 @@ def monotonic() -> float:
     return time.monotonic() if loop is None else clock_of(loop)()
 
 
-def pause(seconds: float) -> None:
-    """Stop this thread for so long; for synchronous code only, since a loop in this thread would stand still.
-
-    Args:
-        seconds: how long; 0 or less does not wait.
-    """
-    if seconds > 0:
-        time.sleep(seconds)
-
-
 def wall_time() -> float:
     """Return the date, to be written into labels and reports.
 
@@ -101,3 +101,38 @@ def stopwatch_of(loop: AbstractEventLoop) -> Callable[[], float]:
     """
     virtual: Callable[[], float] | None = getattr(loop, "virtual_stopwatch", None)
     return time.perf_counter if virtual is None else virtual
+
+
+def clock_here() -> Callable[[], float]:
+    """Return the clock for something that is made here and may be used anywhere.
+
+    Guarantees:
+        What it returns never goes backwards and may be read from any thread.
+
+    Returns:
+        The time of the running loop where that is a virtual one, else the monotonic clock of the system: in seconds
+        since an arbitrary start.
+    """
+    return clock_of(_get_running_loop())
+
+
+def nanoseconds_of(clock: Callable[[], float]) -> Callable[[], int]:
+    """Return the same clock in whole nanoseconds, for what counts exactly and often.
+
+    Args:
+        clock: seconds.
+
+    Returns:
+        A function giving nanoseconds since the same start.
+    """
+    return time.monotonic_ns if clock is time.monotonic else lambda: int(clock() * 1e9 + 0.5)
+
+
+def pause_thread(seconds: float) -> None:
+    """Let this thread wait, and everything that it runs. For synchronous code that has nothing else to do.
+
+    Args:
+        seconds: for how long; nothing happens for 0 or less.
+    """
+    if seconds > 0:
+        time.sleep(seconds)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar, final
 
-from mabeam._base import Random, pause, system_random
+from mabeam._base import Random, pause_thread, system_random
 from mabeam.resilience._chaos_state import ChaosRules, Injection
 from mabeam.resilience._checks import refuse_problems
 from mabeam.resilience._policy import PolicyBase, refuse_coroutine, settle
@@ -100,7 +100,7 @@ class Chaos(PolicyBase):
         enabled: bool | Callable[[], bool] = True,
         name: str = "chaos",
         random: Random | None = None,
-        sleep: Callable[[float], None] = pause,
+        sleep: Callable[[float], None] = pause_thread,
         bus: Bus | None = None,
     ) -> None:
         super().__init__(name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import CoroutineType
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, final
 
-from mabeam._base import Backoff, Random, monotonic, pause, system_random
+from mabeam._base import Backoff, Random, monotonic, pause_thread, system_random
 from mabeam.errors import RejectedError
 from mabeam.resilience._checks import refuse_problems
 from mabeam.resilience._on import On, OnResult, on_of, problems_of_on
@@ -108,7 +108,7 @@ class Retry(PolicyBase):
         name: str = "retry",
         random: Random | None = None,
         clock: Callable[[], float] = monotonic,
-        sleep: Callable[[float], None] = pause,
+        sleep: Callable[[float], None] = pause_thread,
         bus: Bus | None = None,
     ) -> None:
         super().__init__(name)

@@ -116,6 +116,102 @@ _SUPERVISORS = (
     ),
 )
 
+_CACHES = (
+    EventSpec(
+        "cache.hit",
+        description="A read of a cache found a fresh value.",
+        measurements={"count": "always 1"},
+        metadata=("cache",),
+    ),
+    EventSpec(
+        "cache.missed",
+        description="A read of a cache found none; `why` is `stale`, `expired` or `not_found`.",
+        measurements={"count": "always 1"},
+        metadata=("cache", "why"),
+    ),
+    EventSpec(
+        "cache.stored",
+        description="A value was put into a cache.",
+        measurements={"count": "always 1"},
+        metadata=("cache",),
+    ),
+    EventSpec(
+        "cache.refused",
+        description="A value was not stored: heavier than the whole cache, or expired already when it was full.",
+        measurements={"count": "always 1"},
+        metadata=("cache",),
+    ),
+    EventSpec(
+        "cache.evicted",
+        description="Entries of a cache made room for another.",
+        measurements={"count": "count"},
+        metadata=("cache",),
+    ),
+    EventSpec(
+        "cache.expired",
+        description="Entries were removed from a cache because their time was over, without having been read.",
+        measurements={"count": "count"},
+        metadata=("cache",),
+    ),
+    EventSpec(
+        "cache.deleted",
+        description="An entry of a cache was deleted.",
+        measurements={"count": "always 1"},
+        metadata=("cache",),
+    ),
+    EventSpec(
+        "cache.cleared",
+        description="A cache was emptied.",
+        measurements={"entries": "count"},
+        metadata=("cache",),
+    ),
+    EventSpec(
+        "cache.loaded",
+        description="A load of a cache has returned.",
+        measurements={"duration": "seconds"},
+        metadata=("cache",),
+    ),
+    EventSpec(
+        "cache.load_failed",
+        description="A load of a cache has raised; `error` is the class.",
+        measurements={"duration": "seconds"},
+        metadata=("cache", "error"),
+    ),
+    EventSpec(
+        "cache.load_taken_over",
+        description="The leader of a load was cancelled, and one of those who waited loads instead.",
+        measurements={"count": "always 1"},
+        metadata=("cache",),
+    ),
+)
+
+_RATE_LIMITERS = (
+    EventSpec(
+        "rate_limiter.admitted",
+        description="A rate limiter admitted something at once.",
+        measurements={"count": "always 1"},
+        metadata=("limiter",),
+    ),
+    EventSpec(
+        "rate_limiter.delayed",
+        description="Somebody has to wait for a rate limiter, for `delay` as far as is known.",
+        measurements={"delay": "seconds"},
+        metadata=("limiter",),
+    ),
+    EventSpec(
+        "rate_limiter.rejected",
+        description="A rate limiter admitted nothing; `why` is `limit`, or `keys` when as many keys are busy as may be.",
+        measurements={"retry_after": "seconds"},
+        metadata=("limiter", "why"),
+    ),
+    EventSpec(
+        "rate_limiter.cancelled",
+        description="Somebody who waited for a rate limiter was cancelled; he has taken up nothing.",
+        measurements={"count": "always 1"},
+        metadata=("limiter",),
+    ),
+)
+
 _TASKS = (
     EventSpec(
         "task.started", description="A task of a TaskSupervisor runs.", metadata=("pid", "label", "owner")
@@ -259,6 +355,8 @@ CATALOGUE: Mapping[str, EventSpec] = MappingProxyType(
             _TASKS,
             _REGISTRIES,
             _RESILIENCE,
+            _CACHES,
+            _RATE_LIMITERS,
             _REVIEW,
         )
         for spec in group
