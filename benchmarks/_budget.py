@@ -118,6 +118,28 @@ BUDGETS: Final = (
         full_size=True,
     ),
     Budget(
+        what="circuit breaker around an async call, closed, all features",
+        suite="resilience",
+        measure="breaker_async",
+        limit=1.0,
+        to=_CALL,
+    ),
+    Budget(
+        what="circuit breaker around an async call, not slower than pybreaker around a plain one",
+        suite="resilience",
+        measure="breaker_async",
+        limit=1.0,
+        to="pybreaker",
+        to_measure="breaker_sync",
+    ),
+    Budget(
+        what="bulkhead not slower than asyncio's semaphore",
+        suite="resilience",
+        measure="bulkhead",
+        limit=1.0,
+        to="asyncio",
+    ),
+    Budget(
         what="cache: `get` hit with TTL, eviction, lock, counters",
         suite="resilience",
         measure="cache_get",

@@ -1,4 +1,4 @@
-"""The resilience suite: caches and limits; circuit breakers and bulkheads have their seats here."""
+"""The resilience suite: circuit breakers, bulkheads, caches, rate limits."""
 
 from typing import Final
 

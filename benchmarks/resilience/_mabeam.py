@@ -1,4 +1,4 @@
-"""mabeam: Cache and RateLimiter."""
+"""mabeam: Cache and RateLimiter; breaker and bulkhead are in ``_mabeam_policies.py``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from benchmarks._rounds import check
+from benchmarks.resilience import _mabeam_policies
 from benchmarks.resilience._ratios import ENTRIES, ratios
 from mabeam.resilience import Cache, RateLimiter, cached
 
@@ -137,6 +138,7 @@ def limiter_keys(rounds: Rounds) -> Figures:
 
 
 MEASURES = {
+    **_mabeam_policies.MEASURES,
     "cache_get": cache_get,
     "cache_put": cache_put,
     "cached_call": cached_call,

@@ -1,10 +1,11 @@
-"""Who is measured: mabeam, two libraries of caches, two of rate limits, three of circuit breakers, and asyncio."""
+"""Who is measured: mabeam, two libraries of caches, two of rate limits, three of circuit breakers, asyncio, and a call in Erlang."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from benchmarks._suite import Subject
+from benchmarks.kernel._erlang import version as erlang_version
 from benchmarks.resilience._measures import MEASURES
 
 if TYPE_CHECKING:
@@ -33,13 +34,14 @@ SUBJECTS: Final = (
         title="mabeam",
         module="benchmarks.resilience._mabeam",
         distribution="mabeam",
-        absent=_only(
-            *_CACHES,
-            *_LIMITERS,
-            breaker_async="its circuit breaker has its seat here",
-            breaker_sync="its circuit breaker has its seat here",
-            bulkhead="its bulkhead has its seat here",
-        ),
+    ),
+    Subject(
+        name="erlang",
+        title="Erlang/OTP",
+        module="benchmarks.resilience._erlang",
+        commands=("erl", "erlc"),
+        version=erlang_version,
+        absent=_only("breaker_async"),
     ),
     Subject(
         name="cachetools",
