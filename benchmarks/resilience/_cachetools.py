@@ -33,7 +33,7 @@ def asking(cache: Any) -> Callable[[int], bool]:
 
 def cache_get(rounds: Rounds) -> Figures:
     """``TTLCache.get``."""
-    cache = cachetools.TTLCache(10_000, 300.0)
+    cache: Any = cachetools.TTLCache(10_000, 300.0)
     for key in range(10_000):
         cache[key] = key + 1
     keys = range(9_000, 10_000)
@@ -50,7 +50,7 @@ def cache_get(rounds: Rounds) -> Figures:
 
 def cache_put(rounds: Rounds) -> Figures:
     """``TTLCache[key] = value``."""
-    cache = cachetools.TTLCache(1_000, 300.0)
+    cache: Any = cachetools.TTLCache(1_000, 300.0)
     for key in range(1_000):
         cache[-key] = key
     for number in rounds:
