@@ -43,6 +43,17 @@ async def test_a_timer_tells_what_is_left(virtual_loop: VirtualLoop) -> None:
         await receive(timeout=20)
 
 
+@pytest.mark.real_time(loop="uvloop")
+async def test_a_timer_that_is_due_at_once_tells_what_is_left_on_uvloop() -> None:
+    """There it is no timer of the loop, which counts in milliseconds."""
+    timer = send_after(0.0, self_pid(), "never")
+    assert timer.read() == 0
+    assert "0 s left" in repr(timer)
+    assert timer.cancel() == 0
+    with pytest.raises(TimeoutError):
+        await receive(timeout=0)
+
+
 async def test_a_timer_that_has_fired_cannot_be_cancelled() -> None:
     """And its process no longer holds it."""
     timer = send_after(1, self_pid(), "sent")

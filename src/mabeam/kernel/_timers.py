@@ -20,7 +20,7 @@ __all__ = ("TimerRef", "start_timer")
 class TimerRef:
     """A message that will be sent. It belongs to its receiver: when that ends, the timer is gone."""
 
-    __slots__ = ("_handle", "_kernel", "_message", "_target")
+    __slots__ = ("_due", "_handle", "_kernel", "_message", "_target")
 
     def __init__(self, kernel: Kernel, target: Process | Pid | Name, message: Any) -> None:
         """Made by ``send_after`` only."""
@@ -28,14 +28,17 @@ class TimerRef:
         self._target = target
         self._message = message
         self._handle: asyncio.TimerHandle | None = None
+        self._due = 0.0
 
     def start(self, seconds: float) -> None:
         """Begin to wait."""
+        # The handle would know, but not on uvloop: what is due within half a millisecond has no time there.
+        self._due = self._kernel.loop.time() + seconds
         self._handle = self._kernel.loop.call_later(seconds, self._fire)
 
     def read(self) -> float | None:
         """Seconds until the message is sent; ``None`` when it was sent or cancelled."""
-        return None if self._handle is None else max(0.0, self._handle.when() - self._kernel.loop.time())
+        return None if self._handle is None else max(0.0, self._due - self._kernel.loop.time())
 
     def cancel(self) -> float | None:
         """Do not send it. Seconds that were left; ``None`` when it was sent or cancelled before."""
