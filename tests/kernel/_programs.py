@@ -130,6 +130,33 @@ async def exits(how: str) -> None:
     await wait_for_ever("main")
 
 
+class Leaving(GenServer):
+    """Ends the program when it ends."""
+
+    def terminate(self, reason: mabeam.ExitReason) -> NoReturn:
+        raise SystemExit(7)
+
+
+class LeavingLater(GenServer):
+    """The same, when it has waited."""
+
+    async def terminate(self, reason: mabeam.ExitReason) -> NoReturn:
+        await asyncio.sleep(0)  # noqa: TID251  (a turn, not a wait)
+        raise SystemExit(7)
+
+
+async def exits_at_an_end(how: str) -> None:
+    await start_two()
+    server = await (Leaving if how == "def" else LeavingLater).child_spec().start()
+    spawn(server.stop)
+    await wait_for_ever("main")
+
+
+async def exits_itself() -> NoReturn:
+    await start_two()
+    sys.exit(7)
+
+
 async def ended_by_link() -> None:
     await start_two()
     parent = self_pid()

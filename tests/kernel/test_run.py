@@ -133,6 +133,26 @@ def test_a_handler_can_end_the_program(how: str, code: int, later: str) -> None:
             RESTORED,
         ], errors
         assert running.returncode == code, errors
+        assert "never retrieved" not in errors
+
+
+@pytest.mark.parametrize("how", ["def", "async def"])
+def test_terminate_can_end_the_program(how: str) -> None:
+    """As a handler can; the process that raises it ends in order before that."""
+    with program("exits_at_an_end", how) as running:
+        lines, errors = _rest(running)
+        assert lines[1:] == ["main ended", "second ended", "first ended", RESTORED], errors
+        assert running.returncode == 7, errors
+        assert "never retrieved" not in errors
+
+
+def test_a_main_that_ends_the_program_has_nothing_to_explain() -> None:
+    """``sys.exit`` is as quiet in it as it is in any program."""
+    with program("exits_itself") as running:
+        lines, errors = _rest(running)
+        assert lines[1:] == ["second ended", "first ended", RESTORED], errors
+        assert running.returncode == 7
+        assert errors == ""
 
 
 def test_a_main_that_was_ended_by_a_link_is_an_error() -> None:

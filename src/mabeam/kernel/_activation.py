@@ -151,6 +151,9 @@ async def _drive(activation: Activation, coroutine: Any, waits_on: Any, *, resum
     except BaseException as error:
         if not activation.started:
             coroutine.close()  # cancelled before its first step
+        if isinstance(error, SystemExit | KeyboardInterrupt) and activation.task is not None:
+            # Whoever runs the loop gets it; nobody asks the task, which would complain about that.
+            activation.task.add_done_callback(asyncio.Task.exception)
         _tell(activation, None, error)
         if isinstance(error, SystemExit | KeyboardInterrupt):
             raise

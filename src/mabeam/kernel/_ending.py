@@ -248,6 +248,9 @@ def _terminate(process: Process, ending: Ending) -> bool:
         rest = process.behaviour.terminate(process, ending.reason)
     except BaseException as error:  # noqa: BLE001  (what it raises is the new reason)
         _replace_reason(process, error)
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            # It stops the loop, but not before this end has gone on.
+            process.kernel.loop.call_soon(_raise, error)
         rest = None
     finally:
         process.status &= ~BUSY
@@ -255,6 +258,10 @@ def _terminate(process: Process, ending: Ending) -> bool:
         return True
     activate(process, rest, None, _terminate_done)
     return False
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 def _terminate_done(activation: Activation, _value: object, error: BaseException | None) -> None:
