@@ -370,6 +370,25 @@ def test_a_runtime_runs_once() -> None:
     run(main)
 
 
+def test_a_runtime_may_be_left_in_another_task_than_it_was_entered_in() -> None:
+    """As the fixtures of some frameworks do; all that runs in it is stopped there."""
+
+    async def main() -> None:
+        runtime = Runtime()
+        loop = asyncio.get_running_loop()
+
+        async def enter() -> Pid:
+            await runtime.__aenter__()
+            return spawn(wait_for_ever)
+
+        pid = await loop.create_task(enter())
+        assert pid.is_alive
+        await loop.create_task(runtime.__aexit__(None, None, None))
+        assert not pid.is_alive
+
+    run(main)
+
+
 def test_a_request_to_stop_wakes_all_who_wait_for_it() -> None:
     """In processes and outside; later ones do not wait at all."""
     log: list[str] = []

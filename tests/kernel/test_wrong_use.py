@@ -314,11 +314,19 @@ def test_the_limit_of_threads_is_checked_where_it_is_written(threads: Any) -> No
     assert "BoundedThreads" not in str(caught.value)
 
 
+@pytest.mark.parametrize("seconds", ["1", 0, -1, True, math.nan, math.inf, 1e12])
+def test_the_limit_of_the_watchdog_is_checked_where_it_is_written(seconds: Any) -> None:
+    """Not in its thread, which nobody reads."""
+    with pytest.raises(UsageError, match="blocked_after expects seconds > 0, or None for no watchdog"):
+        Runtime(blocked_after=seconds)
+
+
 def test_all_wrong_options_of_a_runtime_are_told_at_once() -> None:
     with pytest.raises(UsageError) as caught:
-        Runtime(max_threads=0, deadline_stamps="no", bus=3, chooser=SimpleNamespace)  # type: ignore[arg-type]
+        Runtime(max_threads=0, blocked_after="1", deadline_stamps="no", bus=3, chooser=SimpleNamespace)  # type: ignore[arg-type]
     assert [problem.split()[0] for problem in caught.value.problems] == [
         "max_threads",
+        "blocked_after",
         "deadline_stamps",
         "bus",
         "chooser",

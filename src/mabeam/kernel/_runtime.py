@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import math
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, final
 
@@ -12,6 +14,7 @@ from mabeam._base import BoundedThreads, now, stopwatch_of, system_random
 from mabeam.errors import UsageError
 from mabeam.kernel._activation import freeze_or_finish, here
 from mabeam.kernel._calls import Turn, died
+from mabeam.kernel._checks import is_seconds
 from mabeam.kernel._current import find_or_raise
 from mabeam.kernel._ending import Ending, kill
 from mabeam.kernel._kernel import Kernel
@@ -110,7 +113,7 @@ class Runtime:
         Raises:
             UsageError: lists all problems.
         """
-        _check_options(max_threads, deadline_stamps, bus, chooser)
+        _check_options(max_threads, blocked_after, deadline_stamps, bus, chooser)
         self.id = f"{system_random().getrandbits(32):08x}"
         self.bus = Bus() if bus is None else bus
         self._max_threads = max_threads
@@ -151,10 +154,13 @@ class Runtime:
         try:
             await self._close()
         finally:
-            if self._token is not None:
-                here.reset(self._token)
-            if self._bus_token is not None:
-                current_bus.reset(self._bus_token)
+            # A fixture is often left in another task, and so another context, than it was entered in: nothing is to be undone
+            # there.
+            with contextlib.suppress(ValueError):
+                if self._token is not None:
+                    here.reset(self._token)
+                if self._bus_token is not None:
+                    current_bus.reset(self._bus_token)
         if self._fatal is None:
             return False
         others_cancelled = body is not None and body.uncancel() > 0
@@ -385,7 +391,9 @@ class Runtime:
         return f"<Runtime {self.id}, {max(0, len(self._kernel.table) - 1)} processes, {len(self._kernel.scheduler.ready)} ready>"
 
 
-def _check_options(max_threads: object, deadline_stamps: object, bus: object, chooser: object) -> None:
+def _check_options(
+    max_threads: object, blocked_after: object, deadline_stamps: object, bus: object, chooser: object
+) -> None:
     """Find all that is wrong with the options.
 
     Raises:
@@ -397,6 +405,10 @@ def _check_options(max_threads: object, deadline_stamps: object, bus: object, ch
             f"max_threads expects a whole number >= 1, got {max_threads!r}: threads are started when blocking code needs them, "
             "so one that is not needed costs nothing"
         )
+    if blocked_after is not None and not (
+        is_seconds(blocked_after) and 0 < blocked_after <= threading.TIMEOUT_MAX  # type: ignore[operator]  # a number
+    ):
+        problems.append(f"blocked_after expects seconds > 0, or None for no watchdog, got {blocked_after!r}")
     if not isinstance(deadline_stamps, bool):
         problems.append(f"deadline_stamps expects True or False, got {deadline_stamps!r}")
     if bus is not None and not isinstance(bus, Bus):
