@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import pytest
@@ -31,6 +32,14 @@ def test_a_restart_is_allowed_while_there_are_at_most_so_many_in_the_period(
         assert allowed == (len(recent) <= max_restarts)
         if allowed:
             assert window.count == len(recent)
+
+
+@pytest.mark.parametrize("max_restarts", [sys.maxsize - 1, sys.maxsize, 2**64])
+def test_any_number_of_restarts_may_be_allowed(max_restarts: int) -> None:
+    """As one does who wants no limit."""
+    window = RestartWindow(max_restarts, 5.0)
+    assert all(window.add(0.0) for _ in range(10))
+    assert window.count == 10
 
 
 def test_no_restarts_allows_none() -> None:

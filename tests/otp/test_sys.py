@@ -185,6 +185,14 @@ async def test_a_replacement_that_fails_changes_nothing() -> None:
     assert await counter.call(Counter.add, 0) == 7
 
 
+@pytest.mark.parametrize("function", [None, 5, receive])
+async def test_what_cannot_replace_a_state_is_refused(function: Any) -> None:
+    """Before the server hears of it."""
+    counter = await Counter.start_link(7)
+    with pytest.raises(UsageError, match="replace_state expects a plain function"):
+        await replace_state(counter, function)
+
+
 async def test_a_plain_process_has_no_state_to_show() -> None:
     pid = spawn(receive)
     with pytest.raises(UsageError, match="local variables"):

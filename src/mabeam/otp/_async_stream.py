@@ -51,7 +51,7 @@ class AsyncStream(Generic[R]):
         shutdown: ShutdownTime = 5.0,
     ) -> None:
         """Check the options; nothing runs and no item is taken before the block is entered."""
-        _check(items, max_concurrency, timeout, on_timeout, shutdown)
+        _check(items, max_concurrency, ordered, timeout, on_timeout, shutdown)
         self._what = f"{'async_stream' if link else 'async_stream_nolink'} of {label_of(function)}"
         self._open_pool = open_pool
         self._items = items
@@ -340,7 +340,12 @@ def _wake(waiter: asyncio.Future[None] | None) -> None:
 
 
 def _check(
-    items: object, max_concurrency: object, timeout: object, on_timeout: object, shutdown: Any
+    items: object,
+    max_concurrency: object,
+    ordered: object,
+    timeout: object,
+    on_timeout: object,
+    shutdown: Any,
 ) -> None:
     """Find all that is wrong with the options.
 
@@ -358,6 +363,8 @@ def _check(
         problems.append(f"items expects an iterable or an async iterable, got {items!r}{hint}")
     if not isinstance(max_concurrency, int) or isinstance(max_concurrency, bool) or max_concurrency < 1:
         problems.append(f"max_concurrency expects a whole number >= 1, got {max_concurrency!r}")
+    if not isinstance(ordered, bool):
+        problems.append(f"ordered expects True or False, got {ordered!r}")
     if timeout is not None and (
         not isinstance(timeout, int | float) or isinstance(timeout, bool) or not timeout > 0
     ):

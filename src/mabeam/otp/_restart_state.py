@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 
 from mabeam._base import Backoff
@@ -22,7 +23,7 @@ class RestartWindow:
         """A window without restarts."""
         self.max_restarts = max_restarts
         self.max_seconds = max_seconds
-        self._times: deque[float] = deque(maxlen=max_restarts + 1)
+        self._times: deque[float] = deque(maxlen=min(max_restarts, sys.maxsize - 1) + 1)
 
     def add(self, now: float) -> bool:
         """Count a restart at ``now`` (seconds, never going back); whether it is allowed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from mabeam.errors import UsageError
@@ -73,8 +74,11 @@ async def replace_state(server: Ref[S], function: Callable[[S], S], /, *, timeou
         Exception: what ``function`` raised; the server goes on with the instance that it had.
         NoSuchProcess: there is no such process.
         CallTimeout: it did not come to it in time.
-        UsageError: it is a plain process, or ``function`` returned something else.
+        UsageError: it is a plain process, or ``function`` is no plain function or returned something else.
     """
+    if not callable(function) or inspect.iscoroutinefunction(function):
+        msg = f"replace_state expects a plain function that is given the instance and returns one, got {function!r}"
+        raise UsageError(msg)
 
     def change(process: Process) -> S:
         state = function(cast("S", process.behaviour.state_of(process)))
