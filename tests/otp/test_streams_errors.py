@@ -76,6 +76,24 @@ async def test_a_stream_can_be_entered_once() -> None:
             pass
 
 
+async def test_a_stream_has_one_reader_at_a_time() -> None:
+    """A second one would take the place of the first, which then would wait for ever."""
+    feed = await Feed.start_link()
+    loop = asyncio.get_running_loop()
+    async with feed.stream(Feed.wait_inside) as items:
+        assert await anext(items) == 1
+        first = loop.create_task(anext(items))  # type: ignore[arg-type]  # what anext answers can be awaited
+        await wait_until_idle()
+        with pytest.raises(UsageError, match="being read already"):
+            await anext(items)
+        first.cancel()
+        await wait_until_idle()
+        second = loop.create_task(anext(items))  # type: ignore[arg-type]  # as above
+        await wait_until_idle()
+        state_of(feed).gate.set()
+        assert await second == 2
+
+
 async def test_many_readers_read_independently() -> None:
     """Each has a generator and credit of its own, and the server answers meanwhile."""
     feed = await Feed.start_link()

@@ -83,6 +83,9 @@ class Channel:
 
     async def get(self) -> Any:
         """The next item."""
+        if self._wake_reader is not None and not self._wake_reader.done():
+            msg = "the stream is being read already; its items are given out to one reader"
+            raise UsageError(msg)
         while not self._buffer:
             if self.error is not None:
                 raise self.error
