@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mabeam import GenServer, Runtime, handle_call, in_thread, spawn
-from tests.otp._servers import pid_of
+from tests.otp._servers import pid_of, process_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,11 +107,26 @@ async def test_code_of_ours_is_shown_where_no_code_of_users_is_at_work(seen: See
     assert place.endswith("in block_as_ours")
 
 
-def _block_as_ours(seen: Seen) -> Callable[[], None]:
+def _block_as_ours(seen: Seen, parameter: str = "") -> Callable[..., None]:
     names: dict[str, Any] = {"__name__": "mabeam.kernel._made_up", "block": seen.gate.acquire}
-    exec("def block_as_ours():\n    assert block(timeout=30)", names)  # a frame that looks like one of ours
-    made: Callable[[], None] = names["block_as_ours"]
+    exec(
+        f"def block_as_ours({parameter}):\n    assert block(timeout=30)", names
+    )  # a frame that looks like one of ours
+    made: Callable[..., None] = names["block_as_ours"]
     return made
+
+
+async def test_what_code_of_ours_works_on_is_not_taken_for_whose_code_it_is(
+    seen: Seen, runtime: Runtime
+) -> None:
+    """Who floods somebody else with casts is named, not the one who gets them."""
+    server = await Server.start_link()
+    cast = _block_as_ours(seen, "process")
+    spawn(lambda: cast(process_of(server)))
+    while not seen.lines:
+        await in_thread(int)
+    assert seen.lines[0].splitlines()[0].startswith("the event loop is blocked by ")
+    assert "Server" not in seen.lines[0]
 
 
 async def test_code_that_belongs_to_no_process_has_a_stack(seen: Seen) -> None:

@@ -165,7 +165,7 @@ def stack_of(frame: FrameType | None) -> tuple[Position, ...]:
     positions: list[Position] = []
     innermost = _position(frame) if frame is not None else None
     while frame is not None and len(positions) < _DEEPEST and not _is_loop(frame):
-        if not _is_ours(frame) and frame.f_globals.get("__name__", "").partition(".")[0] != "asyncio":
+        if _is_of_users(frame):
             positions.append(_position(frame))
         elif positions:
             break
@@ -184,7 +184,15 @@ def _is_loop(frame: FrameType) -> bool:
 
 
 def _owner_of(frame: FrameType | None) -> Process | Activation | None:
-    """Whose code runs in ``frame``: what the innermost function of mabeam that runs code for a process was given."""
+    """Whose code runs in ``frame``: what the innermost function of mabeam that runs code for a process was given.
+
+    What that code has called of mabeam has been given a process, too: the one that is sent something, say.
+    """
+    innermost = frame
+    while frame is not None and not _is_loop(frame) and not _is_of_users(frame):
+        frame = frame.f_back
+    if frame is None or _is_loop(frame):
+        frame = innermost  # it is code of mabeam itself
     while frame is not None:
         if _is_ours(frame):
             for name in ("activation", "process"):
@@ -198,6 +206,10 @@ def _owner_of(frame: FrameType | None) -> Process | Activation | None:
 def _is_ours(frame: FrameType) -> bool:
     package, _, rest = frame.f_globals.get("__name__", "").partition(".")
     return package == "mabeam" and rest.partition(".")[0] in {"_base", "kernel", "otp"}
+
+
+def _is_of_users(frame: FrameType) -> bool:
+    return not _is_ours(frame) and frame.f_globals.get("__name__", "").partition(".")[0] != "asyncio"
 
 
 def _handler_of(owner: Process | Activation) -> str:
