@@ -109,9 +109,8 @@ async def test_code_of_ours_is_shown_where_no_code_of_users_is_at_work(seen: See
 
 def _block_as_ours(seen: Seen, parameter: str = "") -> Callable[..., None]:
     names: dict[str, Any] = {"__name__": "mabeam.kernel._made_up", "block": seen.gate.acquire}
-    exec(
-        f"def block_as_ours({parameter}):\n    assert block(timeout=30)", names
-    )  # a frame that looks like one of ours
+    code = f"def block_as_ours({parameter}):\n    assert block(timeout=30)"
+    exec(code, names)  # a frame that looks like one of ours
     made: Callable[..., None] = names["block_as_ours"]
     return made
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,6 +25,9 @@ from mabeam.kernel import Exited, kill, send_exit
 from mabeam.testing import Probe, wait_until_idle
 from tests.otp._feed import Feed
 from tests.otp._servers import begun, clock, for_ever, pid_of, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), asyncio.CancelledError(), UsageError("x")])
@@ -76,19 +79,23 @@ async def test_a_stream_can_be_entered_once() -> None:
             pass
 
 
+async def _next_of(items: AsyncIterator[int]) -> int:
+    return await anext(items)
+
+
 async def test_a_stream_has_one_reader_at_a_time() -> None:
     """A second one would take the place of the first, which then would wait for ever."""
     feed = await Feed.start_link()
     loop = asyncio.get_running_loop()
     async with feed.stream(Feed.wait_inside) as items:
         assert await anext(items) == 1
-        first = loop.create_task(anext(items))  # type: ignore[arg-type]  # what anext answers can be awaited
+        first = loop.create_task(_next_of(items))
         await wait_until_idle()
         with pytest.raises(UsageError, match="being read already"):
             await anext(items)
         first.cancel()
         await wait_until_idle()
-        second = loop.create_task(anext(items))  # type: ignore[arg-type]  # as above
+        second = loop.create_task(_next_of(items))
         await wait_until_idle()
         state_of(feed).gate.set()
         assert await second == 2
