@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,14 @@ async def test_a_pid_knows_whether_its_process_lives() -> None:
     kill(pid)
     await wait_until_idle()
     assert pid.is_alive is False
+
+
+async def test_a_pid_that_is_copied_with_what_holds_it_reaches_its_process() -> None:
+    """``dataclasses.asdict`` copies deeply, say."""
+    pid = spawn(wait_for_ever)
+    for copied in (copy.copy([pid])[0], copy.copy(pid), copy.deepcopy([pid])[0]):
+        assert copied == pid
+        assert copied.is_alive
 
 
 async def test_a_pid_shows_its_number_and_what_the_process_is(runtime: Runtime) -> None:

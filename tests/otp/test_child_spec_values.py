@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 from typing import Any
@@ -40,6 +41,12 @@ def test_a_spec_cannot_be_changed() -> None:
     for name in ("behaviour", "body", "name", "restart", "anything"):
         with pytest.raises(dataclasses.FrozenInstanceError, match=rf"its {name} cannot be set. Make another"):
             setattr(spec, name, None)
+
+
+def test_a_spec_can_be_copied_with_what_holds_it() -> None:
+    """``dataclasses.asdict`` does that with a configuration, say."""
+    spec = Worker.child_spec([7])
+    assert copy.copy(spec) == copy.deepcopy([spec])[0] == spec
 
 
 def test_a_spec_is_equal_to_one_that_says_the_same() -> None:

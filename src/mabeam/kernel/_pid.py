@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Self, final
 
 if TYPE_CHECKING:
     from mabeam.kernel._process import Process
@@ -64,6 +64,14 @@ class Pid:
         if self._process is None:
             return f"<pid {self.serial}>"
         return f"<pid {self.serial} {self._process.label}>"
+
+    def __copy__(self) -> Self:
+        """Itself: what is copied along with what holds it must still reach the process."""
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        """Itself, as above."""
+        return self
 
     def __reduce__(self) -> tuple[type[Pid], tuple[str, int]]:
         """Pickle as a bare identity."""

@@ -238,6 +238,14 @@ class ChildSpec(Generic[S_co]):
         """Equal when all is equal that was said."""
         return isinstance(other, ChildSpec) and self._parts() == other._parts()
 
+    def __copy__(self) -> Self:
+        """Itself: it never changes."""
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        """Itself, as above."""
+        return self
+
     def __hash__(self) -> int:
         """Hash by what was said."""
         return hash(self._parts())

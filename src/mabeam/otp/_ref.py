@@ -428,6 +428,14 @@ class Ref(Generic[S_co]):
         """Hash by address."""
         return hash(self.address())
 
+    def __copy__(self) -> Self:
+        """Itself: what is copied along with what holds it must still reach the server."""
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        """Itself, as above."""
+        return self
+
     def __repr__(self) -> str:
         """Show whom it leads to."""
         return f"<ref {self.address()!r}>"
