@@ -45,7 +45,7 @@ def test_a_spec_cannot_be_changed() -> None:
 
 def test_a_spec_can_be_copied_with_what_holds_it() -> None:
     """``dataclasses.asdict`` does that with a configuration, say."""
-    spec = Worker.child_spec([7])
+    spec = Worker.child_spec(7)
     assert copy.copy(spec) == copy.deepcopy([spec])[0] == spec
 
 
