@@ -1,4 +1,4 @@
-"""The one road to what is not the event loop: threads now, sockets and files later.
+"""The one road to what is not the event loop: threads, and the mark of what is out there.
 
 Two things must be known about all work that leaves the loop. Who owns it: threads are started here only, and carry
 the place they were started at. And that it is on its way: a loop with virtual time must not jump past an answer

@@ -234,7 +234,7 @@ def report_failed_restart(supervisor: Process, spec: ChildSpec[Any], reason: Exi
 def report_giving_up(supervisor: Process, spec: ChildSpec[Any], count: int, seconds: float) -> None:
     """Log that a supervisor gives up."""
     logger.error(
-        "%s gives up: %d restarts within %g s are more than it allows (max_restarts, max_seconds); the last was of child "
+        "%s gives up: %d restart(s) within %g s are more than it allows (max_restarts, max_seconds); the last was of child "
         "%r. It stops its other children and ends with Shutdown().",
         supervisor.describe(),
         count,
