@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 from typing import TYPE_CHECKING
 
+from mabeam import run
 from mabeam.kernel import here, receive, send, spawn, spawn_monitor
-from mabeam.otp import GenServer, handle_call, handle_cast
+from mabeam.otp import DynamicSupervisor, GenServer, handle_call, handle_cast
 from mabeam.testing import Probe, wait_until_idle
 from tests.kernel._scenes import Turn, process_of
 from tests.otp._servers import pid_of
@@ -231,3 +233,63 @@ async def test_values_that_cannot_be_compared_do_no_harm() -> None:
             return isinstance(value.get(), Unlike)
 
     assert await (await Carrying.start_link()).call(Carrying.carries)
+
+
+items: contextvars.ContextVar[list[str]] = contextvars.ContextVar("items")
+
+
+class Collector(GenServer):
+    """Begins with a list of its own, which is equal to any other empty list."""
+
+    def __init__(self) -> None:
+        items.set([])
+
+    @handle_call
+    def add(self, item: str) -> list[str]:
+        items.get().append(item)
+        return items.get()
+
+
+def test_what_a_start_sets_is_its_own_though_it_equals_what_was_there() -> None:
+    """Equal is not the same: one who changes it would change it for its starter, and for its brothers."""
+    outer: list[str] = []
+
+    async def main() -> None:
+        first, second = await Collector.start_link(), await Collector.start_link()
+        assert await first.call(Collector.add, "first") == ["first"]
+        assert await second.call(Collector.add, "second") == ["second"]
+
+    context = contextvars.copy_context()
+    context.run(items.set, outer)
+    context.run(run, main)
+    assert outer == []
+
+
+class Curious(GenServer):
+    """Looks around while it starts."""
+
+    def __init__(self) -> None:
+        self.seen = _surroundings()
+
+    @handle_call
+    def at_start(self) -> object:
+        return self.seen
+
+
+def _surroundings() -> tuple[object, object]:
+    return asyncio.current_task(), sys.exception()
+
+
+async def test_a_start_sees_neither_the_task_of_its_starter_nor_the_exception_that_it_handles() -> None:
+    """It could cancel the one, and would chain the other to its own exceptions."""
+    children = await DynamicSupervisor.start_link()
+    try:
+        raise ValueError("the starter's")
+    except ValueError:
+        linked = await Curious.start_link()
+        child = await children.call(DynamicSupervisor.start_child, Curious.child_spec())
+    assert await linked.call(Curious.at_start) == (None, None)
+    assert await child.call(Curious.at_start) == (None, None)
+    later = await Curious.start_link()
+    assert await later.call(Curious.at_start) == (None, None)
+    assert asyncio.current_task() is not None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mabeam import CallTimeout, DeadlineExceeded, GenServer, Ref, Runtime, handle_call, handle_cast
 from mabeam.testing import wait_until_idle
 from tests.otp._servers import begun, pause, pid_of, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 
 class Worker(GenServer):
@@ -42,6 +45,11 @@ class Worker(GenServer):
         """Take its time, then call another."""
         await pause(seconds)
         await other.call(Worker.note, "asked")
+
+    @handle_call
+    def ask_by_coroutine(self, other: Ref[Worker], seconds: float) -> Coroutine[Any, Any, None]:
+        """What an async handler is below a decorator that knows nothing of coroutines."""
+        return self.ask(other, seconds)
 
     @handle_call(concurrent=2)
     async def ask_beside(self, other: Ref[Worker], seconds: float) -> None:
@@ -90,7 +98,11 @@ async def test_one_that_waits_for_a_place_among_concurrent_handlers_is_dropped_t
     assert state_of(worker).done == ["first", "next"]
 
 
-@pytest.mark.parametrize("handler", [Worker.ask, Worker.ask_beside], ids=["serial", "concurrent"])
+@pytest.mark.parametrize(
+    "handler",
+    [Worker.ask, Worker.ask_beside, Worker.ask_by_coroutine],
+    ids=["serial", "concurrent", "handed off"],
+)
 async def test_a_nested_call_under_an_expired_deadline_ends_the_handler_but_not_the_server(
     handler: Any, runtime: Runtime
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from mabeam import (
     Pid,
     ProcessDied,
     Ref,
+    Stop,
     handle_call,
     handle_cast,
     kill,
@@ -41,6 +43,19 @@ class Echo(GenServer):
     @handle_call
     def crash(self) -> None:
         raise ValueError
+
+    @handle_call
+    def look_around(self) -> tuple[object, object]:
+        return asyncio.current_task(), sys.exception()
+
+    @handle_call
+    def end_with_a_look(self, seen: list[object]) -> None:
+        self.seen = seen
+        raise Stop(Shutdown())
+
+    def terminate(self, reason: ExitReason) -> None:
+        if hasattr(self, "seen"):
+            self.seen.append((asyncio.current_task(), sys.exception()))
 
 
 class Client(GenServer):
@@ -181,3 +196,29 @@ async def test_code_in_a_thread_is_not_handed_anything() -> None:
         return answer
 
     assert await in_thread(ask) == 3
+
+
+async def test_the_task_of_the_caller_is_not_that_of_the_handler() -> None:
+    """A handler runs in no task, as it does for a message; it could cancel its caller otherwise."""
+    echo, seen = await Echo.start_link(), list[object]()
+    task = asyncio.current_task()
+    assert await echo.call(Echo.look_around) == (None, None)
+    assert asyncio.current_task() is task
+    ending = await Echo.child_spec().start()
+    with pytest.raises(ProcessDied):
+        await ending.call(Echo.end_with_a_look, seen)
+    assert seen == [(None, None)]
+    assert asyncio.current_task() is task
+
+
+async def test_an_exception_that_the_caller_handles_is_not_seen_by_the_handler() -> None:
+    """It would be chained to the exceptions of the handler, and raised by an empty ``raise``."""
+    echo = await Echo.child_spec().start()
+    try:
+        raise LookupError("the caller's")
+    except LookupError:
+        assert await echo.call(Echo.look_around) == (None, None)
+        with pytest.raises(ProcessDied) as caught:
+            await echo.call(Echo.crash)
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert caught.value.__cause__.__context__ is None

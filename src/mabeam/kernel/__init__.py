@@ -4,7 +4,13 @@ Most programs need the names at the top of ``__all__`` and take them from ``mabe
 that brings a behaviour of its own, as ``mabeam.otp`` does.
 """
 
-from mabeam.kernel._activation import Activation, activate, activate_trusted, here
+from mabeam.kernel._activation import (
+    Activation,
+    activate,
+    activate_trusted,
+    here,
+    out_of_task,
+)
 from mabeam.kernel._behaviour import Behaviour, Observer, OnFull, Step
 from mabeam.kernel._calls import Caller, Turn, died, wait_for_reply, waiting_for
 from mabeam.kernel._checks import (
@@ -206,6 +212,7 @@ __all__ = (
     "name_of",
     "name_target",
     "no_target",
+    "out_of_task",
     "remove_link",
     "remove_matching",
     "remove_monitor",

@@ -6,8 +6,10 @@ import contextvars
 import logging
 import threading
 from collections import deque
+from sys import exception
 from typing import TYPE_CHECKING, Any, Final
 
+from mabeam.kernel._activation import enter_task, leave_task
 from mabeam.kernel._dead_letters import DeadLetters
 from mabeam.kernel._ending import advance, end
 from mabeam.kernel._full_mailbox import leave_crowd, overflow
@@ -63,6 +65,7 @@ class Kernel:
         """An empty table."""
         self.id = runtime_id
         self.loop = loop
+        self.leave_task, self.enter_task = leave_task, enter_task
         self.bus = bus
         self.threads = threads
         self.scheduler = Scheduler(loop, stopwatch, chooser)
@@ -142,11 +145,17 @@ class Kernel:
                 return start
         if link:
             add_link(parent, process)
-        if self.scheduler.choose("hand_off", 2):
+        # Nothing of its starter's turn may be seen in there: neither the exception that is being handled nor the task.
+        if exception() is not None or self.scheduler.choose("hand_off", 2):
             self.scheduler.schedule(process)
         else:
             process.status = STARTING | BUSY
-            behaviour.start(process)
+            task = leave_task(self.loop, None)
+            try:
+                behaviour.start(process)
+            finally:
+                if task is not None:
+                    enter_task(self.loop, task)
         return start
 
     def started(self, process: Process) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from operator import is_
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from mabeam.errors import StartFailed, StartIgnored
@@ -57,12 +58,16 @@ class Start:
 
     def forget_context(self, process: Process) -> None:
         """Do without a context of its own if the process has set nothing in it: it can be made again."""
-        try:
-            is_untouched = process.context == self._context
-        except Exception:  # noqa: BLE001  (values in it that cannot be compared: it was touched)
-            is_untouched = False
+        own, before = process.context, self._context
         self._context = None
-        if is_untouched:
+        # Not by ==: an equal value is another one when somebody changes it, and comparing may run anything.
+        if (
+            own is not None
+            and before is not None
+            and len(own) == len(before)
+            and all(map(is_, own.keys(), before.keys()))
+            and all(map(is_, own.values(), before.values()))
+        ):
             process.context = None
 
     async def wait(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, cast
 
-from mabeam.kernel import Caller, wait_for_reply
+from mabeam.kernel import Caller, out_of_task, wait_for_reply
 from mabeam.otp._asides import take_deferred
 from mabeam.otp._requests import Call
 
@@ -40,11 +40,12 @@ async def after_hand_off(
         error: what it raised.
         goes_on: false when it ended its own caller, which must not go on.
     """
-    caller = (
-        _returned(process, handler, args, kwargs, value)
-        if error is None
-        else _raised(process, handler, args, kwargs, error)
-    )
+    with out_of_task(process.kernel.loop):
+        caller = (
+            _returned(process, handler, args, kwargs, timeout, value)
+            if error is None
+            else _raised(process, handler, args, kwargs, error)
+        )
     if not goes_on:
         await process.kernel.loop.create_future()
     if caller is None:
@@ -53,7 +54,12 @@ async def after_hand_off(
 
 
 def _returned(
-    process: Process, handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any], value: Any
+    process: Process,
+    handler: Handler,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    timeout: float | None,
+    value: Any,
 ) -> Caller[Any] | None:
     """Go on after a handler that has returned; who waits for its answer, if any."""
     behaviour, asides = cast("ServerBehaviour", process.behaviour), process.extra
@@ -63,6 +69,8 @@ def _returned(
         done = behaviour.answered(process, caller, value)
     elif type(value) is CoroutineType:
         caller = _caller(process, handler)
+        if timeout is not None and process.kernel.deadline_stamps:
+            caller.deadline = process.kernel.loop.time() + timeout
         process.message = message = Call(handler, args, kwargs, caller)
         caller.hold()
         done = behaviour.go_on(process, value, message, caller)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from asyncio import _get_running_loop as running_loop
+from sys import exception
 from types import CoroutineType, FunctionType, MethodType
 from typing import (
     TYPE_CHECKING,
@@ -213,7 +214,7 @@ class Ref(Generic[S_co]):
                 is_now = True
             else:
                 is_now = scheduler.may_hand_off()
-            if is_now:
+            if is_now and exception() is None:  # one that is being handled would be seen by the handler
                 # The handler runs now, in the turn of its caller. What can be seen of it is what the mailbox would have done.
                 was_exiting = owner is not None and owner.process.status & EXITING
                 if process.extra is not None:
@@ -222,6 +223,8 @@ class Ref(Generic[S_co]):
                 context = process.context
                 if context is None:
                     context = process.own_context()
+                loop = kernel.loop
+                task = kernel.leave_task(loop, None)
                 try:
                     if kwargs:  # without them it takes less, and nearly no call has any
                         value = context.copy().run(handler.function, process.body, *args, **kwargs)
@@ -240,6 +243,9 @@ class Ref(Generic[S_co]):
                         process.status, process.message = 0, None
                         return value
                     outcome = value, None
+                finally:
+                    if task is not None:
+                        kernel.enter_task(loop, task)
                 goes_on = owner is None or was_exiting or not owner.process.status & EXITING
                 timeout = handler.timeout if self._timeout is _UNSET else self._timeout
                 try:
