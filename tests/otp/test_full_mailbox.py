@@ -16,19 +16,22 @@ from mabeam import (
     RejectedError,
     Runtime,
     UsageError,
+    code_change,
     handle_call,
     handle_cast,
     kill,
     limit_mailbox,
     receive,
     ref,
+    resume,
     send,
     spawn,
+    suspend,
     trap_exit,
     unlink,
 )
 from mabeam.testing import wait_until_idle
-from tests.otp._servers import begun, clock, pause, pid_of, state_of
+from tests.otp._servers import begun, clock, pause, pid_of, process_of, state_of
 
 
 class Small(GenServer):
@@ -164,6 +167,59 @@ async def test_one_who_is_cancelled_while_it_waits_for_room_has_sent_nothing() -
     cancelled.cancel()
     assert await let_go(small) == [1, 2, 3]
     assert await behind == 3
+
+
+async def test_one_who_is_cancelled_in_the_moment_when_it_is_let_in_has_sent_nothing() -> None:
+    small, holding = await held(Blocking)
+    small.cast(Small.put, 1)
+    small.cast(Small.put, 2)
+    waiting = await begun(small.cast_wait(Small.put, "cancelled"))
+    behind = await begun(small.cast_wait(Small.put, 3))
+    mailbox = process_of(small).mailbox
+    assert mailbox is not None
+    mailbox.popleft()  # as its process would; nobody else has a turn until the cancellation
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await behind
+    assert await let_go(small) == [2, 3]
+    await holding
+
+
+async def test_those_who_gave_up_are_not_kept() -> None:
+    """A server that hangs would collect their messages without a limit."""
+    small, _holding = await held(Blocking)
+    small.cast(Small.put, 1)
+    small.cast(Small.put, 2)
+    for item in range(10):
+        with pytest.raises(RejectedError):
+            await small.options(timeout=0.1).cast_wait(Small.put, item)
+        cancelled = await begun(small.cast_wait(Small.put, item))
+        cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+    mailbox: Any = process_of(small).mailbox
+    assert len(mailbox.waiting) == 0
+    assert await let_go(small) == [1, 2]
+
+
+async def test_a_limit_that_is_raised_lets_those_in_who_wait() -> None:
+    """Before anybody who comes later."""
+
+    class Larger(Blocking):
+        mailbox_limit = 4
+
+    small = await Blocking.start_link()
+    await suspend(small)
+    small.cast(Small.put, 1)
+    small.cast(Small.put, 2)
+    waiting = await begun(small.cast_wait(Small.put, 3))
+    await code_change(small, Larger)
+    small.cast(Small.put, 4)
+    await waiting
+    await resume(small)
+    await wait_until_idle()
+    assert state_of(small).got == [1, 2, 3, 4]
 
 
 async def test_those_who_wait_for_room_hear_of_the_death() -> None:

@@ -12,11 +12,14 @@ from mabeam import (
     CallCycle,
     Caller,
     CallTimeout,
+    DynamicSupervisor,
     Exited,
+    ExitReason,
     GenServer,
     NoSuchProcess,
     ProcessDied,
     Ref,
+    Registry,
     Runtime,
     Shutdown,
     Supervisor,
@@ -44,6 +47,7 @@ from mabeam import (
     trace,
     trap_exit,
     unlink,
+    why,
 )
 from mabeam.testing import wait_until_idle
 from tests.otp._servers import begun, pause, pid_of, process_of, state_of
@@ -193,6 +197,20 @@ async def test_what_cannot_replace_a_state_is_refused(function: Any) -> None:
         await replace_state(counter, function)
 
 
+@pytest.mark.parametrize("error", [StopIteration, GeneratorExit, asyncio.CancelledError])
+async def test_whoever_asks_hears_of_exceptions_that_no_future_carries(error: type[BaseException]) -> None:
+    """The program would hear of them otherwise, and whoever asked would wait for nothing."""
+    counter = await Counter.start_link(7)
+
+    def fail(state: Counter) -> Counter:
+        raise error
+
+    with pytest.raises(RuntimeError, match=error.__name__) as caught:
+        await replace_state(counter, fail)
+    assert isinstance(caught.value.__cause__, error)
+    assert await counter.call(Counter.add, 1) == 8
+
+
 async def test_a_plain_process_has_no_state_to_show() -> None:
     pid = spawn(receive)
     with pytest.raises(UsageError, match="local variables"):
@@ -278,6 +296,43 @@ async def test_a_suspended_server_can_be_stopped_and_killed() -> None:
 def _trapping(state: Counter) -> Counter:
     trap_exit()
     return state
+
+
+class Lingering(GenServer):
+    """Takes its time to end."""
+
+    async def terminate(self, reason: ExitReason) -> None:
+        await pause(3.0)
+
+
+async def test_one_that_is_asked_while_it_ends_answers_no_more_though_it_was_suspended() -> None:
+    """What it waits for is the end of ``terminate``; nobody goes round in circles with the question."""
+    server = await Lingering.start_link()
+    await suspend(server)
+    stopping = await begun(server.stop())
+    assert info(server).state == "exiting"
+    assert why(server).root.kind != "suspended"
+    for ask in (get_state, suspend, resume):
+        with pytest.raises(CallTimeout):
+            await ask(server, timeout=0.5)
+    asking = await begun(get_state(server))
+    await stopping
+    with pytest.raises(ProcessDied):
+        await asking
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), "1"])
+async def test_a_timeout_is_a_duration(timeout: Any) -> None:
+    counter = await Counter.start_link()
+    for ask in (get_state, suspend, resume):
+        with pytest.raises(UsageError, match="timeout"):
+            await ask(counter, timeout=timeout)
+
+
+async def test_a_trace_needs_a_function() -> None:
+    counter = await Counter.start_link()
+    with pytest.raises(UsageError, match="trace"):
+        trace(counter, 3)  # type: ignore[call-overload,arg-type,unused-ignore]
 
 
 async def test_a_supervisor_stops_a_suspended_child() -> None:
@@ -522,7 +577,51 @@ async def test_those_that_wait_for_a_place_run_the_new_code() -> None:
     assert await running == 0
 
 
-@pytest.mark.parametrize("new", [int, Supervisor, "Counter"])
+class Patient(Counter):
+    async def code_change(self, old: type, extra: object) -> None:  # type: ignore[override]
+        self.value = -1
+
+
+async def test_a_change_cannot_wait() -> None:
+    """It would never be run."""
+    counter = await Counter.start_link(7)
+    with pytest.raises(UsageError, match="async"):
+        await code_change(counter, Patient)
+    assert await counter.call(Counter.add, 1) == 8
+
+
+async def test_what_is_kept_in_slots_is_restored_too() -> None:
+    class Slotted(GenServer):
+        __slots__ = ("empty", "value")
+
+        def __init__(self) -> None:
+            self.value = 1
+
+    class Failing(Slotted):
+        __slots__ = ()
+
+        def code_change(self, old: type, extra: object) -> None:
+            self.value = self.empty = 2
+            raise KeyError
+
+    server = await Slotted.start_link()
+    with pytest.raises(KeyError):
+        await code_change(server, Failing)
+    state = await get_state(server)
+    assert state.value == 1
+    assert not hasattr(state, "empty")
+
+
+async def test_servers_of_ours_are_kinds_of_their_own() -> None:
+    """What one of them keeps in its attributes means nothing to another."""
+    supervisor = await Supervisor.start_link([], strategy="one_for_one")
+    registry = await Registry.start_link(keys="unique")
+    for server, new in ((supervisor, DynamicSupervisor), (registry, Counter)):
+        with pytest.raises(UsageError, match="same kind"):
+            await code_change(server, new)
+
+
+@pytest.mark.parametrize("new", [int, Supervisor, "Counter", Counter(1)])
 async def test_only_a_server_of_the_same_kind_will_do(new: Any) -> None:
     counter = await Counter.start_link()
     with pytest.raises(UsageError, match="same kind"):

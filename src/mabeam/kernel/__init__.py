@@ -35,7 +35,7 @@ from mabeam.kernel._current import (
 from mabeam.kernel._dead_letters import DeadLetter, DeadLetters
 from mabeam.kernel._ending import crash_reason, end, is_decided, stop
 from mabeam.kernel._ending import kill as kill_process
-from mabeam.kernel._full_mailbox import check_mailbox, enter_full, mailbox_is_full
+from mabeam.kernel._full_mailbox import admit, check_mailbox, enter_full, mailbox_is_full
 from mabeam.kernel._in_thread import in_thread, run_blocking
 from mabeam.kernel._info import ActivityInfo, ProcessInfo, info, name_of
 from mabeam.kernel._kernel import Kernel
@@ -183,6 +183,7 @@ __all__ = (
     "Wait",
     "activate",
     "activate_trusted",
+    "admit",
     "add_link",
     "add_monitor",
     "are_linked",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mabeam.kernel._activation import Activation, activate, freeze_or_finish
 from mabeam.kernel._messages import Stop
-from mabeam.kernel._process import BUSY, DEAD, EXITING, SCHEDULED, STARTING
+from mabeam.kernel._process import BUSY, DEAD, EXITING, SCHEDULED, STARTING, SUSPENDED
 from mabeam.kernel._reasons import KILLED, Crashed
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def stop(process: Process, reason: ExitReason, parting: tuple[Caller[Any], objec
     """End in an orderly way, ``terminate`` included: its own decision, ``ref.stop``, a trapped exit of the parent."""
     if process.ending is None:
         process.ending = Ending(reason, terminates=not process.status & STARTING, parting=parting)
-        process.status |= EXITING
+        process.status = process.status & ~SUSPENDED | EXITING
         _cancel_handlers(process)
         advance(process)
 
@@ -80,7 +80,7 @@ def end(process: Process, reason: ExitReason) -> None:
     ending = process.ending
     if ending is None:
         process.ending = Ending(reason, terminates=False)
-        process.status |= EXITING
+        process.status = process.status & ~SUSPENDED | EXITING
     elif ending.terminates and ending.stage <= TERMINATE and not ending.killed:
         # In OTP a process in its terminate callback is an ordinary one: a signal still ends it.
         ending.reason, ending.terminates, ending.stage, ending.parting = reason, False, HANDLERS, None
@@ -118,7 +118,7 @@ def kill(process: Process, *, is_signal: bool = False) -> None:
     if not keeps_reason:
         process.ending.reason = KILLED
     process.ending.killed, process.ending.parting = True, None
-    process.status |= EXITING
+    process.status = process.status & ~SUSPENDED | EXITING
     if process.status & SCHEDULED:
         return
     if any(True for _ in process.running()) or _is_on_stack(process):

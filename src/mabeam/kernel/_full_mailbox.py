@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
+import asyncio
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any
 
 from mabeam.errors import RejectedError
@@ -11,13 +12,20 @@ from mabeam.kernel._mailbox import offer
 from mabeam.kernel._process import RECEIVING, SUSPENDED
 
 if TYPE_CHECKING:
-    import asyncio
     from typing import SupportsIndex
 
     from mabeam.kernel._process import Process
     from mabeam.kernel._reasons import ExitReason
 
-__all__ = ("check_mailbox", "enter_full", "leave_crowd", "mailbox_is_full", "overflow", "wait_in_crowd")
+__all__ = (
+    "admit",
+    "check_mailbox",
+    "enter_full",
+    "leave_crowd",
+    "mailbox_is_full",
+    "overflow",
+    "wait_in_crowd",
+)
 
 _POLICIES = ("reject", "block", "drop_oldest", "drop_newest")
 
@@ -32,7 +40,8 @@ class CrowdedMailbox(deque[Any]):
         """Take the place of ``messages``."""
         super().__init__(messages)
         self.limit = limit
-        self.waiting: deque[tuple[Any, asyncio.Future[None]]] = deque()
+        self.waiting: OrderedDict[asyncio.Future[None], Any] = OrderedDict()
+        """Those who give up leave at once, so that a process that takes nothing does not collect them."""
 
     def popleft(self) -> Any:
         """As ever, and the first who waits comes in."""
@@ -46,9 +55,9 @@ class CrowdedMailbox(deque[Any]):
         self.admit()
 
     def admit(self) -> None:
-        """Let in as many as there is room for; those who have given up are passed over."""
+        """Let in as many as there is room for."""
         while self.waiting and len(self) < self.limit:
-            message, future = self.waiting.popleft()
+            future, message = self.waiting.popitem(last=False)
             if not future.done():
                 self.append(message)
                 future.set_result(None)
@@ -110,13 +119,18 @@ async def wait_in_crowd(process: Process, message: Any, timeout: float | None) -
         process.mailbox = mailbox = CrowdedMailbox(mailbox, process.behaviour.mailbox_limit)
     loop = process.kernel.loop
     entered: asyncio.Future[None] = loop.create_future()
-    mailbox.waiting.append((message, entered))
+    mailbox.waiting[entered] = message
     timer = None if timeout is None else loop.call_later(timeout, _give_up, process, entered, timeout)
     try:
         with waiting_for(process, "room in the mailbox"):
             await entered
+    except asyncio.CancelledError:
+        if entered.done() and not entered.cancelled():
+            _withdraw(process, message)  # it was let in, and has not heard of it
+        raise
     finally:
         entered.cancel()
+        mailbox.waiting.pop(entered, None)
         if timer is not None:
             timer.cancel()
 
@@ -124,9 +138,27 @@ async def wait_in_crowd(process: Process, message: Any, timeout: float | None) -
 def leave_crowd(mailbox: deque[Any] | None, process: Process, reason: ExitReason) -> None:
     """Tell those who wait for room that the process has ended."""
     if isinstance(mailbox, CrowdedMailbox):
-        for _message, entered in mailbox.waiting:
+        for entered in mailbox.waiting:
             if not entered.done():
                 entered.set_exception(died(process, reason, "call"))
+
+
+def admit(process: Process) -> None:
+    """Let in those who wait, after the limit was changed."""
+    if isinstance(process.mailbox, CrowdedMailbox):
+        process.mailbox.limit = process.behaviour.mailbox_limit
+        process.mailbox.admit()
+
+
+def _withdraw(process: Process, message: Any) -> None:
+    """Take back a message that has not been taken."""
+    mailbox = process.mailbox
+    for index, each in enumerate(mailbox or ()):
+        if each is message:
+            del mailbox[index]  # type: ignore[union-attr]  # it has just been looked through
+            break
+    if not mailbox:
+        process.mailbox = None
 
 
 def _give_up(process: Process, entered: asyncio.Future[None], timeout: float) -> None:

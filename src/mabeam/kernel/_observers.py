@@ -9,6 +9,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, final
 
+from mabeam.errors import UsageError
 from mabeam.kernel._current import current_kernel, find_or_raise
 
 if TYPE_CHECKING:
@@ -126,7 +127,11 @@ def trace(target: Target, handler: Callable[[TraceEvent], object] | None = None,
 
     Raises:
         NoSuchProcess: there is no such process.
+        UsageError: ``handler`` is no function.
     """
+    if handler is not None and not callable(handler):
+        msg = f"trace expects a function that takes each TraceEvent, got {handler!r}"
+        raise UsageError(msg)
     process = find_or_raise(current_kernel(), target, "info")
     begun = Trace(process, handler if handler is not None else _log)
     observe(process, begun)

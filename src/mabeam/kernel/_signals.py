@@ -23,7 +23,7 @@ from mabeam.kernel._current import (
 )
 from mabeam.kernel._ending import is_decided
 from mabeam.kernel._ending import kill as kill_process
-from mabeam.kernel._full_mailbox import check_mailbox
+from mabeam.kernel._full_mailbox import admit, check_mailbox
 from mabeam.kernel._links import add_link, add_monitor, remove_link, remove_monitor
 from mabeam.kernel._mailbox import remove_matching, take_matching
 from mabeam.kernel._messages import Down, ExitSignal, MonitorRef
@@ -345,6 +345,7 @@ def limit_mailbox(limit: int, *, on_full: OnFull = "reject") -> None:
     if problems:
         raise UsageError(f"limit_mailbox: {'; '.join(problems)}", problems=problems)
     process.behaviour.mailbox_limit, process.behaviour.on_full = limit, on_full
+    admit(process)
 
 
 def trap_exit(trap: bool = True, /) -> bool:  # noqa: FBT001, FBT002  (OTP's flag, read as a sentence: trap_exit(False))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mabeam.errors import UsageError
 from mabeam.kernel._activation import here
 from mabeam.kernel._calls import died, wait_for_reply
+from mabeam.kernel._checks import check_seconds, is_seconds
 from mabeam.kernel._current import current_kernel, find_or_raise, is_on_loop
 from mabeam.kernel._mailbox import offer_again
 from mabeam.kernel._process import SUSPENDED
 from mabeam.kernel._waits import check_cycle
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from mabeam.kernel._current import Target
@@ -40,6 +41,11 @@ class SystemRequest(Generic[T]):
         """Do it, and tell whoever asked; what the function raises is theirs."""
         try:
             value = self._function(process)
+        except (StopIteration, GeneratorExit, asyncio.CancelledError) as error:
+            # It would end the asker's coroutine in silence, if a future took it at all (PEP 479).
+            wrapped = RuntimeError(f"the function given to {self.what} raised {type(error).__name__}")
+            wrapped.__cause__ = error
+            self._settle(None, wrapped)
         except Exception as error:  # noqa: BLE001  (it is the asker's, whose function it may be)
             self._settle(None, error)
         else:
@@ -64,6 +70,8 @@ class SystemRequest(Generic[T]):
 
 async def ask(target: Target, what: str, function: Callable[[Process], T], timeout: float | None) -> T:
     """Have a process run a function of ours between two of its messages, and wait for what comes of it."""
+    if timeout is not None and not is_seconds(timeout):
+        check_seconds(f"{what} expects timeout in seconds", timeout, none="to wait without limit")
     kernel = current_kernel()
     if not is_on_loop(kernel):
         msg = f"{what} was called in a thread; use portal.run({what}, ...) there"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from types import CoroutineType, MemberDescriptorType
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from mabeam.errors import UsageError
-from mabeam.kernel import ask
+from mabeam.kernel import admit, ask
 from mabeam.otp._observed import unobserved
 from mabeam.otp._ref import Ref
 from mabeam.otp._requests import Call, Cast
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ("code_change", "get_state", "replace_state")
 
+_EMPTY: Final = object()
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -123,6 +125,8 @@ def _change(process: Process, new: type[Any], extra: object) -> Process:
     changed: Any = getattr(new, "__mabeam_behaviour__", None)
     if (
         not isinstance(behaviour, ServerBehaviour)
+        or not isinstance(new, type)
+        or _kind(new) is not _kind(behaviour.cls)
         or type(changed) is not type(unobserved(behaviour))
         or (new.is_supervisor, new.runs_trusted_code)
         != (behaviour.cls.is_supervisor, behaviour.cls.runs_trusted_code)
@@ -130,23 +134,50 @@ def _change(process: Process, new: type[Any], extra: object) -> Process:
         msg = f"{process.describe()} cannot change to {new!r}; code_change expects a server class of the same kind"
         raise UsageError(msg)
     instance = process.body
-    old, attributes = type(instance), dict(vars(instance))
+    old, attributes, slots = type(instance), dict(vars(instance)), _slots(instance)
     try:
         instance.__class__ = new
     except TypeError as error:
         msg = f"{old.__qualname__} cannot become {new.__qualname__}: {error}. The two must have the same __slots__, or none."
         raise UsageError(msg) from error
     try:
-        instance.code_change(old, extra)
+        rest: object = instance.code_change(old, extra)
+        if isinstance(rest, CoroutineType):
+            rest.close()
+            msg = f"{new.__qualname__}.code_change is async; it runs between two messages and cannot wait: write it as a plain def"
+            raise UsageError(msg)
         changed.check_change(process)
     except BaseException:
         instance.__class__ = old
         vars(instance).clear()
         vars(instance).update(attributes)
+        for slot, value in slots:
+            slot.__set__(instance, value)
+            if value is _EMPTY:
+                slot.__delete__(instance)
         raise
     process.kernel.scheduler.change_behaviour(process, changed.with_observers(behaviour.observers))
+    admit(process)
     _redirect(process)
     return process
+
+
+def _kind(cls: type[Any]) -> type[Any] | None:
+    """The class of ours that it is built upon: what its state is made of."""
+    return next((each for each in cls.__mro__ if each.__module__.partition(".")[0] == "mabeam"), None)
+
+
+def _slots(instance: object) -> list[tuple[Any, Any]]:
+    """What it keeps in ``__slots__``, and which of them are empty."""
+    found = []
+    for cls in type(instance).__mro__:
+        for slot in vars(cls).values():
+            if isinstance(slot, MemberDescriptorType):
+                try:
+                    found.append((slot, slot.__get__(instance)))
+                except AttributeError:
+                    found.append((slot, _EMPTY))
+    return found
 
 
 def _redirect(process: Process) -> None:
