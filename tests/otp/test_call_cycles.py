@@ -60,6 +60,15 @@ class Node(GenServer):
         """The same, as one of several that all must be done."""
         return (await asyncio.gather(self.through(*route), self.wait_a_turn()))[0]
 
+    @handle_call(raises=(CallCycle,))
+    async def through_wait_for(self, *route: Ref[Node]) -> str:
+        return await asyncio.wait_for(self.through(*route), 10.0)
+
+    @handle_call(raises=(CallCycle,))
+    async def through_timeout(self, *route: Ref[Node]) -> str:
+        async with asyncio.timeout(10.0):
+            return await self.through(*route)
+
     @handle_call(raises=(ExceptionGroup,))
     async def through_group(self, *route: Ref[Node]) -> str:
         async with asyncio.TaskGroup() as group:
@@ -170,6 +179,14 @@ async def test_a_cycle_through_a_task_group() -> None:
     with pytest.raises(ExceptionGroup) as caught:
         await first.call(Node.through_group, second, first)
     assert caught.group_contains(CallCycle)
+
+
+async def test_a_cycle_through_a_wait_with_a_limit() -> None:
+    """Only time would end it, as with a call."""
+    first, second = await nodes(2)
+    for limited in (Node.through_wait_for, Node.through_timeout):
+        with pytest.raises(CallCycle):
+            await first.call(limited, second, first)
 
 
 async def test_a_cycle_that_a_stop_closes() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
 
 from mabeam._base import innermost_frame
 from mabeam.errors import CallCycle
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from mabeam.kernel._process import Process
 
 __all__ = ("Wait", "awaits", "blockers", "check_cycle", "check_lock_cycle")
+
+_WAIT_FOR: Final = asyncio.wait_for.__code__
+"""Before Python 3.12 it makes a task of what it waits for, and waits for a future of its own."""
 
 
 class Wait:
@@ -83,7 +87,10 @@ def awaits(activation: Activation) -> Iterable[Activation]:
 
 
 def _tasks_awaited(activation: Activation) -> Collection[Any]:
-    """The tasks of which all must end before it goes on: one that it awaits, those of a gather or of a task group."""
+    """The tasks of which all must end before it goes on: one that it awaits, those of a gather or of a task group.
+
+    Time limits count for nothing, here as elsewhere: a cycle that only a timeout ends is one.
+    """
     future = activation.waits_on
     if future is None:
         return ()
@@ -91,6 +98,8 @@ def _tasks_awaited(activation: Activation) -> Collection[Any]:
     if children is not None:
         return tuple(children)
     frame = innermost_frame(activation.coroutine)
+    if frame is not None and frame.f_locals.get("waiter") is future and frame.f_code is _WAIT_FOR:
+        return (frame.f_locals["fut"],)
     group: Any = frame.f_locals.get("self") if frame is not None else None
     return tuple(group._tasks) if getattr(group, "_on_completed_fut", None) is future else (future,)
 
