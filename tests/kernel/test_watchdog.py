@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mabeam import GenServer, Runtime, handle_call, in_thread, spawn
+from mabeam import ExitReason, GenServer, Runtime, continue_with, handle_call, in_thread, send, spawn
 from tests.otp._servers import pid_of, process_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
 
 pytestmark = pytest.mark.real_time
 
@@ -165,3 +166,51 @@ async def test_there_may_be_none() -> None:
     async with Runtime(blocked_after=5.0):
         assert threading.active_count() == before + 1
     assert threading.active_count() == before
+
+
+class Everywhere(GenServer):
+    """Blocks in one of its callbacks."""
+
+    def __init__(self, seen: Seen, where: str) -> None:
+        self.seen, self.where = seen, where
+        self.block_in("__init__")
+
+    def block_in(self, where: str) -> None:
+        if self.where == where:
+            block(self.seen)
+
+    async def lifespan(self) -> AsyncGenerator[None, None]:
+        self.block_in("lifespan")
+        yield
+
+    def handle_info(self, message: object) -> None:
+        self.block_in("handle_info")
+
+    @handle_call
+    def go_on(self) -> None:
+        continue_with(None)
+
+    def handle_continue(self, argument: object) -> None:
+        self.block_in("handle_continue")
+
+    @handle_call
+    async def later(self) -> None:
+        asyncio.get_running_loop().call_soon(self.block_in, "later")
+
+    def terminate(self, reason: ExitReason) -> None:
+        self.block_in("terminate")
+
+
+@pytest.mark.parametrize(
+    "where", ["__init__", "lifespan", "handle_info", "handle_continue", "terminate", "later"]
+)
+async def test_every_callback_is_called_by_its_name(where: str, seen: Seen) -> None:
+    """One that a library, or asyncio itself, calls back later belongs to the process that asked for it."""
+    server = await Everywhere.start_link(seen, where)
+    send(pid_of(server), "a message")
+    await server.call(Everywhere.go_on)
+    await server.call(Everywhere.later)
+    await in_thread(int)
+    await server.stop(timeout=None)
+    (line,) = seen.lines
+    assert line.startswith(f"the event loop is blocked by Everywhere.{where} of Everywhere (pid ")

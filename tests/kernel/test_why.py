@@ -7,6 +7,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import anyio
 import pytest
 
 from mabeam import (
@@ -245,6 +246,61 @@ async def test_a_socket_read() -> None:
         assert kinds(answer) == ["socket"]
         writer.close()
         await writer.wait_closed()
+
+
+@pytest.mark.real_time
+async def test_a_socket_that_is_read_without_a_stream() -> None:
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+
+        async def read() -> None:
+            await loop.sock_recv(ours, 1)
+
+        pid = spawn(read)
+        await asyncio.sleep(0)  # noqa: TID251  (a turn, not a wait)
+        await asyncio.sleep(0)  # noqa: TID251  (a turn, not a wait)
+        assert kinds(why(pid)) == ["socket"]
+        kill(pid)
+        await wait_until_idle()
+
+
+@pytest.mark.real_time
+async def test_a_socket_that_anyio_reads() -> None:
+    """And so httpx: it waits for an event of asyncio, but that is not what it waits for."""
+
+    async def keep_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(keep_silent, "127.0.0.1", 0)
+    async with server, await anyio.connect_tcp("127.0.0.1", server.sockets[0].getsockname()[1]) as stream:
+
+        async def read() -> None:
+            await stream.receive()
+
+        pid = spawn(read)
+        for _ in range(3):
+            await asyncio.sleep(0)  # noqa: TID251  (a turn, not a wait)
+        assert kinds(why(pid)) == ["socket"]
+        kill(pid)
+        await wait_until_idle()
+
+
+@pytest.mark.real_time
+async def test_a_thread_of_an_executor_that_does_not_return() -> None:
+    """``asyncio.to_thread`` is not of ours, but its thread can be found."""
+    release, begun = threading.Event(), threading.Event()
+    pid = spawn(asyncio.to_thread, stuck_in_thread, begun, release)
+    try:
+        await in_thread(begun.wait, 30)
+        answer = why(pid)
+        assert kinds(answer) == ["thread"]
+        assert "stuck_in_thread" in {place.function for place in answer.root.stack}
+    finally:
+        release.set()
+    await wait_until_idle()
 
 
 async def test_an_os_thread_that_does_not_return() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import threading
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from mabeam._base import Position, start_thread, stopwatch_of
-from mabeam.kernel._activation import Activation
+from mabeam.kernel._activation import Activation, here
 from mabeam.kernel._info import name_of
 from mabeam.kernel._process import Process
 
@@ -29,6 +30,8 @@ _LOOKS_PER_LIMIT: Final = 4
 _DEEPEST: Final = 32
 _IDLE_PLACES: Final = ("selectors.py", "asyncio/runners.py", "uvloop/__init__.py", "mabeam/kernel/_run.py")
 """Where the innermost Python frame of a loop's thread is when the loop waits for something to do."""
+_RUN_CALLBACK: Final = asyncio.Handle._run.__code__
+"""What asyncio runs a callback with; uvloop does it in C, where no context is to be seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,12 +116,12 @@ class Watchdog:
 
     def _report(self, since: float) -> None:
         frame = sys._current_frames().get(self._watched)
-        owner = _owner_of(frame)
+        owner, function = _owner_of(frame)
         process = owner.process if owner is not None else None
         self.blocked = blocked = Blocked(
             pid=process.pid if process is not None else None,
             process=process.describe() if process is not None else "no process",
-            handler=_handler_of(owner) if owner is not None else "code",
+            handler=_handler_of(owner, function) if owner is not None else "code",
             since=since,
             stack=stack_of(frame),
         )
@@ -183,24 +186,34 @@ def _is_loop(frame: FrameType) -> bool:
     return frame.f_code.co_name == "_run_once" or frame.f_code.co_filename.endswith(_IDLE_PLACES)
 
 
-def _owner_of(frame: FrameType | None) -> Process | Activation | None:
-    """Whose code runs in ``frame``: what the innermost function of mabeam that runs code for a process was given.
+def _owner_of(frame: FrameType | None) -> tuple[Process | Activation | None, str]:
+    """Whose code runs in ``frame``, and which function of theirs it is.
 
-    What that code has called of mabeam has been given a process, too: the one that is sent something, say.
+    It is what the innermost function of mabeam that runs code for a process was given. What that code has called of mabeam
+    has been given a process, too: the one that is sent something, say. In a callback, of a library say, it is the one whose
+    context that has.
     """
     innermost = frame
     while frame is not None and not _is_loop(frame) and not _is_of_users(frame):
         frame = frame.f_back
     if frame is None or _is_loop(frame):
         frame = innermost  # it is code of mabeam itself
+    function, in_ours = "", False
     while frame is not None:
         if _is_ours(frame):
+            in_ours = True
             for name in ("activation", "process"):
                 owner = frame.f_locals.get(name)
                 if isinstance(owner, Activation | Process):
-                    return owner
+                    return owner, function
+        elif frame.f_code is _RUN_CALLBACK and not in_ours:
+            owner = frame.f_locals["self"]._context.get(here)
+            # The block of a Runtime runs in a task that is not of ours.
+            return (owner if owner is not None and owner.process.parent is not None else None), function
+        else:
+            function = frame.f_code.co_qualname
         frame = frame.f_back
-    return None
+    return None, function
 
 
 def _is_ours(frame: FrameType) -> bool:
@@ -212,9 +225,12 @@ def _is_of_users(frame: FrameType) -> bool:
     return not _is_ours(frame) and frame.f_globals.get("__name__", "").partition(".")[0] != "asyncio"
 
 
-def _handler_of(owner: Process | Activation) -> str:
-    if isinstance(owner, Activation):
+def _handler_of(owner: Process | Activation, function: str) -> str:
+    """``Class.method`` of a handler, a callback of a server or a plain process; else the name of a task."""
+    process = owner.process
+    if isinstance(owner, Activation) and owner in (process.tasks or ()):
         return name_of(owner)
-    message = owner.message
-    handler = getattr(message, "handler", message)
-    return str(getattr(handler, "what", owner.label))
+    what = getattr(getattr(owner.message, "handler", owner.message), "what", None)
+    if what is None and function:
+        return function
+    return name_of(owner) if isinstance(owner, Activation) else str(what or owner.label)
