@@ -54,3 +54,12 @@ def test_every_option_of_the_command_line_is_described() -> None:
 @pytest.mark.parametrize("code", known_codes())
 def test_every_rule_has_a_page(code: str) -> None:
     assert Path(DOCS / "reference" / "rules" / f"{code}.md").is_file()
+
+
+@pytest.mark.parametrize("package", ["kernel", "otp"])
+def test_each_file_of_the_large_packages_has_its_place_in_the_layout(package: str) -> None:
+    """Under what it is about; and nothing is listed that is not there."""
+    table = _text("explanation/layout.md").split(f"\n`{package}`, ", 1)[1].split("\n\n", 2)[1]
+    listed = set(re.findall(r"`(_\w+)`", table))
+    files = {path.stem for path in (_project.ROOT / "src/mabeam" / package).glob("_*.py")}
+    assert listed == files - {"__init__"}

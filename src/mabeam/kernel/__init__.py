@@ -45,26 +45,7 @@ from mabeam.kernel._mailbox import remove_matching, take_matching
 from mabeam.kernel._messages import Down, ExitSignal, Ignore, MonitorRef, Stop
 from mabeam.kernel._names import Name, Registration, ViaName
 from mabeam.kernel._observers import ProcessStatistics, Trace, TraceEvent, statistics, trace
-from mabeam.kernel._pid import Pid
-from mabeam.kernel._plain import Body, PlainBehaviour, label_of
-from mabeam.kernel._portal import Portal, open_portal, portal
-from mabeam.kernel._process import BUSY, DEAD, EXITING, SCHEDULED, STARTING, SUSPENDED, Process
-from mabeam.kernel._reasons import (
-    AlreadyStarted,
-    Crashed,
-    Exited,
-    ExitReason,
-    Killed,
-    NoProcess,
-    Normal,
-    Shutdown,
-    check_reason,
-    is_abnormal,
-)
-from mabeam.kernel._run import run, wait_stopped
-from mabeam.kernel._runtime import Runtime, RuntimeStatistics
-from mabeam.kernel._scheduler import Chooser, Scheduler
-from mabeam.kernel._signals import (
+from mabeam.kernel._operations import (
     Match,
     demonitor,
     kill,
@@ -85,6 +66,25 @@ from mabeam.kernel._signals import (
     unregister,
     whereis,
 )
+from mabeam.kernel._pid import Pid
+from mabeam.kernel._plain import Body, PlainBehaviour, label_of
+from mabeam.kernel._portal import Portal, open_portal, portal
+from mabeam.kernel._process import BUSY, DEAD, EXITING, SCHEDULED, STARTING, SUSPENDED, Process
+from mabeam.kernel._reasons import (
+    AlreadyStarted,
+    Crashed,
+    Exited,
+    ExitReason,
+    Killed,
+    NoProcess,
+    Normal,
+    Shutdown,
+    check_reason,
+    is_abnormal,
+)
+from mabeam.kernel._run import run, wait_stopped
+from mabeam.kernel._runtime import Runtime, RuntimeStatistics
+from mabeam.kernel._scheduler import Chooser, Scheduler
 from mabeam.kernel._start import Start
 from mabeam.kernel._system import SystemRequest, ask, resume, suspend
 from mabeam.kernel._timers import TimerRef, start_timer

@@ -17,9 +17,9 @@ from mabeam.kernel._calls import Caller, died
 from mabeam.kernel._current import left_behind
 from mabeam.kernel._ending import kill
 from mabeam.kernel._in_thread import ThreadOwner
+from mabeam.kernel._operations import check_function, send
 from mabeam.kernel._plain import Body, PlainBehaviour, label_of
 from mabeam.kernel._reasons import NO_PROCESS
-from mabeam.kernel._signals import check_function, send
 from mabeam.kernel._waits import Wait
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from mabeam.kernel._calls import died
 from mabeam.kernel._current import current_kernel
 from mabeam.kernel._ending import kill
 from mabeam.kernel._garbage import GarbageKeeper
+from mabeam.kernel._operations import check_function
 from mabeam.kernel._plain import Body, PlainBehaviour, label_of
 from mabeam.kernel._reasons import NO_PROCESS, SHUTDOWN
 from mabeam.kernel._runtime import Runtime
-from mabeam.kernel._signals import check_function
 from mabeam.kernel._stop_signals import StopSignals
 
 if TYPE_CHECKING:

@@ -47,7 +47,7 @@ from mabeam.kernel import (
     stop,
     wait_for_reply,
 )
-from mabeam.otp._hand_off import after_hand_off
+from mabeam.otp._after_hand_off import after_hand_off
 from mabeam.otp._mistakes import check_ref_name, check_server, no_attribute, wrong_method, wrong_thread
 from mabeam.otp._requests import Call, Cast, StopRequest
 from mabeam.otp._server import ServerBehaviour
