@@ -8,7 +8,9 @@ from mabeam.kernel._activation import (
     Activation,
     activate,
     activate_trusted,
+    enter_task,
     here,
+    leave_task,
     out_of_task,
 )
 from mabeam.kernel._behaviour import Behaviour, Observer, OnFull, Step
@@ -199,6 +201,7 @@ __all__ = (
     "died",
     "end",
     "enter_full",
+    "enter_task",
     "find",
     "find_or_raise",
     "here",
@@ -207,6 +210,7 @@ __all__ = (
     "is_seconds",
     "kill_process",
     "label_of",
+    "leave_task",
     "left_behind",
     "mailbox_is_full",
     "misfit",

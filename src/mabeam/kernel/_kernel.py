@@ -65,7 +65,6 @@ class Kernel:
         """An empty table."""
         self.id = runtime_id
         self.loop = loop
-        self.leave_task, self.enter_task = leave_task, enter_task
         self.bus = bus
         self.threads = threads
         self.scheduler = Scheduler(loop, stopwatch, chooser)

@@ -37,11 +37,13 @@ from mabeam.kernel import (
     current_kernel,
     died,
     enter_full,
+    enter_task,
     find,
     here,
     is_decided,
     is_on_loop,
     is_seconds,
+    leave_task,
     left_behind,
     name_target,
     stop,
@@ -224,7 +226,7 @@ class Ref(Generic[S_co]):
                 if context is None:
                     context = process.own_context()
                 loop = kernel.loop
-                task = kernel.leave_task(loop, None)
+                task = leave_task(loop, None)
                 try:
                     if kwargs:  # without them it takes less, and nearly no call has any
                         value = context.copy().run(handler.function, process.body, *args, **kwargs)
@@ -245,7 +247,7 @@ class Ref(Generic[S_co]):
                     outcome = value, None
                 finally:
                     if task is not None:
-                        kernel.enter_task(loop, task)
+                        enter_task(loop, task)
                 goes_on = owner is None or was_exiting or not owner.process.status & EXITING
                 timeout = handler.timeout if self._timeout is _UNSET else self._timeout
                 try:
