@@ -27,29 +27,36 @@ _PROCESSES = (
         "process.started",
         description="A process is up: its `__init__` and `init` have returned.",
         metadata=("pid", "parent", "label"),
+        labels=("label",),
     ),
     EventSpec(
         "process.exited",
         description="A process has ended; its names are gone, links and monitors are told next.",
-        measurements={"count": "always 1"},
+        measurements={"count": "count"},
         metadata=("pid", "label", "reason"),
+        labels=("label",),
     ),
     EventSpec(
         "process.crashed",
         description="A process ended for an error of its own; the crash report goes to `logging` as well.",
-        measurements={"count": "always 1"},
+        measurements={"count": "count"},
         metadata=("pid", "label", "reason"),
+        labels=("label",),
+        failure=True,
     ),
     EventSpec(
         "process.frozen",
         description="A coroutine of an ended process waits again after its cancellation; it is never stepped again.",
-        measurements={"count": "always 1"},
+        measurements={"count": "count"},
         metadata=("pid", "label", "stack"),
+        labels=("label",),
+        failure=True,
     ),
     EventSpec(
         "process.orphaned",
-        description="A process outlived its parent and was adopted by the Runtime's root.",
+        description="A process has outlived its parent; told when the Runtime, which owns it since then, stops it.",
         metadata=("pid", "label", "parent"),
+        labels=("label",),
     ),
 )
 
@@ -59,6 +66,8 @@ _LOOP = (
         description="Something blocked the event loop for longer than `blocked_after`; told when it no longer does.",
         measurements={"duration": "seconds"},
         metadata=("pid", "process", "handler", "place"),
+        labels=("handler",),
+        failure=True,
     ),
     EventSpec(
         "gc.collected",
@@ -72,20 +81,26 @@ _MESSAGES = (
     EventSpec(
         "message.dead_letter",
         description="A message could not be delivered; `why` says for which reason.",
-        measurements={"count": "always 1"},
+        measurements={"count": "count"},
         metadata=("target", "why"),
+        labels=("why",),
+        failure=True,
     ),
     EventSpec(
         "call.timed_out",
         description="A caller stopped waiting for its reply; the handler may go on.",
         measurements={"timeout": "seconds"},
         metadata=("pid", "handler"),
+        labels=("handler",),
+        failure=True,
     ),
     EventSpec(
         "call.expired",
         description="A caller's deadline had passed: its message was `dropped`, or its handler `ended` at a further call.",
-        measurements={"count": "always 1"},
+        measurements={"count": "count"},
         metadata=("pid", "handler", "why"),
+        labels=("handler", "why"),
+        failure=True,
     ),
 )
 
@@ -93,13 +108,13 @@ _SUPERVISORS = (
     EventSpec(
         "supervisor.child_started",
         description="A supervisor has started a child, for the first time or again.",
-        measurements={"count": "always 1"},
+        measurements={"count": "count"},
         metadata=("supervisor", "child"),
     ),
     EventSpec(
         "supervisor.child_exited",
         description="A child of a supervisor has ended by itself.",
-        measurements={"count": "always 1"},
+        measurements={"count": "count"},
         metadata=("supervisor", "child", "reason"),
     ),
     EventSpec(
@@ -107,24 +122,30 @@ _SUPERVISORS = (
         description="A supervisor is about to start a child again; `attempt` counts restarts within `max_seconds`.",
         measurements={"attempt": "count"},
         metadata=("supervisor", "child", "reason"),
+        failure=True,
     ),
     EventSpec(
         "supervisor.gave_up",
         description="A supervisor had more restarts than it may, and ends with all its children.",
         measurements={"restarts": "count"},
         metadata=("supervisor", "child"),
+        failure=True,
     ),
 )
 
 _TASKS = (
     EventSpec(
-        "task.started", description="A task of a TaskSupervisor runs.", metadata=("pid", "label", "owner")
+        "task.started",
+        description="A task of a TaskSupervisor runs.",
+        metadata=("pid", "label", "owner"),
+        labels=("label",),
     ),
     EventSpec(
         "task.finished",
         description="A task of a TaskSupervisor has ended; `reason` is its exit reason.",
         measurements={"duration": "seconds"},
         metadata=("pid", "label", "owner", "reason"),
+        labels=("label",),
     ),
 )
 
@@ -152,6 +173,7 @@ _REVIEW = (
         description="A reviewer crashed, by chaos or by itself; its supervisor restarts it and the file is tried again.",
         measurements={"attempt": "count"},
         metadata=("file", "reviewer", "reason"),
+        failure=True,
     ),
     EventSpec(
         "review.file_started",
@@ -170,6 +192,7 @@ _REVIEW = (
         description="A file has crashed its reviewer too often; it is reported instead of reviewed.",
         measurements={"attempts": "count"},
         metadata=("file", "reason"),
+        failure=True,
     ),
     EventSpec(
         "review.crash_injected",
