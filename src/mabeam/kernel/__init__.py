@@ -82,6 +82,7 @@ from mabeam.kernel._signals import (
 from mabeam.kernel._start import Start
 from mabeam.kernel._system import SystemRequest, ask, resume, suspend
 from mabeam.kernel._timers import TimerRef, start_timer
+from mabeam.kernel._tracing import context_of_sender, in_trace, trace_of
 from mabeam.kernel._waits import Wait, check_cycle
 from mabeam.kernel._watchdog import Blocked
 from mabeam.kernel._why import Cause, Why, why
@@ -186,6 +187,7 @@ __all__ = (
     "check_mailbox",
     "check_reason",
     "check_seconds",
+    "context_of_sender",
     "crash_reason",
     "current_kernel",
     "current_process",
@@ -195,6 +197,7 @@ __all__ = (
     "find",
     "find_or_raise",
     "here",
+    "in_trace",
     "is_decided",
     "is_on_loop",
     "is_seconds",
@@ -214,6 +217,7 @@ __all__ = (
     "start_timer",
     "stop",
     "take_matching",
+    "trace_of",
     "wait_for_reply",
     "waiting_for",
 )

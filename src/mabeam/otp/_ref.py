@@ -33,6 +33,7 @@ from mabeam.kernel import (
     check_cycle,
     check_reason,
     check_seconds,
+    context_of_sender,
     current_kernel,
     died,
     enter_full,
@@ -51,6 +52,7 @@ from mabeam.otp._mistakes import check_ref_name, check_server, no_attribute, wro
 from mabeam.otp._requests import Call, Cast, StopRequest
 from mabeam.otp._server import ServerBehaviour
 from mabeam.otp._streams import Stream
+from mabeam.telemetry import current_trace
 
 if TYPE_CHECKING:
     import asyncio
@@ -222,6 +224,8 @@ class Ref(Generic[S_co]):
                 context = process.context
                 if context is None:
                     context = process.own_context()
+                if scheduler.traced:
+                    context = context_of_sender(context)
                 try:
                     if kwargs:  # without them it takes less, and nearly no call has any
                         value = context.copy().run(handler.function, process.body, *args, **kwargs)
@@ -261,6 +265,8 @@ class Ref(Generic[S_co]):
             deadline = kernel.loop.time() + timeout
         caller: Caller[Any] = Caller(process, kernel.loop.create_future(), handler.what, deadline)
         message = Call(handler, args, kwargs, caller)
+        if kernel.scheduler.traced:
+            message.trace = current_trace()
         if process.status == 0 and handler.in_task:
             kernel.scheduler.take_at_once(process, message)
         elif kernel.has_room(process):
@@ -292,7 +298,10 @@ class Ref(Generic[S_co]):
             behaviour, mailbox = process.behaviour, process.mailbox
             if mailbox is None or len(mailbox) < behaviour.mailbox_limit:
                 message = Cast(self._handler(process, method, "cast"), args, kwargs)
-                process.kernel.scheduler.enqueue(process, message)
+                scheduler = process.kernel.scheduler
+                if scheduler.traced:
+                    message.trace = current_trace()
+                scheduler.enqueue(process, message)
                 return
         kernel = process.kernel if process is not None else self._kernel or current_kernel()
         if running_loop() is not kernel.loop:
@@ -344,6 +353,7 @@ class Ref(Generic[S_co]):
         if not is_on_loop(process.kernel):
             raise wrong_thread(process)
         message = Cast(self._handler(process, method, "cast"), args, kwargs)
+        message.trace = current_trace()
         if process.kernel.has_room(process):
             process.kernel.send(process, message)
             return

@@ -403,7 +403,7 @@ class ServerBehaviour(ConcurrentHandlers):
             return True
         if asides.continuations:
             # In front of the mailbox, not a call from here: a long chain of them must neither nest nor keep others waiting.
-            process.kernel.put_back(process, Continue(asides.continuations.pop(0)))
+            process.kernel.put_back(process, asides.continuations.pop(0))
             return True
         asides.pending = False
         seconds, asides.idle_seconds = asides.idle_seconds, None
