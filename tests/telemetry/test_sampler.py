@@ -118,17 +118,32 @@ def test_a_sampler_that_raises_keeps_the_trace_and_is_logged_once(caplog: pytest
 def test_a_tracer_that_raises_harms_no_span(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Recorder):
         def begin(self, span: Span, /) -> TraceContext | None:
-            raise RuntimeError("no")
+            if span.name == "bad":
+                raise RuntimeError("no")
+            return None
 
         def end(self, span: Span, duration: float, error: BaseException | None, /) -> None:
             raise RuntimeError("no")
 
     bus = Bus()
     bus.trace_with(Broken())
-    with caplog.at_level(logging.ERROR, "mabeam.telemetry"), span("a", bus=bus) as a:
-        assert a.trace is not None
+    with caplog.at_level(logging.ERROR, "mabeam.telemetry"):
+        for name in ("bad", "good"):
+            with span(name, bus=bus) as each:
+                assert each.trace is not None
     assert bus.statistics().tracing_failures == 2
     assert len(caplog.records) == 1
+
+
+def test_a_span_ends_at_the_tracer_it_began_at() -> None:
+    """One that comes later is not told of an end without a begin."""
+    bus, first = traced(None)
+    second = Recorder()
+    with span("a", bus=bus):
+        bus.trace_with(None)
+        with span("unheard", bus=bus):
+            bus.trace_with(second)
+    assert (first.told, second.told) == (["begin a", "end a"], [])
 
 
 def test_a_bus_has_one_tracer() -> None:

@@ -275,7 +275,8 @@ class Bus:
         """Have the spans of this bus taken to where traces are kept; ``None`` ends it.
 
         Guarantees:
-            Spans that are open now are not told of. Those that were begun with a tracer that is taken away never end there.
+            A span ends at the tracer that it began at, also when that has been taken away; one that is open now is not
+            told of.
 
         Raises:
             UsageError: there is a tracer already, and two cannot both give out the ids.
@@ -333,20 +334,26 @@ class Bus:
 
     def begin_span(self, span: Span) -> TraceContext | None:
         """Tell the tracer of a span that was entered; the ids that it gave."""
-        if self._tracer is None:
+        tracer = self._tracer
+        if tracer is None:
             return None
         try:
-            return self._tracer.begin(span)
+            trace = tracer.begin(span)
         except Exception as error:  # noqa: BLE001  (it is the tracer's fault alone)
             self._tracing_failed("the tracer", error)
             return None
+        span.tracer = tracer
+        return trace
 
     def end_span(self, span: Span, duration: float, error: BaseException | None) -> None:
-        """Tell the tracer of a span that was left."""
-        if self._tracer is None:
+        """Tell the tracer of a span that was left: the one it began at, or of a failure that was not to be kept the present."""
+        tracer, trace = span.tracer, span.trace
+        if tracer is None and error is not None and trace is not None and not trace.sampled:
+            tracer = self._tracer
+        if tracer is None:
             return
         try:
-            self._tracer.end(span, duration, error)
+            tracer.end(span, duration, error)
         except Exception as failure:  # noqa: BLE001  (it is the tracer's fault alone)
             self._tracing_failed("the tracer", failure)
 

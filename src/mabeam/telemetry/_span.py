@@ -52,10 +52,11 @@ class Span(Block):
     Attributes:
         name: the common beginning of its events.
         parent: the context that it was entered in; ``None`` for the root of a trace.
+        tracer: who was told of its begin, and is to be told of its end.
         record: for the tracer, to keep what it needs until the end.
     """
 
-    __slots__ = ("_begin", "_bus", "_metadata", "_stopwatch", "_trace", "name", "parent", "record")
+    __slots__ = ("_begin", "_bus", "_metadata", "_stopwatch", "_trace", "name", "parent", "record", "tracer")
 
     def __init__(
         self, event: str, metadata: Mapping[str, object], stopwatch: Callable[[], float], bus: Bus | None
@@ -64,6 +65,7 @@ class Span(Block):
         super().__init__()
         self.name = event
         self.parent: TraceContext | None = None
+        self.tracer: Tracer | None = None
         self.record: object = None
         self._metadata = metadata
         self._stopwatch = stopwatch
@@ -112,8 +114,7 @@ class Span(Block):
                 bus.emit(f"{self.name}.stop", {"duration": duration}, self._metadata)
             else:
                 bus.emit(f"{self.name}.exception", {"duration": duration}, {**self._metadata, "error": error})
-            if error is not None or self._trace is None or self._trace.sampled:
-                bus.end_span(self, duration, error)
+            bus.end_span(self, duration, error)
         finally:
             place.reset(here)
             leave(self)

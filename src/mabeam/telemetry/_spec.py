@@ -60,6 +60,45 @@ class EventSpec:
         # A copy that cannot change: the catalogue is shared by all Runtimes of the interpreter.
         object.__setattr__(self, "measurements", MappingProxyType(dict(self.measurements)))
 
+    @classmethod
+    def of_span(
+        cls, name: str, /, *, description: str, metadata: tuple[str, ...] = (), labels: tuple[str, ...] = ()
+    ) -> dict[str, EventSpec]:
+        """Describe the three events of a span, for metrics and strict buses: ``{**CATALOGUE, **EventSpec.of_span(...)}``.
+
+        Args:
+            name: what :func:`~mabeam.telemetry.span` is given.
+            description: what its block does, in one sentence.
+            metadata: the names of what comes with its events.
+            labels: those of them that metrics may be split by.
+
+        Returns:
+            The descriptions by name: ``start``, ``stop`` and ``exception``.
+
+        Example:
+            >>> list(EventSpec.of_span("order", description="An order is taken."))
+            ['order.start', 'order.stop', 'order.exception']
+        """
+        ends = (
+            cls(f"{name}.start", description=f"{description} Begin.", metadata=metadata, labels=labels),
+            cls(
+                f"{name}.stop",
+                description=f"{description} End.",
+                measurements={"duration": "seconds"},
+                metadata=metadata,
+                labels=labels,
+            ),
+            cls(
+                f"{name}.exception",
+                description=f"{description} End by an exception.",
+                measurements={"duration": "seconds"},
+                metadata=(*metadata, "error"),
+                labels=labels,
+                failure=True,
+            ),
+        )
+        return {spec.name: spec for spec in ends}
+
 
 def problems_of(
     catalogue: Mapping[str, EventSpec],
