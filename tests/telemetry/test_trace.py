@@ -187,6 +187,25 @@ def test_an_interruption_of_a_handler_leaves_no_span_open(bus: Bus) -> None:
     assert current_span() is None
 
 
+def test_a_block_is_entered_once(bus: Bus) -> None:
+    """A second time it would forget what was before the first."""
+    for block in (span("a", bus=bus), continue_trace(TRACE)):
+        with block:
+            with pytest.raises(UsageError, match="entered already"), block:
+                raise AssertionError("not entered")
+            assert current_trace() == block.trace
+        assert current_trace() is None
+
+
+def test_a_stopwatch_that_raises_leaves_no_span_open(bus: Bus) -> None:
+    def broken() -> float:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"), span("a", stopwatch=broken, bus=bus):
+        raise AssertionError("not entered")
+    assert current_span() is None
+
+
 def test_the_bus_of_the_runtime_learns_of_a_trace_on_another_bus(bus: Bus) -> None:
     """Else its messages would not carry it."""
     called: list[str] = []

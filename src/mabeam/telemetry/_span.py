@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, cast, final
 
 from mabeam._base import stopwatch_of
 from mabeam.telemetry._current import current_bus
-from mabeam.telemetry._trace import Block, TraceContext, current_trace, leave, place, stand_in
+from mabeam.telemetry._trace import Block, leave, place, stand_in, unchecked
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from mabeam.telemetry._bus import Bus
+    from mabeam.telemetry._trace import TraceContext
 
 __all__ = ("Span", "Tracer", "current_span", "span")
 
@@ -90,13 +91,14 @@ class Span(Block):
     def __enter__(self) -> Self:
         bus = self._bus
         if bus is not None and bus.hears_spans:
-            self._begin = self._stopwatch()
-            self._join(bus)
             stand_in(self)
             try:
+                self._begin = self._stopwatch()
+                self._join(bus)
                 bus.emit(f"{self.name}.start", {}, self._metadata)
             except BaseException:
                 # An interruption. The block is not entered, so nobody will leave it.
+                self._begin = None
                 leave(self)
                 raise
         return self
@@ -125,12 +127,11 @@ class Span(Block):
         around = current_bus.get()
         if around is not None and around is not bus:
             around.trace_begun()
-        parent = self.parent = current_trace()
-        self._trace = TraceContext(
-            parent.trace_id if parent is not None else bus.new_id(128),
-            span_id=bus.new_id(64),
-            sampled=parent.sampled if parent is not None else bus.keeps(self.name),
-        )
+        parent = self.parent = None if self._previous is None else self._previous.trace
+        if parent is None:
+            self._trace = unchecked(bus.new_id(128), bus.new_id(64), sampled=bus.keeps(self.name))
+        else:
+            self._trace = unchecked(parent.trace_id, bus.new_id(64), sampled=parent.sampled)
         if self._trace.sampled:
             self._trace = bus.begin_span(self) or self._trace
 
@@ -181,6 +182,9 @@ def span(
 
     Returns:
         A context manager for a ``with`` block, to be entered once.
+
+    Raises:
+        UsageError: on entering a block that is entered already.
 
     Example:
         >>> from mabeam.telemetry import Bus
