@@ -20,8 +20,11 @@ from mabeam import (
     handle_call,
     handle_cast,
     handle_stream,
+    named_timeout,
+    next_event,
     spawn_supervised,
     state,
+    state_timeout,
 )
 from mabeam.telemetry import Bus, TraceContext, continue_trace, current_trace, span
 from tests.otp._servers import pause
@@ -331,6 +334,37 @@ async def test_an_event_of_a_machine_keeps_its_trace_while_it_is_postponed() -> 
             await pause(1)
         door.cast(Door.unlock)
         assert await task == TRACE
+
+
+async def test_timeouts_and_events_of_a_machine_are_in_the_trace_of_whoever_asked() -> None:
+    """Of its own making, each in the handler that asked for it; an idle one comes of silence, and is in none."""
+
+    class Clock(StateMachine):
+        def __init__(self) -> None:
+            self.seen: list[tuple[str, TraceContext | None]] = []
+            become(self.ticking)
+
+        @state
+        def ticking(self) -> None: ...
+
+        @ticking.handle_cast
+        def wind(self) -> None:
+            next_event("own")
+            state_timeout(1.0, "state")
+            named_timeout("name", 2.0, "named")
+
+        def handle_info(self, message: Any) -> None:
+            self.seen.append((getattr(message, "content", message), current_trace()))
+
+    async with Runtime():
+        clock = await Clock.start_link()
+        for trace in (TRACE, None):
+            with continue_trace(trace):
+                clock.cast(Clock.wind)
+            await pause(5)
+        noted = (await mabeam.get_state(clock)).seen
+    names = ("own", "state", "named")
+    assert noted == [(name, trace) for trace in (TRACE, None) for name in names]
 
 
 async def test_what_cannot_be_delivered_is_a_dead_letter_as_it_was_sent() -> None:

@@ -146,6 +146,14 @@ def test_a_span_ends_at_the_tracer_it_began_at() -> None:
     assert (first.told, second.told) == (["begin a", "end a"], [])
 
 
+@pytest.mark.parametrize("wrong", [FixedRate, 0.1, len])
+def test_what_is_no_sampler_or_tracer_is_refused_where_it_is_given(wrong: Any) -> None:
+    with pytest.raises(UsageError, match=r"Bus\(sampler=FixedRate\(0\.1\)\)"):
+        Bus(sampler=wrong)
+    with pytest.raises(UsageError, match=r"bus\.attach\(handler\)"):
+        Bus().trace_with(wrong)
+
+
 def test_a_bus_has_one_tracer() -> None:
     bus, recorder = traced(None)
     with pytest.raises(UsageError, match="already"):

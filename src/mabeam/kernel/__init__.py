@@ -36,7 +36,7 @@ from mabeam.kernel._kernel import Kernel
 from mabeam.kernel._links import add_link, add_monitor, are_linked, remove_link, remove_monitor
 from mabeam.kernel._lock import Lock
 from mabeam.kernel._mailbox import remove_matching, take_matching
-from mabeam.kernel._messages import Down, ExitSignal, Ignore, MonitorRef, Stop
+from mabeam.kernel._messages import Carried, Down, ExitSignal, Ignore, MonitorRef, Stop
 from mabeam.kernel._names import Name, Registration, ViaName
 from mabeam.kernel._observers import ProcessStatistics, Trace, TraceEvent, statistics, trace
 from mabeam.kernel._pid import Pid
@@ -156,6 +156,7 @@ __all__ = (
     "why",
     # ---- for behaviours
     "BUSY",
+    "Carried",
     "DEAD",
     "EXITING",
     "SCHEDULED",

@@ -119,7 +119,8 @@ class StateMachineBehaviour(ServerBehaviour):
             asides.handles.pop(message.timeout, None)
             if not machine.expired(message.timeout):
                 return True
-            return self._handle(process, asides, event_of(message.timeout))
+            event = event_of(message.timeout)
+            return in_trace(process, event.trace, self._handle, process, asides, event)
         if self._is_no_event(process, message):
             if kind is not SystemRequest:
                 asides.cancel(machine.interrupt().cancelled)

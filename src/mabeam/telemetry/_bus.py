@@ -147,6 +147,9 @@ class Bus:
         sampler: decides at the root of a trace whether it is kept; all are unless given.
         random: where the ids of spans come from; a generator of its own unless given.
 
+    Raises:
+        UsageError: ``sampler`` is none.
+
     Attributes:
         listening: whether an event can reach anybody. Look at it before making the arguments of ``emit``.
         traced: whether a trace was ever begun here. The kernel looks at messages for traces from then on.
@@ -187,6 +190,12 @@ class Bus:
         sampler: Sampler | None = None,
         random: Random | None = None,
     ) -> None:
+        if sampler is not None and (
+            isinstance(sampler, type) or not callable(getattr(sampler, "keep", None))
+        ):
+            raise UsageError(
+                f"Bus expects sampler to have keep(event), got {sampler!r}; as in Bus(sampler=FixedRate(0.1))"
+            )
         self._strict = strict
         self._catalogue = catalogue
         self._table = _Table(())
@@ -279,8 +288,15 @@ class Bus:
             told of.
 
         Raises:
-            UsageError: there is a tracer already, and two cannot both give out the ids.
+            UsageError: it is no tracer; or there is one already, and two cannot both give out the ids.
         """
+        if tracer is not None and (
+            isinstance(tracer, type) or not hasattr(tracer, "begin") or not hasattr(tracer, "end")
+        ):
+            raise UsageError(
+                f"trace_with expects an object with begin(span) and end(span, duration, error), got {tracer!r}. Functions that "
+                "only listen are attached: bus.attach(handler)"
+            )
         with self._lock:
             if tracer is not None and self._tracer is not None:
                 raise UsageError(
