@@ -68,10 +68,32 @@ def test_a_spec_is_checked_when_it_is_made() -> None:
         EventSpec("x", description="X.", measurements={"size": "kB"}, labels=("disk",))  # type: ignore[dict-item]  # what is refused
 
 
+def test_the_events_of_a_span_are_described_at_once() -> None:
+    """The exception comes with its error, and is a failure."""
+    specs = EventSpec.of_span("order", description="An order.", metadata=("kind", "id"), labels=("kind",))
+    common: dict[str, Any] = {"metadata": ("kind", "id"), "labels": ("kind",)}
+    duration: dict[str, Any] = {"duration": "seconds"}
+    assert specs == {
+        "order.start": EventSpec("order.start", description="An order. Begin.", **common),
+        "order.stop": EventSpec("order.stop", description="An order. End.", measurements=duration, **common),
+        "order.exception": EventSpec(
+            "order.exception",
+            description="An order. End by an exception.",
+            measurements=duration,
+            metadata=("kind", "id", "error"),
+            labels=("kind",),
+            failure=True,
+        ),
+    }
+    bare = EventSpec.of_span("order", description="An order.")
+    assert [each.metadata for each in bare.values()] == [(), (), ("error",)]
+    assert {each.labels for each in bare.values()} == {()}
+
+
 def test_a_spec_is_a_value_with_a_copy_of_what_it_was_given() -> None:
     """Only the name is given by position."""
     spec: Any = SPEC
-    for field in ("name", "description", "measurements", "metadata"):
+    for field in ("name", "description", "measurements", "metadata", "labels", "failure"):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(spec, field, None)
     with pytest.raises(TypeError, match="positional"):
@@ -81,7 +103,7 @@ def test_a_spec_is_a_value_with_a_copy_of_what_it_was_given() -> None:
     units["size"] = "miles"
     assert own.measurements == {"size": "bytes"}
     bare = EventSpec("x", description="X.")
-    assert (dict(bare.measurements), bare.metadata) == ({}, ())
+    assert (dict(bare.measurements), bare.metadata, bare.labels, bare.failure) == ({}, (), (), False)
     again = EventSpec(
         "file.read", description="A file was read.", measurements={"size": "bytes"}, metadata=("path",)
     )
