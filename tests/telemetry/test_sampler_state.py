@@ -98,3 +98,30 @@ def test_adaptive_keeps_everything_when_it_cannot_know() -> None:
     assert state.keep(-5.0, 0.99)
     assert (state.share, state.rate) == (1.0, None)
     assert all(state.keep(-5.0, 0.99) for _ in range(100))
+
+
+def test_the_adaptive_rate_by_example() -> None:
+    """A window ends when it is over, or once more than twice its target has been kept; a fall is believed by half."""
+    state = AdaptiveState(2.0, 1.0)
+    for number in range(5):  # 0 to 0.5: the fifth is one more than twice the target
+        assert state.keep(number / 8, 0.999)
+        assert (state.rate, state.share) == (None, 1.0)
+    assert not state.keep(0.625, 0.25)  # 5 within 0.625 s are 8 a second
+    assert (state.rate, state.share) == (8.0, 0.25)
+    assert state.keep(0.75, 0.2499)
+    assert not state.keep(1.5, 0.5)
+    assert state.rate == 8.0
+    state.keep(1.625, 0.5)  # 3 within 1 s
+    assert (state.rate, state.share) == (5.5, 2.0 / 5.5)
+    state.keep(2.625, 0.5)  # 1 within 1 s
+    assert state.rate == 3.25
+    for _ in range(2):
+        state.keep(state_end := 3.5, 0.5)
+    assert state.keep(state_end + 0.125, 0.5)  # 3 within 1 s: less than it looked, by a quarter
+    assert state.rate == 3.125
+
+
+def test_a_rate_that_is_just_its_target_is_kept_whole() -> None:
+    state = AdaptiveState(1.0, 1.0)
+    assert all(state.keep(float(second), 0.999) for second in range(5))
+    assert (state.rate, state.share) == (1.0, 1.0)
