@@ -116,8 +116,8 @@ def test_the_adaptive_rate_by_example() -> None:
     state.keep(2.625, 0.5)  # 1 within 1 s
     assert state.rate == 3.25
     for _ in range(2):
-        state.keep(state_end := 3.5, 0.5)
-    assert state.keep(state_end + 0.125, 0.5)  # 3 within 1 s: less than it looked, by a quarter
+        state.keep(3.5, 0.5)
+    assert state.keep(3.625, 0.5)  # 3 within 1 s: less than it looked, by a quarter
     assert state.rate == 3.125
 
 
