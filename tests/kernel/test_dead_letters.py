@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from mabeam.kernel import DeadLetter, DeadLetters
-from mabeam.telemetry import Bus
+from mabeam.kernel import Carried, DeadLetter, DeadLetters
+from mabeam.telemetry import Bus, TraceContext
 
 
 def test_all_are_counted_and_the_latest_kept() -> None:
@@ -31,6 +31,13 @@ def test_a_thousand_are_kept_unless_said_otherwise() -> None:
     for number in range(1_001):
         letters.add("server", number, "dead")
     assert [len(letters.latest), letters.latest[0].message, len(letters)] == [1_000, 1, 1_001]
+
+
+def test_a_letter_is_the_message_without_its_trace() -> None:
+    letters = DeadLetters(Bus())
+    trace = TraceContext("0af7651916cd43dd8448eb211c80319c", span_id="b7ad6b7169203331")
+    letters.add("server", Carried("hello", trace), "dead")
+    assert [letter.message for letter in letters.latest] == ["hello"]
 
 
 def test_the_counts_are_a_copy() -> None:

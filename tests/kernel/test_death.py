@@ -20,6 +20,7 @@ from mabeam.kernel import (
     whereis,
 )
 from mabeam.otp import GenServer, Supervisor
+from mabeam.telemetry import Bus
 from mabeam.testing import Probe, wait_until_idle
 from tests.kernel._scenes import acting_as, process_of, reason_of, spawn_idle, wait_for_ever
 
@@ -128,14 +129,17 @@ async def test_orphans_are_stopped_with_the_runtime() -> None:
     async def parent() -> None:
         spawn(child, "orphan")
 
-    async with Runtime() as runtime:
+    bus, told = Bus(), list[object]()
+    bus.attach(lambda _event, _measured, metadata: told.append(metadata["pid"]), events=["process.orphaned"])
+    async with Runtime(bus=bus) as runtime:
         spawn(child, "first")
         spawn(parent)
         await wait_until_idle()
         spawn(child, "last")
         await wait_until_idle()
-        assert len(runtime.orphans()) == 1
+        (orphan,) = runtime.orphans()
     assert ended == ["last", "orphan", "first"]
+    assert told == [orphan.serial]
 
 
 async def test_nothing_can_be_done_in_the_name_of_the_dead() -> None:

@@ -11,6 +11,9 @@ TOOLS = {"import-linter", "mypy", "pytest-timeout", "pytest-xdist", "ruff"}
 #: The kernel picks it up when it is there.
 OPTIONAL_IN_KERNEL = {"uvloop"}
 
+#: Imported under another name than they are installed by.
+IMPORTED_AS = {"opentelemetry-api": "opentelemetry", "opentelemetry-sdk": "opentelemetry"}
+
 REQUIREMENT = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -44,7 +47,7 @@ def test_the_lower_half_is_listed_as_standard_library_only() -> None:
 
 def test_every_dependency_is_forbidden_in_the_lower_half() -> None:
     (contract,) = (each for each in _project.contracts() if each["type"] == "forbidden")
-    expected = _declared() - TOOLS - OPTIONAL_IN_KERNEL
+    expected = {IMPORTED_AS.get(name, name) for name in _declared() - TOOLS - OPTIONAL_IN_KERNEL}
     assert {name.replace("_", "-") for name in contract["forbidden_modules"]} == expected
 
 

@@ -116,7 +116,7 @@ def _undocumented(module: _project.Module) -> Iterator[str]:
         yield module.name
     for name in getattr(loaded, "__all__", ()):
         subject = getattr(loaded, name)
-        if not getattr(subject, "__module__", "").startswith("mabeam"):
+        if not (getattr(subject, "__module__", None) or "").startswith("mabeam"):
             continue
         if inspect.isclass(subject):
             if not subject.__doc__ or _is_generated(subject):

@@ -67,5 +67,6 @@ TABLE: Final[dict[str, tuple[str, ...]]] = {
     "review/_codes.py": ("tests/review/test_codes.py",),
     "review/_order.py": ("tests/review/test_order.py",),
     "review/_report.py": ("tests/review/test_finding.py", "tests/review/test_report.py"),
+    "telemetry/_sampler_state.py": ("tests/telemetry/test_sampler_state.py",),
     "telemetry/_spec.py": ("tests/telemetry/test_spec.py",),
 }

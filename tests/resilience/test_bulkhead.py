@@ -68,7 +68,7 @@ async def test_what_finds_no_room_is_turned_away_at_once() -> None:
     await asyncio.wait(tasks)
     assert await bulkhead(gate.stay)(5) == 5
     assert bulkhead.statistics().rejected == 2
-    assert heard.named("bulkhead.rejected")[0] == {"bulkhead": "db", "reason": "queue_full", "count": 1}
+    assert heard.named("bulkhead.rejected")[0] == {"bulkhead": "db", "why": "queue_full", "count": 1}
     heard.check()
 
 

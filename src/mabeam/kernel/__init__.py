@@ -44,7 +44,7 @@ from mabeam.kernel._kernel import Kernel
 from mabeam.kernel._links import add_link, add_monitor, are_linked, remove_link, remove_monitor
 from mabeam.kernel._lock import Lock
 from mabeam.kernel._mailbox import remove_matching, take_matching
-from mabeam.kernel._messages import Down, ExitSignal, Ignore, MonitorRef, Stop
+from mabeam.kernel._messages import Carried, Down, ExitSignal, Ignore, MonitorRef, Stop
 from mabeam.kernel._names import Name, Registration, ViaName
 from mabeam.kernel._observers import ProcessStatistics, Trace, TraceEvent, statistics, trace
 from mabeam.kernel._operations import (
@@ -90,6 +90,7 @@ from mabeam.kernel._scheduler import Chooser, Scheduler
 from mabeam.kernel._start import Start
 from mabeam.kernel._system import SystemRequest, ask, resume, suspend
 from mabeam.kernel._timers import TimerRef, start_timer
+from mabeam.kernel._tracing import context_of_sender, in_trace, trace_of
 from mabeam.kernel._waits import Wait, check_cycle
 from mabeam.kernel._watchdog import Blocked
 from mabeam.kernel._why import Cause, Why, why
@@ -163,6 +164,7 @@ __all__ = (
     "why",
     # ---- for behaviours
     "BUSY",
+    "Carried",
     "DEAD",
     "EXITING",
     "SCHEDULED",
@@ -195,6 +197,7 @@ __all__ = (
     "check_mailbox",
     "check_reason",
     "check_seconds",
+    "context_of_sender",
     "crash_reason",
     "current_kernel",
     "current_process",
@@ -205,6 +208,7 @@ __all__ = (
     "find",
     "find_or_raise",
     "here",
+    "in_trace",
     "is_decided",
     "is_on_loop",
     "is_seconds",
@@ -226,6 +230,7 @@ __all__ = (
     "start_timer",
     "stop",
     "take_matching",
+    "trace_of",
     "wait_for_reply",
     "waiting_for",
 )

@@ -6,6 +6,8 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mabeam.kernel._messages import Carried
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -41,6 +43,8 @@ class DeadLetters:
 
     def add(self, target: str, message: object, why: str) -> None:
         """Record one."""
+        if type(message) is Carried:
+            message = message.message
         self._counts[why] += 1
         self._ring.append(DeadLetter(target=target, message=message, why=why))
         if self._bus.listening:

@@ -11,6 +11,7 @@ from mabeam.errors import UsageError
 from mabeam.kernel._activation import Activation, here
 from mabeam.kernel._current import current_process
 from mabeam.kernel._plain import label_of
+from mabeam.telemetry import current_trace, enter_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +102,8 @@ async def run_blocking(process: Process, message: Any, function: Callable[[], An
     owner = ThreadOwner(process, message, waiter if isinstance(waiter, Activation) and is_own else None)
     context = (process.context or process.origin).copy()
     context.run(here.set, owner)
+    if process.kernel.scheduler.traced:
+        context.run(enter_trace, current_trace())
     try:
         return await process.kernel.threads.run(owner.run, function, context=context)
     finally:

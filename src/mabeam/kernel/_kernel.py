@@ -23,6 +23,8 @@ from mabeam.kernel._scheduler import Scheduler
 from mabeam.kernel._start import Start
 from mabeam.kernel._system import SystemRequest
 from mabeam.kernel._timeouts import Timeouts
+from mabeam.kernel._tracing import carry
+from mabeam.telemetry import current_trace, enter_trace
 
 if TYPE_CHECKING:
     import asyncio
@@ -101,6 +103,9 @@ class Kernel:
         self._origin = _NO_CONTEXT
         """A copy of it, made when the last process was started from it."""
         self._dying: deque[Process] | None = None
+        if current_trace() is not None:
+            self._begin_tracing()  # the Runtime is entered in the middle of a trace
+        bus.when_traced(self._begin_tracing)
 
     # ------------------------------------------------------------------------------------------- starting
 
@@ -113,6 +118,8 @@ class Kernel:
         if context is not self._origin_of or parent is None or parent.status & STARTING:
             # Only what a process sets while it starts changes its context, so later children may share a copy.
             self._origin_of, self._origin = context, context.copy()
+            if self.scheduler.traced:
+                self._origin.run(enter_trace, None)  # a trace follows messages; a process outlives it
         process = Process(self, serial, parent, behaviour, body, self._origin)
         self.table[serial] = process
         if self.on_create is not None:
@@ -121,6 +128,8 @@ class Kernel:
 
     def spawn(self, behaviour: Behaviour, body: Any, parent: Process, *, link: bool) -> Process:
         """Start a process that nobody waits for; it runs from the run queue."""
+        if self.scheduler.traced and not hasattr(body, "trace"):
+            body.trace = current_trace()
         process = self.create(behaviour, body, parent, parent.own_context())
         if link:
             add_link(parent, process)
@@ -201,6 +210,8 @@ class Kernel:
 
     def send(self, process: Process, message: Any) -> None:
         """Put a user's message into a mailbox, or into the dead letters."""
+        if self.scheduler.traced:
+            message = carry(process, message)
         if process.status & DEAD:
             self.dead_letters.add(process.describe(), message, "dead")
         elif not self.has_room(process):
@@ -332,6 +343,7 @@ class Kernel:
         with self.gate:
             self.is_closed = True
         self.timeouts.close()
+        self.bus.forget(self._begin_tracing)
 
     def hand_over(self, function: Callable[..., object], *args: Any) -> bool:
         """Have the loop run something, for another thread; false when the Runtime is closed, and will not."""
@@ -359,6 +371,9 @@ class Kernel:
             del self.stop_waiters[waiter]
 
     # ------------------------------------------------------------------------------------------- reporting
+
+    def _begin_tracing(self) -> None:
+        self.scheduler.traced = True
 
     def _report_exit(self, process: Process, reason: ExitReason) -> None:
         if self.on_exit is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from mabeam.kernel._reasons import check_reason
 
@@ -13,8 +13,24 @@ if TYPE_CHECKING:
     from mabeam.kernel._pid import Pid
     from mabeam.kernel._process import Process
     from mabeam.kernel._reasons import ExitReason
+    from mabeam.telemetry import TraceContext
 
-__all__ = ("Down", "ExitSignal", "Ignore", "MonitorRef", "Stop")
+__all__ = ("Carried", "Down", "ExitSignal", "Ignore", "MonitorRef", "Stop")
+
+
+@final
+class Carried:
+    """A message in a mailbox, with the trace that it was sent in: for messages that have no place for one.
+
+    The scheduler unpacks it when it is taken, and the dead letters do. There is none while nobody traces.
+    """
+
+    __slots__ = ("message", "trace")
+
+    def __init__(self, message: Any, trace: TraceContext) -> None:
+        """Pack a message."""
+        self.message = message
+        self.trace = trace
 
 
 @final

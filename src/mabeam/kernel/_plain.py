@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mabeam.kernel._process import Process
     from mabeam.kernel._reasons import ExitReason
     from mabeam.kernel._system import SystemRequest
+    from mabeam.telemetry import TraceContext
 
 __all__ = ("Body", "PlainBehaviour", "RootBehaviour", "label_of")
 
@@ -26,7 +27,10 @@ __all__ = ("Body", "PlainBehaviour", "RootBehaviour", "label_of")
 class Body:
     """What a plain process runs, and what came of it."""
 
-    __slots__ = ("args", "finished", "function", "kwargs")
+    __slots__ = ("args", "finished", "function", "kwargs", "trace")
+
+    trace: TraceContext | None
+    """Where it was spawned from; set only when somebody traces."""
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ from mabeam.kernel._operations import check_function, send
 from mabeam.kernel._plain import Body, PlainBehaviour, label_of
 from mabeam.kernel._reasons import NO_PROCESS
 from mabeam.kernel._waits import Wait
+from mabeam.telemetry import current_trace, enter_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mabeam.kernel._kernel import Kernel
     from mabeam.kernel._process import Process
     from mabeam.kernel._runtime import Runtime
+    from mabeam.telemetry import TraceContext
 
 __all__ = ("Portal", "open_portal", "portal")
 
@@ -108,6 +110,9 @@ class Portal:
             msg = "portal.run() was called in the thread of the Runtime's own event loop, which would wait for itself; await the function instead"
             raise UsageError(msg)
         body = Body(function, args, kwargs)
+        trace = self._trace()
+        if trace is not None:
+            body.trace = trace
         # The root of a Runtime is whoever entered it: it has no handlers that could be cancelled or frozen at its end.
         if self._owner is None or self._parent.parent is None:
             pending: _Pending = _OwnProcess(self._parent, body)
@@ -123,7 +128,16 @@ class Portal:
     def _act(self, function: Callable[..., object], /, *args: Any, **kwargs: Any) -> None:
         """Do here what any thread may do: it is this thread that is told what is wrong, and the loop that does the work."""
         self._check()
-        self._parent.own_context().copy().run(function, *args, **kwargs)
+        context = self._parent.own_context().copy()
+        context.run(enter_trace, self._trace())
+        context.run(function, *args, **kwargs)
+
+    def _trace(self) -> TraceContext | None:
+        """The trace of the thread, which the Runtime may not have heard of yet."""
+        trace = current_trace()
+        if trace is not None:
+            self._kernel.bus.trace_begun()
+        return trace
 
     def _check(self) -> None:
         owner, parent = self._owner, self._parent
@@ -242,6 +256,8 @@ class _OnBehalf(_Pending):
 
     async def _run(self) -> object:
         body = self.body
+        if hasattr(body, "trace"):
+            enter_trace(body.trace)
         value = body.function(*body.args, **body.kwargs)
         return await value if inspect.iscoroutine(value) else value
 

@@ -19,6 +19,7 @@ from mabeam.kernel._plain import Body, PlainBehaviour, label_of
 from mabeam.kernel._reasons import NO_PROCESS, SHUTDOWN
 from mabeam.kernel._runtime import Runtime
 from mabeam.kernel._stop_signals import StopSignals
+from mabeam.telemetry import current_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -121,6 +122,8 @@ class _Program:
                 kernel = runtime.kernel
                 behaviour = PlainBehaviour(label_of(self.body.function))
                 self.process = kernel.create(behaviour, self.body, runtime.root, runtime.root.own_context())
+                if kernel.scheduler.traced:
+                    self.body.trace = current_trace()  # run was called within a trace
                 ended = loop.create_future()
                 self.process.on_death = [ended]
                 kernel.scheduler.schedule(self.process)

@@ -259,6 +259,11 @@ class Runtime:
 
     async def _stop_one(self, process: Process) -> None:
         kernel = self.kernel
+        parent = process.parent
+        if parent is not None and parent.status & DEAD and self.bus.listening:
+            # Not at the death of the parent: finding its children takes a walk over all processes.
+            orphan = {"pid": process.pid.serial, "label": process.label, "parent": parent.pid.serial}
+            self.bus.emit("process.orphaned", {}, orphan)
         seconds = process.behaviour.shutdown
         ended = kernel.loop.create_future()
         process.on_death = [*(process.on_death or ()), ended]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from mabeam.kernel._ending import advance, finish_kill
 from mabeam.kernel._mailbox import offer
 from mabeam.kernel._process import BUSY, EXITING, RECEIVING, SCHEDULED, STARTING, SUSPENDED
+from mabeam.kernel._tracing import in_trace, take_in_trace, trace_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -63,6 +64,7 @@ class Scheduler:
         "handoffs_until",
         "ready",
         "stopwatch",
+        "traced",
     )
 
     def __init__(
@@ -79,6 +81,8 @@ class Scheduler:
         self.handoffs_until = -math.inf
         """Until when, by the stopwatch, that is so without asking."""
         self._receives = 0
+        self.traced = False
+        """Somebody traces, or has: messages may come with a trace. The one test that all others pay for it."""
         self.chooser = chooser
         self.ready: deque[Process] = deque()
 
@@ -114,7 +118,8 @@ class Scheduler:
         process.status = BUSY
         done = True
         try:
-            done = process.behaviour.take(process, message)
+            take = take_in_trace if self.traced else process.behaviour.take
+            done = take(process, message)
         finally:
             if done:
                 self.settle(process)
@@ -234,7 +239,11 @@ class Scheduler:
                 finish_kill(process)
             elif status == STARTING:
                 process.status = STARTING | BUSY
-                process.behaviour.start(process)
+                start = process.behaviour.start
+                if self.traced:
+                    in_trace(process, trace_of(process.body), start, process)
+                else:
+                    start(process)
             return
         take = process.behaviour.take
         for _ in range(MESSAGES_PER_SLICE if self.chooser is None else self._slice(process)):
@@ -246,7 +255,7 @@ class Scheduler:
                 process.mailbox = None
             process.status = BUSY
             try:
-                if not take(process, message):
+                if not (take_in_trace if self.traced else take)(process, message):
                     return  # it waits for something; settle() is called later
             except BaseException:
                 # Raised to stop the loop (SystemExit, say). The process must still be able to end.

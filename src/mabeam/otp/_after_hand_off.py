@@ -5,9 +5,10 @@ from __future__ import annotations
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, cast
 
-from mabeam.kernel import Caller, out_of_task, wait_for_reply
+from mabeam.kernel import Caller, in_trace, out_of_task, wait_for_reply
 from mabeam.otp._asides import take_deferred
 from mabeam.otp._requests import Call
+from mabeam.telemetry import current_trace
 
 if TYPE_CHECKING:
     from mabeam.kernel import Process
@@ -73,7 +74,8 @@ def _returned(
             caller.deadline = process.kernel.loop.time() + timeout
         process.message = message = Call(handler, args, kwargs, caller)
         caller.hold()
-        done = behaviour.go_on(process, value, message, caller)
+        trace = current_trace()  # this code is its caller's
+        done = in_trace(process, trace, behaviour.go_on, process, value, message, caller)
     elif asides is not None and asides.pending:
         caller = _caller(process, handler)
         caller.hold()

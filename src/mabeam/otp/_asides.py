@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from mabeam.errors import UsageError
 from mabeam.kernel import STARTING, Caller, check_reason, check_seconds, current_process, here
 from mabeam.otp._handlers import Handler
-from mabeam.otp._requests import Call, StopRequest
+from mabeam.otp._requests import Call, Continue, StopRequest
+from mabeam.telemetry import current_trace
 
 if TYPE_CHECKING:
     import asyncio
@@ -48,7 +49,7 @@ class Asides:
     Attributes:
         pending: something below is to be looked at when the handler has returned.
         stop_reason: the handler asked to stop with it.
-        continuations: arguments for ``handle_continue``, in order.
+        continuations: what ``handle_continue`` is still to be given, in order.
         idle_seconds: how long to wait for silence, once the handler is done.
         idle_timer: the wait for silence.
         running: concurrent handlers in progress, by name.
@@ -74,7 +75,7 @@ class Asides:
     def __init__(self) -> None:
         self.pending = False
         self.stop_reason: ExitReason | None = None
-        self.continuations: list[object] = []
+        self.continuations: list[Continue] = []
         self.idle_seconds: float | None = None
         self.idle_timer: asyncio.TimerHandle | None = None
         self.running: dict[str, int] = {}
@@ -202,7 +203,7 @@ def continue_with(argument: object, /) -> None:
     """Have ``handle_continue(argument)`` run when this handler has returned, before any other message."""
     asides = asides_of(serial_server_here("continue_with"))
     asides.pending = True
-    asides.continuations.append(argument)
+    asides.continuations.append(Continue(argument, current_trace()))
 
 
 def idle_timeout(seconds: float, /) -> None:

@@ -7,15 +7,16 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from mabeam.errors import DeadlineExceeded, HandlerFailed
-from mabeam.kernel import Activation, Behaviour, Stop, activate, mailbox_is_full
+from mabeam.kernel import Activation, Behaviour, Stop, activate, in_trace, mailbox_is_full, trace_of
 from mabeam.otp._asides import LATER, asides_of
+from mabeam.otp._deadlines import has_expired
 from mabeam.otp._mistakes import bad_call, forgotten_await, forgotten_return, is_forgotten
 from mabeam.otp._requests import Call, Cast, StopRequest
 
 if TYPE_CHECKING:
-    from mabeam.kernel import Caller, Process
+    from mabeam.kernel import Process
 
-__all__ = ("ConcurrentHandlers", "has_expired")
+__all__ = ("ConcurrentHandlers",)
 
 
 class ConcurrentHandlers(Behaviour):
@@ -65,7 +66,7 @@ class ConcurrentHandlers(Behaviour):
             if type(message) is Call and has_expired(process, message.caller):
                 process.kernel.note_expired(process, handler.what, "dropped")
             else:
-                self.start_concurrent(process, message)
+                in_trace(process, trace_of(message), self.start_concurrent, process, message)
 
     def answer_concurrent(
         self, process: Process, message: Any, value: object, error: BaseException | None
@@ -92,8 +93,3 @@ class ConcurrentHandlers(Behaviour):
             process.kernel.report_failure(process, error, handler.what)
             if caller is not None:
                 caller.fail(failure)
-
-
-def has_expired(process: Process, caller: Caller[Any]) -> bool:
-    """Whether the caller has stopped waiting because its time was up."""
-    return caller.deadline is not None and process.kernel.loop.time() >= caller.deadline

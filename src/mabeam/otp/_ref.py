@@ -20,13 +20,12 @@ from typing import (
     overload,
 )
 
-from mabeam.errors import DeadlineExceeded, NoSuchProcess, ProcessDied, UsageError
+from mabeam.errors import NoSuchProcess, ProcessDied, UsageError
 from mabeam.kernel import (
     BUSY,
     DEAD,
     EXITING,
     SCHEDULED,
-    Activation,
     Caller,
     NoProcess,
     Normal,
@@ -34,6 +33,7 @@ from mabeam.kernel import (
     check_cycle,
     check_reason,
     check_seconds,
+    context_of_sender,
     current_kernel,
     died,
     enter_full,
@@ -50,17 +50,18 @@ from mabeam.kernel import (
     wait_for_reply,
 )
 from mabeam.otp._after_hand_off import after_hand_off
+from mabeam.otp._deadlines import check_deadline, was_gone
 from mabeam.otp._mistakes import check_ref_name, check_server, no_attribute, wrong_method, wrong_thread
 from mabeam.otp._requests import Call, Cast, StopRequest
 from mabeam.otp._server import ServerBehaviour
 from mabeam.otp._streams import Stream
+from mabeam.telemetry import current_trace
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import AsyncIterator, Callable, Coroutine
     from contextlib import AbstractAsyncContextManager
 
-    from mabeam.errors import Operation
     from mabeam.kernel import ExitReason, Kernel, Name, Process
     from mabeam.otp._handlers import Handler
 
@@ -204,7 +205,7 @@ class Ref(Generic[S_co]):
         process = self._process or self._reach("call")
         kernel, owner = process.kernel, here.get(None)
         if owner is not None and owner.deadline is not None:
-            _check_deadline(owner)
+            check_deadline(owner)
         try:
             handler = process.behaviour.inline_calls.get(method)
         except TypeError:  # something unhashable, which is told below
@@ -225,6 +226,8 @@ class Ref(Generic[S_co]):
                 context = process.context
                 if context is None:
                     context = process.own_context()
+                if scheduler.traced:
+                    context = context_of_sender(context)
                 loop = kernel.loop
                 task = leave_task(loop, None)
                 try:
@@ -269,6 +272,8 @@ class Ref(Generic[S_co]):
             deadline = kernel.loop.time() + timeout
         caller: Caller[Any] = Caller(process, kernel.loop.create_future(), handler.what, deadline)
         message = Call(handler, args, kwargs, caller)
+        if kernel.scheduler.traced:
+            message.trace = current_trace()
         if process.status == 0 and handler.in_task:
             kernel.scheduler.take_at_once(process, message)
         elif kernel.has_room(process):
@@ -282,7 +287,7 @@ class Ref(Generic[S_co]):
         try:
             return await wait_for_reply(process, caller.future, handler.what, timeout, caller)
         except ProcessDied:
-            raise _was_gone(process, "call") from None
+            raise was_gone(process, "call") from None
 
     def cast(
         self, method: Callable[Concatenate[S_co, P], object], /, *args: P.args, **kwargs: P.kwargs
@@ -300,7 +305,10 @@ class Ref(Generic[S_co]):
             behaviour, mailbox = process.behaviour, process.mailbox
             if mailbox is None or len(mailbox) < behaviour.mailbox_limit:
                 message = Cast(self._handler(process, method, "cast"), args, kwargs)
-                process.kernel.scheduler.enqueue(process, message)
+                scheduler = process.kernel.scheduler
+                if scheduler.traced:
+                    message.trace = current_trace()
+                scheduler.enqueue(process, message)
                 return
         kernel = process.kernel if process is not None else self._kernel or current_kernel()
         if running_loop() is not kernel.loop:
@@ -352,6 +360,7 @@ class Ref(Generic[S_co]):
         if not is_on_loop(process.kernel):
             raise wrong_thread(process)
         message = Cast(self._handler(process, method, "cast"), args, kwargs)
+        message.trace = current_trace()
         if process.kernel.has_room(process):
             process.kernel.send(process, message)
             return
@@ -415,7 +424,7 @@ class Ref(Generic[S_co]):
             if process.on_death is not None:
                 process.on_death = [each for each in process.on_death if each is not ended] or None
         if was_decided:
-            raise _was_gone(process, "stop")
+            raise was_gone(process, "stop")
         if process.reason is not None and process.reason != reason:
             failure = died(process, process.reason, "stop")
             raise failure from failure.__cause__
@@ -447,26 +456,6 @@ class Ref(Generic[S_co]):
     def __repr__(self) -> str:
         """Show whom it leads to."""
         return f"<ref {self.address()!r}>"
-
-
-def _check_deadline(owner: Process | Activation) -> None:
-    """Begin nothing new for a caller who has stopped waiting.
-
-    Raises:
-        DeadlineExceeded: there is one.
-    """
-    loop = owner.process.kernel.loop
-    if owner.deadline is not None and loop.time() >= owner.deadline:
-        msg = (
-            f"{owner.process.describe()} was to call for a caller whose deadline passed {loop.time() - owner.deadline:.3g} s "
-            "ago: nobody would get the answer. Calls that must be made in any case belong in a cast, or in a task."
-        )
-        raise DeadlineExceeded(msg)
-
-
-def _was_gone(process: Process, operation: Operation) -> NoSuchProcess:
-    """The error for whoever came when the end of a process was settled, now that it is dead."""
-    return NoSuchProcess(process.describe(), NoProcess(), operation=operation, pid=process.pid)
 
 
 def ref(name: Pid | Name, server: type[S], /) -> Ref[S]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mabeam.kernel import Caller, ExitReason
     from mabeam.otp._handlers import Handler
+    from mabeam.telemetry import TraceContext
 
 __all__ = ("Arguments", "Call", "Cast", "Continue", "IdleTimeout", "StopRequest")
 
@@ -25,7 +26,10 @@ class Arguments:
 class Call:
     """A call on its way: answered through ``caller``."""
 
-    __slots__ = ("args", "caller", "handler", "kwargs")
+    __slots__ = ("args", "caller", "handler", "kwargs", "trace")
+
+    trace: TraceContext | None
+    """The trace of the caller; set only when somebody traces."""
 
     def __init__(
         self, handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any], caller: Caller[Any]
@@ -42,7 +46,10 @@ class Call:
 class Cast:
     """A cast on its way."""
 
-    __slots__ = ("args", "handler", "kwargs")
+    __slots__ = ("args", "handler", "kwargs", "trace")
+
+    trace: TraceContext | None
+    """The trace of the sender; set only when somebody traces."""
 
     def __init__(self, handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.handler = handler
@@ -75,10 +82,11 @@ class IdleTimeout:
 class Continue:
     """A continuation: what ``continue_with`` was given."""
 
-    __slots__ = ("argument",)
+    __slots__ = ("argument", "trace")
 
-    def __init__(self, argument: object) -> None:
+    def __init__(self, argument: object, trace: TraceContext | None) -> None:
         self.argument = argument
+        self.trace = trace
 
     def __repr__(self) -> str:
         return f"continue with {self.argument!r}"

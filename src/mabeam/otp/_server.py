@@ -27,7 +27,8 @@ from mabeam.kernel import (
 )
 from mabeam.otp._asides import LATER, Asides
 from mabeam.otp._callbacks import awaited
-from mabeam.otp._concurrent import ConcurrentHandlers, has_expired
+from mabeam.otp._concurrent import ConcurrentHandlers
+from mabeam.otp._deadlines import has_expired
 from mabeam.otp._lifespan import hold_lifespan
 from mabeam.otp._mistakes import (
     arity_of,
@@ -403,7 +404,7 @@ class ServerBehaviour(ConcurrentHandlers):
             return True
         if asides.continuations:
             # In front of the mailbox, not a call from here: a long chain of them must neither nest nor keep others waiting.
-            process.kernel.put_back(process, Continue(asides.continuations.pop(0)))
+            process.kernel.put_back(process, asides.continuations.pop(0))
             return True
         asides.pending = False
         seconds, asides.idle_seconds = asides.idle_seconds, None

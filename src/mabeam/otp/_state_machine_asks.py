@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mabeam.errors import RejectedError, UsageError
-from mabeam.kernel import current_process
+from mabeam.kernel import Carried, current_process
 from mabeam.otp._asides import Asides, serial_server_here
 from mabeam.otp._requests import IdleTimeout
 from mabeam.otp._state_machine_declare import State
 from mabeam.otp._state_machine_state import IDLE, STATE, Machine, Seconds, Timeout, named
+from mabeam.telemetry import current_trace
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Hashable
 
     from mabeam.kernel import Pid, Process
+    from mabeam.telemetry import TraceContext
 
 __all__ = (
     "MachineAsides",
@@ -79,11 +81,12 @@ class Postpone(BaseException):
 class Own:
     """An event that the machine has given itself: an inserted one, or a timeout."""
 
-    __slots__ = ("content",)
+    __slots__ = ("content", "trace")
 
-    def __init__(self, content: object) -> None:
-        """Carry ``content``."""
+    def __init__(self, content: object, trace: TraceContext | None = None) -> None:
+        """Carry ``content``, in the trace of the handler that asked for it."""
         self.content = content
+        self.trace = trace
 
 
 class MachineAsides(Asides):
@@ -128,10 +131,12 @@ class MachineAsides(Asides):
 
 def event_of(timeout: Timeout) -> Own:
     """The event that a timeout makes when its time has come."""
-    kind, name = timeout.key
+    (kind, name), content, trace = timeout.key, timeout.content, None
+    if type(content) is Carried:
+        content, trace = content.message, content.trace
     if kind == "state":
-        return Own(StateTimeout(timeout.content))
-    return Own(IdleTimeout() if kind == "idle" else NamedTimeout(name, timeout.content))
+        return Own(StateTimeout(content), trace)
+    return Own(IdleTimeout() if kind == "idle" else NamedTimeout(name, content), trace)
 
 
 def _machine_here(what: str) -> tuple[Process, Machine[Any]]:
@@ -218,7 +223,7 @@ def next_event(message: object, /) -> None:
             "mailbox may hold. Each of them gives it more than one other, perhaps."
         )
         raise RejectedError(msg)
-    machine.insert(Own(message))
+    machine.insert(Own(message, current_trace()))
 
 
 def state_timeout(seconds: TimeoutSeconds, content: object = None, /) -> None:
@@ -265,4 +270,7 @@ def _ask(what: str, key: Any, seconds: object, content: object) -> None:
     if not (is_number or seconds is None or seconds == "update"):
         msg = f"{what} expects seconds >= 0, None to cancel it, or 'update' to change its content, got {seconds!r}"
         raise UsageError(msg)
+    trace = current_trace()
+    if trace is not None:
+        content = Carried(content, trace)
     machine.ask(key, seconds, content)  # type: ignore[arg-type]  # it has just been looked at

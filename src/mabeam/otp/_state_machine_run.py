@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from mabeam.errors import UsageError, WrongState
-from mabeam.kernel import ExitSignal, SystemRequest, mailbox_is_full, stop
+from mabeam.kernel import ExitSignal, SystemRequest, in_trace, mailbox_is_full, stop, trace_of
 from mabeam.otp._requests import Call, Cast, Continue, StopRequest
 from mabeam.otp._server import ServerBehaviour
 from mabeam.otp._state_machine_asks import MachineAsides, Own, Postpone, event_of
@@ -111,12 +111,16 @@ class StateMachineBehaviour(ServerBehaviour):
             self._mark(process, asides)
             if event is None:
                 return True
-            return self._handle(process, asides, event_of(event) if isinstance(event, Timeout) else event)
+            event = event_of(event) if isinstance(event, Timeout) else event
+            if process.kernel.scheduler.traced:
+                return in_trace(process, trace_of(event), self._handle, process, asides, event)
+            return self._handle(process, asides, event)
         if kind is _Expired:
             asides.handles.pop(message.timeout, None)
             if not machine.expired(message.timeout):
                 return True
-            return self._handle(process, asides, event_of(message.timeout))
+            event = event_of(message.timeout)
+            return in_trace(process, event.trace, self._handle, process, asides, event)
         if self._is_no_event(process, message):
             if kind is not SystemRequest:
                 asides.cancel(machine.interrupt().cancelled)
@@ -201,7 +205,7 @@ class StateMachineBehaviour(ServerBehaviour):
         machine = asides.machine
         asides.pending = False
         if asides.continuations:
-            machine.insert_first(Continue(each) for each in asides.continuations)
+            machine.insert_first(asides.continuations)
             asides.continuations = []
         if machine.left():
             return self._enter(process, asides)

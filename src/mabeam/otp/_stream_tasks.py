@@ -18,6 +18,7 @@ from mabeam.otp._child_spec import ChildOptions, ChildSpec
 from mabeam.otp._supervising import begin_stop
 from mabeam.otp._task_body import TaskBehaviour, TaskBody
 from mabeam.otp._task_outcome import TaskExit, TaskOk, TaskOutcome
+from mabeam.telemetry import current_trace
 
 if TYPE_CHECKING:
     import asyncio
@@ -96,6 +97,7 @@ class StreamTasks:
         self.on_end: Callable[[StreamTask], None] = _ignore
         self.on_late: Callable[[StreamTask, Process], None] = self._stop_late
         self._timer: asyncio.TimerHandle | None = None
+        self._trace = current_trace()
         self.owner: Process
         self.pool: TaskPool
 
@@ -104,6 +106,7 @@ class StreamTasks:
         owner = self.owner
         task = StreamTask(self, item)
         body = TaskBody(self._function, (item,), _NO_KEYWORDS, finished=task.finished, owner=owner.pid)
+        body.trace = self._trace
         task.process = process = self.pool.run_task(self._spec, body)
         process.registrations = {task: None}
         if self._link:

@@ -13,6 +13,7 @@ from mabeam.kernel import NoProcess, Stop, died, enter_full, here, waiting_for
 from mabeam.otp._generators import begin, finish
 from mabeam.otp._mistakes import bad_call
 from mabeam.otp._requests import StopRequest
+from mabeam.telemetry import current_trace
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from mabeam.kernel import Activation, ExitReason, Pid, Process
     from mabeam.otp._handlers import Handler
+    from mabeam.telemetry import TraceContext
 
 __all__ = ("CREDIT", "Stream", "StreamRequest", "pump", "remember", "stream_over")
 
@@ -137,7 +139,10 @@ class Channel:
 class StreamRequest:
     """A reader asks for a stream."""
 
-    __slots__ = ("args", "channel", "handler", "kwargs")
+    __slots__ = ("args", "channel", "handler", "kwargs", "trace")
+
+    trace: TraceContext | None
+    """The trace of the reader, since it was entered."""
 
     def __init__(
         self, handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any], channel: Channel
@@ -237,6 +242,7 @@ class Stream(Generic[T]):
             )
         self._entered = True
         kernel = channel.server.kernel
+        request.trace = current_trace()
         until = None if self._timeout is None else kernel.loop.time() + self._timeout
         if kernel.has_room(channel.server):
             kernel.scheduler.enqueue(channel.server, request)

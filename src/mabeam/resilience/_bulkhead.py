@@ -327,7 +327,7 @@ class Bulkhead(PolicyBase):
                 self._state.rejected += 1
         bus = self._bus
         if bus is not None and bus.listening:
-            bus.emit("bulkhead.rejected", {"count": 1}, {"bulkhead": self._name, "reason": reason})
+            bus.emit("bulkhead.rejected", {"count": 1}, {"bulkhead": self._name, "why": reason})
         raise BulkheadFull(self._name, reason)
 
 

@@ -205,7 +205,6 @@ class CircuitCore(PolicyBase):
             self._state.transitions = []
             for before, after, reason, generation in transitions:
                 self._in_order.put(
-                    "circuit_breaker.changed",
                     {"transition": generation},
                     {"breaker": self._name, "before": before, "after": after, "reason": reason},
                 )

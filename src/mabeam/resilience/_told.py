@@ -1,4 +1,4 @@
-"""Telling about changes in the order in which they happened, though several threads make them, and outside of any lock."""
+"""Telling about the changes of a breaker in their order, though several threads make them, and outside of any lock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ("InOrder",)
 
 
 class InOrder:
-    """Emits events in the order in which they were put in, one thread at a time."""
+    """Emits changes in the order in which they were put in, one thread at a time."""
 
     __slots__ = ("_bus", "_lock", "_waiting")
 
@@ -23,12 +23,12 @@ class InOrder:
         """Nothing to tell yet."""
         self._bus = bus
         self._lock = threading.Lock()
-        self._waiting: deque[tuple[str, Mapping[str, float], Mapping[str, object]]] = deque()
+        self._waiting: deque[tuple[Mapping[str, float], Mapping[str, object]]] = deque()
 
-    def put(self, event: str, measurements: Mapping[str, float], metadata: Mapping[str, object]) -> None:
-        """Put an event in line; to be called under the lock that orders the changes."""
+    def put(self, measurements: Mapping[str, float], metadata: Mapping[str, object]) -> None:
+        """Put a change in line; to be called under the lock that orders the changes."""
         if self._bus is not None and self._bus.listening:
-            self._waiting.append((event, measurements, metadata))
+            self._waiting.append((measurements, metadata))
 
     def tell(self) -> None:
         """Emit what is in line, unless another thread (or a handler of this one) is at it and will emit this, too."""
@@ -38,6 +38,6 @@ class InOrder:
         while self._waiting and self._lock.acquire(blocking=False):
             try:
                 while self._waiting:
-                    bus.emit(*self._waiting.popleft())
+                    bus.emit("circuit_breaker.changed", *self._waiting.popleft())
             finally:
                 self._lock.release()

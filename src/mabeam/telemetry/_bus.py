@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, final
 
+from mabeam._base import system_random
 from mabeam.errors import UsageError
 from mabeam.telemetry._catalogue import CATALOGUE
 from mabeam.telemetry._spec import EventSpec, problems_of
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
     from typing import Self
+
+    from mabeam._base import Random
+    from mabeam.telemetry._sampler import Sampler
+    from mabeam.telemetry._span import Span, Tracer
+    from mabeam.telemetry._trace import TraceContext
 
 __all__ = ("Bus", "BusStatistics", "Handler", "Subscription")
 
@@ -44,12 +50,14 @@ class BusStatistics:
         failures: how often a handler raised, the detached ones included.
         failing: how many of the attached handlers have raised at least once.
         routes: event names whose handlers are worked out and kept.
+        tracing_failures: how often the tracer or the sampler raised.
     """
 
     subscriptions: int
     failures: int
     failing: int
     routes: int
+    tracing_failures: int = 0
 
 
 @final
@@ -136,9 +144,15 @@ class Bus:
         strict: compare every event with the catalogue and keep what differs in :attr:`problems`. A strict bus always
             listens, so that what is emitted is checked though nobody attached. For tests.
         catalogue: the descriptions that a strict bus compares with.
+        sampler: decides at the root of a trace whether it is kept; all are unless given.
+        random: where the ids of spans come from; a generator of its own unless given.
+
+    Raises:
+        UsageError: ``sampler`` is none.
 
     Attributes:
         listening: whether an event can reach anybody. Look at it before making the arguments of ``emit``.
+        traced: whether a trace was ever begun here. The kernel looks at messages for traces from then on.
         problems: on a strict bus, one sentence for each event that was not as the catalogue says (the first 100).
 
     Example:
@@ -152,9 +166,36 @@ class Bus:
         process.exited 7
     """
 
-    __slots__ = ("_catalogue", "_failures", "_lock", "_strict", "_table", "listening", "problems")
+    __slots__ = (
+        "_catalogue",
+        "_failures",
+        "_lock",
+        "_random",
+        "_sampler",
+        "_strict",
+        "_table",
+        "_tracer",
+        "_tracing_failures",
+        "_when_traced",
+        "listening",
+        "problems",
+        "traced",
+    )
 
-    def __init__(self, *, strict: bool = False, catalogue: Mapping[str, EventSpec] = CATALOGUE) -> None:
+    def __init__(
+        self,
+        *,
+        strict: bool = False,
+        catalogue: Mapping[str, EventSpec] = CATALOGUE,
+        sampler: Sampler | None = None,
+        random: Random | None = None,
+    ) -> None:
+        if sampler is not None and (
+            isinstance(sampler, type) or not callable(getattr(sampler, "keep", None))
+        ):
+            raise UsageError(
+                f"Bus expects sampler to have keep(event), got {sampler!r}; as in Bus(sampler=FixedRate(0.1))"
+            )
         self._strict = strict
         self._catalogue = catalogue
         self._table = _Table(())
@@ -162,6 +203,12 @@ class Bus:
         self._failures = 0
         self.listening = strict
         self.problems: tuple[str, ...] = ()
+        self.traced = False
+        self._sampler = sampler
+        self._random = random
+        self._tracer: Tracer | None = None
+        self._tracing_failures = 0
+        self._when_traced: dict[Callable[[], None], None] = {}
 
     def attach(self, handler: Handler, *, events: Iterable[str] | None = None) -> Subscription:
         """Call ``handler`` for events from now on.
@@ -228,7 +275,114 @@ class Bus:
             failures=self._failures,
             failing=sum(1 for subscription in table.subscriptions if subscription.failures),
             routes=len(table.routes),
+            tracing_failures=self._tracing_failures,
         )
+
+    # ------------------------------------------------------------------------------------------- traces
+
+    def trace_with(self, tracer: Tracer | None, /) -> None:
+        """Have the spans of this bus taken to where traces are kept; ``None`` ends it.
+
+        Guarantees:
+            A span ends at the tracer that it began at, also when that has been taken away; one that is open now is not
+            told of.
+
+        Raises:
+            UsageError: it is no tracer; or there is one already, and two cannot both give out the ids.
+        """
+        if tracer is not None and (
+            isinstance(tracer, type) or not hasattr(tracer, "begin") or not hasattr(tracer, "end")
+        ):
+            raise UsageError(
+                f"trace_with expects an object with begin(span) and end(span, duration, error), got {tracer!r}. Functions that "
+                "only listen are attached: bus.attach(handler)"
+            )
+        with self._lock:
+            if tracer is not None and self._tracer is not None:
+                raise UsageError(
+                    f"this bus is traced by {self._tracer!r} already. One tracer gives out the ids of spans; a second "
+                    "consumer attaches a handler, and reads current_span() in it. bus.trace_with(None) takes the first away."
+                )
+            self._tracer = tracer
+
+    @property
+    def hears_spans(self) -> bool:
+        """Whether anybody would learn of a span."""
+        return self.listening or self._tracer is not None
+
+    def when_traced(self, callback: Callable[[], None], /) -> None:
+        """Call back once, when the first trace is begun here; at once if that has been. From any thread."""
+        with self._lock:
+            if not self.traced:
+                self._when_traced[callback] = None
+                return
+        callback()
+
+    def forget(self, callback: Callable[[], None], /) -> None:
+        """Do not call back any more."""
+        with self._lock:
+            self._when_traced.pop(callback, None)
+
+    def trace_begun(self) -> None:
+        """A trace is begun, or continued, in code that this bus belongs to."""
+        if self.traced:
+            return
+        with self._lock:
+            self.traced, callbacks, self._when_traced = True, tuple(self._when_traced), {}
+        for callback in callbacks:
+            callback()
+
+    def new_id(self, bits: int) -> str:
+        """Draw an id: hexadecimal, and never all zeros."""
+        if self._random is None:
+            self._random = system_random()  # not before it is needed: most buses never trace
+        return f"{self._random.getrandbits(bits) or 1:0{bits // 4}x}"
+
+    def keeps(self, event: str) -> bool:
+        """Ask the sampler about a trace that begins with ``event``. In doubt it is kept."""
+        if self._sampler is None:
+            return True
+        try:
+            return bool(self._sampler.keep(event))
+        except Exception as error:  # noqa: BLE001  (whatever it is: a trace too many beats one that is missing)
+            self._tracing_failed("the sampler", error)
+            return True
+
+    def begin_span(self, span: Span) -> TraceContext | None:
+        """Tell the tracer of a span that was entered; the ids that it gave."""
+        tracer = self._tracer
+        if tracer is None:
+            return None
+        try:
+            trace = tracer.begin(span)
+        except Exception as error:  # noqa: BLE001  (it is the tracer's fault alone)
+            self._tracing_failed("the tracer", error)
+            return None
+        span.tracer = tracer
+        return trace
+
+    def end_span(self, span: Span, duration: float, error: BaseException | None) -> None:
+        """Tell the tracer of a span that was left: the one it began at, or of a failure that was not to be kept the present."""
+        tracer, trace = span.tracer, span.trace
+        if tracer is None and error is not None and trace is not None and not trace.sampled:
+            tracer = self._tracer
+        if tracer is None:
+            return
+        try:
+            tracer.end(span, duration, error)
+        except Exception as failure:  # noqa: BLE001  (it is the tracer's fault alone)
+            self._tracing_failed("the tracer", failure)
+
+    def _tracing_failed(self, who: str, error: BaseException) -> None:
+        with self._lock:
+            self._tracing_failures += 1
+            first = self._tracing_failures == 1
+        if first:
+            _logger.error(
+                "%s of a telemetry bus raised; spans go on, and further failures are only counted",
+                who,
+                exc_info=error,
+            )
 
     def __repr__(self) -> str:
         strict = " strict" if self._strict else ""

@@ -26,6 +26,8 @@ def reference_table(catalogue: Mapping[str, EventSpec] = CATALOGUE, /) -> str:
     lines = ["| event | when | measurements | metadata |", "| --- | --- | --- | --- |"]
     for spec in catalogue.values():
         measurements = ", ".join(f"`{name}` ({unit})" for name, unit in spec.measurements.items())
-        metadata = ", ".join(f"`{name}`" for name in spec.metadata)
+        metadata = ", ".join(
+            f"**`{name}`**" if name in spec.labels else f"`{name}`" for name in spec.metadata
+        )
         lines.append(f"| `{spec.name}` | {spec.description} | {measurements} | {metadata} |")
     return "\n".join(lines) + "\n"

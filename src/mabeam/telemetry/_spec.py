@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, final, get_args
+
+from mabeam.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ("EventSpec", "problems_of")
+__all__ = ("UNITS", "EventSpec", "Unit", "problems_of")
+
+Unit: TypeAlias = Literal["seconds", "bytes", "count"]
+"""What a measurement is in. There are no milliseconds or kilobytes: whoever shows them divides."""
+
+UNITS: Final[tuple[str, ...]] = get_args(Unit)
 
 
 @final
@@ -20,19 +27,77 @@ class EventSpec:
     Attributes:
         name: what it is called: the subject, a dot, what happened to it (``process.exited``).
         description: when it is emitted, in one sentence.
-        measurements: the numbers that come with it, and the unit of each.
+        measurements: the numbers that come with it, and the unit of each: ``seconds``, ``bytes`` or ``count``. ``count``
+            stands for whatever is counted; what happens once with each event is a count of 1.
         metadata: the names of what else comes with it.
+        labels: those of ``metadata`` that take few values, which are known from the code: what metrics may be split by. Ids,
+            keys, names that users choose at run time, reasons with a text in them are none.
+        failure: it tells of something that went wrong, and is kept however few events are.
+
+    Raises:
+        UsageError: a unit is none of the three, or a label is not in ``metadata``; all problems at once.
     """
 
     name: str
     _: KW_ONLY
     description: str
-    measurements: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    measurements: Mapping[str, Unit] = field(default_factory=lambda: MappingProxyType({}))
     metadata: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    failure: bool = False
 
     def __post_init__(self) -> None:
+        problems = [
+            f"measurement {name!r} is in {unit!r}; a unit is one of {', '.join(UNITS)}"
+            for name, unit in self.measurements.items()
+            if unit not in UNITS
+        ]
+        problems += [
+            f"label {name!r} is not in metadata" for name in self.labels if name not in self.metadata
+        ]
+        if problems:
+            raise UsageError(f"EventSpec {self.name!r}: {'; '.join(problems)}")
         # A copy that cannot change: the catalogue is shared by all Runtimes of the interpreter.
         object.__setattr__(self, "measurements", MappingProxyType(dict(self.measurements)))
+
+    @classmethod
+    def of_span(
+        cls, name: str, /, *, description: str, metadata: tuple[str, ...] = (), labels: tuple[str, ...] = ()
+    ) -> dict[str, EventSpec]:
+        """Describe the three events of a span, for metrics and strict buses: ``{**CATALOGUE, **EventSpec.of_span(...)}``.
+
+        Args:
+            name: what :func:`~mabeam.telemetry.span` is given.
+            description: what its block does, in one sentence.
+            metadata: the names of what comes with its events.
+            labels: those of them that metrics may be split by.
+
+        Returns:
+            The descriptions by name: ``start``, ``stop`` and ``exception``.
+
+        Example:
+            >>> list(EventSpec.of_span("order", description="An order is taken."))
+            ['order.start', 'order.stop', 'order.exception']
+        """
+        ends = (
+            cls(f"{name}.start", description=f"{description} Begin.", metadata=metadata, labels=labels),
+            cls(
+                f"{name}.stop",
+                description=f"{description} End.",
+                measurements={"duration": "seconds"},
+                metadata=metadata,
+                labels=labels,
+            ),
+            cls(
+                f"{name}.exception",
+                description=f"{description} End by an exception.",
+                measurements={"duration": "seconds"},
+                metadata=(*metadata, "error"),
+                labels=labels,
+                failure=True,
+            ),
+        )
+        return {spec.name: spec for spec in ends}
 
 
 def problems_of(
@@ -70,3 +135,8 @@ def problems_of(
         # bool is an int to Python, but True is not a quantity of anything.
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             yield f"event {event!r} measures {name!r} as {value!r}, which is not a number"
+    for name in spec.labels:
+        label = metadata.get(name)
+        # A label that is an object would make a metric of its own of each.
+        if label is not None and not isinstance(label, (str, bool)):
+            yield f"event {event!r} came with label {name!r} as {label!r}; a label is a string"
