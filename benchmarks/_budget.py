@@ -180,6 +180,20 @@ BUDGETS: Final = (
             ("limiter_keys", "many keys"),
         )
     ),
+    Budget(
+        what="an HTTP request through ConnectionManager",
+        suite="services",
+        measure="http_get",
+        limit=1.1,
+        to="httpx",
+    ),
+    Budget(
+        what="HTTP requests of many callers through ConnectionManager",
+        suite="services",
+        measure="http_get_busy",
+        limit=1.1,
+        to="httpx",
+    ),
 )
 
 

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 __all__ = ("SUITES", "UNITS", "Figure", "Measure", "Subject", "Suite", "load")
 
 #: Each suite by name, and the package whose ``SUITE`` it is.
-SUITES: Final = {"kernel": "benchmarks.kernel", "resilience": "benchmarks.resilience"}
+SUITES: Final = {
+    "kernel": "benchmarks.kernel",
+    "resilience": "benchmarks.resilience",
+    "services": "benchmarks.services",
+}
 
 Unit: TypeAlias = Literal["ns", "us", "ms", "s", "bytes", "MB", "1/s", "%"]
 #: What a value in seconds, bytes, per second or of 1 is multiplied with to be shown in a unit.

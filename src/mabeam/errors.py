@@ -1,17 +1,22 @@
 """The exception tree: one root, then split by who has to act.
 
 * :class:`UsageError`: the program is wrong; change the code.
-* :class:`RejectedError` (and its :class:`WrongState`, :class:`CircuitOpen`, :class:`BulkheadFull`): nothing was run; come
-  back later.
+* :class:`MissingExtra`: a package is not installed; install it.
+* :class:`RejectedError` (and its :class:`WrongState`, :class:`CircuitOpen`, :class:`BulkheadFull`, :class:`PoolUnavailable`):
+  nothing was run; come back later.
+* :class:`NoSuchPool`: no connection pool has this id.
 * :class:`ProcessDied` (and its :class:`NoSuchProcess`): the other process ended.
 * :class:`HandlerFailed`, :class:`CallTimeout`, :class:`CallCycle`, :class:`DeadlineExceeded`: a call went wrong.
 * :class:`TimeLimitExceeded`: something took longer than it may.
 * :class:`StartFailed`, :class:`StartIgnored`, :class:`ChildError`: a process did not start, or a supervisor refused.
 * :class:`AlreadyRegistered`, :class:`NotRegistered`: a key of a registry is somebody else's, or not the caller's.
+* :class:`CircuitNotFound`, :class:`CheckNotFound`: a service has nothing under that id.
 * :class:`DurabilityError`: a change could not be made durable.
 * :class:`InternalError`: a fault of mabeam itself.
 
 Each error carries its data as attributes and survives ``pickle``.
+
+Long because the tree is to be seen whole; each class is a few lines.
 """
 
 from __future__ import annotations
@@ -28,16 +33,21 @@ __all__ = (
     "BulkheadFull",
     "CallCycle",
     "CallTimeout",
+    "CheckNotFound",
     "ChildError",
+    "CircuitNotFound",
     "CircuitOpen",
     "DeadlineExceeded",
     "DurabilityError",
     "HandlerFailed",
     "InternalError",
     "MabeamError",
+    "MissingExtra",
+    "NoSuchPool",
     "NoSuchProcess",
     "NotRegistered",
     "Operation",
+    "PoolUnavailable",
     "ProcessDied",
     "RejectedError",
     "StartFailed",
@@ -163,6 +173,65 @@ class BulkheadFull(RejectedError):
         )
         self.bulkhead = bulkhead
         self.reason = reason
+
+
+class PoolUnavailable(RejectedError):
+    """A connection pool took no request; nothing was sent.
+
+    Attributes:
+        pool: the id of the pool.
+        reason: ``queue_full`` (too many wait for a connection) or ``draining`` (its ConnectionManager is being stopped).
+    """
+
+    def __init__(self, pool: str, reason: str) -> None:
+        """Name the pool and why it refused."""
+        what = {
+            "queue_full": "all its connections are in use, and as many requests wait as may. Send less at once, or raise "
+            "max_connections or max_waiting",
+            "draining": "its ConnectionManager is being stopped and takes no new requests. Start those who send after it, so "
+            "that they are stopped before it",
+        }.get(reason, "it takes no requests now")
+        super().__init__(f"connection pool {pool!r} refused a request ({reason}); nothing was sent: {what}.")
+        self.pool = pool
+        self.reason = reason
+
+
+class NoSuchPool(MabeamError, LookupError):
+    """A ConnectionManager has no pool of this id; nothing was sent.
+
+    Attributes:
+        pool: the id that was asked for.
+        pools: the ids that there are.
+    """
+
+    def __init__(self, pool: str, pools: Iterable[str]) -> None:
+        """Name the pool, and those there are."""
+        self.pool = pool
+        self.pools: tuple[str, ...] = tuple(pools)
+        there = f"there are {', '.join(map(repr, self.pools))}" if self.pools else "there are none"
+        super().__init__(
+            f"expected the id of a connection pool, got {pool!r}; {there}. It was not configured yet, was removed, or is called "
+            f"otherwise: await connections.configure({pool!r}, PoolOptions(...)), or give it to ConnectionManager.child_spec(pools=...)."
+        )
+
+
+class MissingExtra(MabeamError, ImportError):
+    """Something needs a package that is installed with an extra of mabeam only.
+
+    Attributes:
+        what: what needs it.
+        package: the package that is not there.
+        extra: the extra that brings it.
+    """
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        """Name who needs what, and how to get it."""
+        super().__init__(
+            f"{what} needs the package {package}, which is not installed. Install it with: pip install 'mabeam[{extra}]'"
+        )
+        self.what = what
+        self.package = package
+        self.extra = extra
 
 
 class ProcessDied(MabeamError):
@@ -390,6 +459,51 @@ class NotRegistered(MabeamError):
         )
         self.registry = registry
         self.key = key
+
+
+class CircuitNotFound(MabeamError):
+    """There is no circuit with that id; nothing was done.
+
+    Attributes:
+        service: the ``CircuitBreakers`` service that was asked.
+        circuit: the id.
+        similar: ids that are there and look like it.
+    """
+
+    def __init__(self, service: str, circuit: object, similar: Iterable[str] = ()) -> None:
+        """Name the service and the id, and those that may have been meant."""
+        self.similar = tuple(similar)
+        super().__init__(
+            f"there is no circuit {_show(circuit)} in {service}.{_meant(self.similar)} It was not configured yet, was "
+            "removed, or was configured at run time and the service was restarted since. Configure it first, which is "
+            "harmless to repeat: circuits.configure(id, ...)"
+        )
+        self.service = service
+        self.circuit = circuit
+
+
+class CheckNotFound(MabeamError):
+    """There is no health check with that id; nothing was done.
+
+    Attributes:
+        service: the ``HealthChecker`` that was asked.
+        check: the id.
+        similar: ids that are there and look like it.
+    """
+
+    def __init__(self, service: str, check: object, similar: Iterable[str] = ()) -> None:
+        """Name the service and the id, and those that may have been meant."""
+        self.similar = tuple(similar)
+        super().__init__(
+            f"there is no health check {_show(check)} in {service}.{_meant(self.similar)} It was not added yet, was removed, "
+            "or was added at run time and the service was restarted since. Add it first: health.add(id, function, ...)"
+        )
+        self.service = service
+        self.check = check
+
+
+def _meant(similar: tuple[str, ...]) -> str:
+    return f" Did you mean {' or '.join(map(repr, similar))}?" if similar else ""
 
 
 class DurabilityError(MabeamError):

@@ -23,6 +23,7 @@ FILES_WITH_BANNED_CALLS = (
     "src/mabeam/_base/_clock.py",
     "src/mabeam/_base/_outside.py",
     "src/mabeam/_base/_random.py",
+    "src/mabeam/_base/_streams.py",
     "src/mabeam/_base/_threads.py",
     "src/mabeam/_base/_unowned.py",
     "src/mabeam/kernel/_activation.py",

@@ -68,5 +68,9 @@ TABLE: Final[dict[str, tuple[str, ...]]] = {
     "review/_order.py": ("tests/review/test_order.py",),
     "review/_report.py": ("tests/review/test_finding.py", "tests/review/test_report.py"),
     "telemetry/_sampler_state.py": ("tests/telemetry/test_sampler_state.py",),
+    "services/_circuit_table_state.py": ("tests/services/test_circuit_table_state.py",),
+    "services/_health_check.py": ("tests/services/test_health_check_values.py",),
+    "services/_health_graph_state.py": ("tests/services/test_health_graph_state.py",),
+    "services/_health_state.py": ("tests/services/test_health_state.py",),
     "telemetry/_spec.py": ("tests/telemetry/test_spec.py",),
 }

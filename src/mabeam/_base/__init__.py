@@ -19,6 +19,7 @@ from mabeam._base._faultpoint import FaultListener, fault_listener, fault_point
 from mabeam._base._outside import OwnedThread, leaving, let_out, outside, returned, start_thread, thread_asks
 from mabeam._base._random import Random, seeded_random, shared_random_seeded, system_random
 from mabeam._base._stacks import Position, await_chain, creation_stack, innermost_frame
+from mabeam._base._streams import SocketStream, open_stream
 from mabeam._base._threads import BoundedThreads, ThreadsStatistics
 from mabeam._base._unowned import child_processes, open_sockets
 
@@ -29,6 +30,7 @@ __all__ = (
     "OwnedThread",
     "Position",
     "Random",
+    "SocketStream",
     "ThreadsStatistics",
     "await_chain",
     "child_processes",
@@ -44,6 +46,7 @@ __all__ = (
     "nanoseconds_of",
     "now",
     "open_sockets",
+    "open_stream",
     "outside",
     "pause_thread",
     "returned",

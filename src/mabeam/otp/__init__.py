@@ -2,6 +2,7 @@
 
 from mabeam.otp._asides import continue_with, idle_timeout, reply_later, start_info, stop_self
 from mabeam.otp._async_stream import AsyncStream, OnTimeout
+from mabeam.otp._callbacks import checked_up_front
 from mabeam.otp._child_spec import ChildSpec, Restart, ShutdownTime, child_spec
 from mabeam.otp._dynamic_supervisor import DynamicSupervisor
 from mabeam.otp._gen_server import GenServer
@@ -76,6 +77,7 @@ __all__ = (
     "TaskSupervisor",
     "TimeoutSeconds",
     "become",
+    "checked_up_front",
     "child_spec",
     "code_change",
     "continue_with",

@@ -119,6 +119,12 @@ class TaskOptions:
             raise
         return task
 
+    def spec_of(
+        self, function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> ChildSpec[None]:
+        """The spec of a task that nobody waits for; for supervisors of tasks that start their own with ``run_task``."""
+        return self._spec(function, args, kwargs, None)
+
     def _spec(
         self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], task: TaskRef[Any] | None
     ) -> ChildSpec[None]:

@@ -1,4 +1,7 @@
-"""The catalogue: every event that mabeam emits. Data only; a strict bus and the documentation are checked against it."""
+"""The catalogue: every event that mabeam emits. Data only; a strict bus and the documentation are checked against it.
+
+Long because it is one table: whoever looks for an event finds it here.
+"""
 
 from __future__ import annotations
 
@@ -426,6 +429,67 @@ _RESILIENCE = (
     ),
 )
 
+_SERVICES = (
+    EventSpec(
+        "circuit_breakers.configured",
+        description="A circuit was configured; `change` is `created`, `replaced` or `unchanged`.",
+        measurements={"circuits": "count"},
+        metadata=("service", "breaker", "change"),
+        labels=("breaker", "change"),
+    ),
+    EventSpec(
+        "circuit_breakers.removed",
+        description="A circuit was removed.",
+        measurements={"circuits": "count"},
+        metadata=("service", "breaker"),
+        labels=("breaker",),
+    ),
+    EventSpec(
+        "health.checked",
+        description="A health check ended, was ended at its deadline, or could not run.",
+        measurements={"duration": "seconds"},
+        metadata=("service", "check", "status", "outcome"),
+        labels=("check", "status", "outcome"),
+    ),
+    EventSpec(
+        "health.changed",
+        description="The status of a health check changed; `before` or `after` is empty when it was added or removed.",
+        measurements={"count": "count"},
+        metadata=("service", "check", "before", "after", "overall"),
+        labels=("check", "before", "after", "overall"),
+    ),
+)
+
+_CONNECTIONS = (
+    EventSpec(
+        "connections.pool_configured",
+        description="A ConnectionManager has a pool, a new one or one in the place of another.",
+        measurements={"count": "count"},
+        metadata=("manager", "pool", "replaced"),
+        labels=("pool",),
+    ),
+    EventSpec(
+        "connections.pool_removed",
+        description="A pool of a ConnectionManager was taken away; requests that it has begun go on.",
+        measurements={"count": "count"},
+        metadata=("manager", "pool"),
+        labels=("pool",),
+    ),
+    EventSpec(
+        "connections.request_finished",
+        description="A request is over, its answer's body included; `outcome` is the status, or what ended it.",
+        measurements={"duration": "seconds", "attempts": "count"},
+        metadata=("manager", "pool", "method", "outcome"),
+        labels=("pool", "outcome"),
+    ),
+    EventSpec(
+        "connections.drained",
+        description="A ConnectionManager was stopped and has closed its pools; `cut` requests were not done in time.",
+        measurements={"duration": "seconds", "cut": "count"},
+        metadata=("manager",),
+    ),
+)
+
 CATALOGUE: Mapping[str, EventSpec] = MappingProxyType(
     {
         spec.name: spec
@@ -440,6 +504,8 @@ CATALOGUE: Mapping[str, EventSpec] = MappingProxyType(
             _RESILIENCE,
             _CACHES,
             _RATE_LIMITERS,
+            _SERVICES,
+            _CONNECTIONS,
             _REVIEW,
         )
         for spec in group

@@ -1,0 +1,88 @@
+"""One run of a health check: what goes on in its task, and in the thread of a plain one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+from mabeam.kernel import in_thread, label_of, send
+from mabeam.services._health_check import failure, is_async, verdict
+
+if TYPE_CHECKING:
+    from mabeam.kernel import Pid, TimerRef
+    from mabeam.services._health_state import Check
+    from mabeam.services._health_values import Health
+
+__all__ = ("CheckTask", "Done", "Run")
+
+
+@final
+class Run:
+    """One run.
+
+    Attributes:
+        check: what is run.
+        began: when.
+        pid: its task.
+        timer: its deadline; after that, the time when its task is killed.
+        is_over: it has come to something, though its task may still be ending.
+        is_in_thread: a thread is in the function now.
+    """
+
+    __slots__ = ("began", "check", "is_in_thread", "is_over", "pid", "timer")
+
+    def __init__(self, check: Check, began: float) -> None:
+        """Nothing has begun."""
+        self.check = check
+        self.began = began
+        self.pid: Pid | None = None
+        self.timer: TimerRef | None = None
+        self.is_over = False
+        self.is_in_thread = False
+
+    def stop_timer(self) -> None:
+        """It is over in time."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
+@final
+class Done:
+    """From the task: what the run has come to."""
+
+    __slots__ = ("result", "run")
+
+    def __init__(self, run: Run, result: Health) -> None:
+        self.run = run
+        self.result = result
+
+
+@final
+class CheckTask:
+    """What the task of a run executes; in reports it is called as the check's function is."""
+
+    def __init__(self, runner: Pid, run: Run) -> None:
+        """For this runner."""
+        self.__qualname__ = label_of(run.check.settings.function)
+        self._runner = runner
+        self._run = run
+
+    async def __call__(self) -> None:
+        """Run the check once, and say what it has come to. What it raises is a result, and no crash."""
+        run = self._run
+        function: Any = run.check.settings.function
+        try:
+            value = await function() if is_async(function) else await in_thread(_entered, run, function)
+            result = verdict(value)
+        except Exception as error:  # noqa: BLE001 - whatever a check raises is its result
+            result = failure(error)
+        send(self._runner, Done(run, result))
+
+
+def _entered(run: Run, function: Any) -> Any:
+    """Runs in the thread, and goes on there if the task is ended meanwhile: a thread cannot be interrupted."""
+    run.is_in_thread = True
+    try:
+        return function()
+    finally:
+        run.is_in_thread = False
