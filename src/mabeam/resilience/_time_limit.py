@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from asyncio import CancelledError
 from asyncio import timeout as asyncio_timeout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, final
@@ -105,19 +104,24 @@ class TimeLimit(PolicyBase):
             BaseException: what the function raises.
         """
         check_function(self, function)
-        scope = asyncio_timeout(self.seconds)
+        is_own = False
         try:
-            async with scope:
-                return await function(*args, **kwargs)
+            async with asyncio_timeout(self.seconds):
+                try:
+                    return await function(*args, **kwargs)
+                except TimeoutError:
+                    is_own = True
+                    raise
         except TimeoutError as error:
-            if not (scope.expired() and isinstance(error.__cause__, CancelledError)):
+            if is_own:
                 raise
             with self._lock:
                 self._exceeded += 1
             bus = self._bus
             if bus is not None and bus.listening:
                 bus.emit("time_limit.exceeded", {"timeout": self.seconds}, {"limit": self._name})
-            raise TimeLimitExceeded(self._name, self.seconds) from error.__cause__
+            # Before Python 3.11.3 the cancellation is the context only.
+            raise TimeLimitExceeded(self._name, self.seconds) from error.__cause__ or error.__context__
 
     def call_sync(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Refuse: a plain function cannot be interrupted.
