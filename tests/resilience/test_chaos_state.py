@@ -74,3 +74,21 @@ def test_what_cannot_be_right_is_one_problem(options: dict[str, Any], problem: s
     (found,) = raised.value.problems
     assert found.startswith(problem)
     assert _rules(latency=(0, 0), fault_rate=1, outcome_rate=1, latency_rate=1).latency == (0, 0)
+
+
+@pytest.mark.parametrize("low", [-1, -0.5, "soon"])
+def test_a_wrong_lower_end_of_a_latency_is_one_problem(low: Any) -> None:
+    """What it goes up to cannot be judged then."""
+    with pytest.raises(UsageError) as caught:
+        ChaosRules(fault_rate=0.0, latency_rate=0.0, latency=(low, -2.0), outcome_rate=0.0)
+    assert len(caught.value.problems) == 1
+    assert "chaos" in str(caught.value)
+    assert "not chaos" not in str(caught.value)
+
+
+def test_a_latency_may_begin_below_a_second_and_goes_up() -> None:
+    """Its upper end is at least its lower one."""
+    rules = {"fault_rate": 0.0, "latency_rate": 0.0, "outcome_rate": 0.0}
+    assert ChaosRules(latency=(0.25, 0.25), **rules).latency == (0.25, 0.25)
+    with pytest.raises(UsageError, match="latency"):
+        ChaosRules(latency=(0.25, 0.2), **rules)

@@ -50,9 +50,8 @@ class ChaosRules:
         yield from rate("latency_rate", self.latency_rate, zero=True)
         yield from rate("outcome_rate", self.outcome_rate, zero=True)
         low, high = self.latency
-        yield from at_least("latency", low, 0)
-        if not tuple(at_least("latency", low, 0)):
-            yield from at_least("latency", high, low)
+        # What a latency goes up to is compared with a lower end that is right only.
+        yield from tuple(at_least("latency", low, 0)) or at_least("latency", high, low)
 
     def draw(self, latency: float, how_long: float, fault: float, outcome: float) -> Injection:
         """Decide on one call by four draws from 0 up to 1; a fault leaves no room for an outcome."""
