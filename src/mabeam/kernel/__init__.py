@@ -4,15 +4,7 @@ Most programs need the names at the top of ``__all__`` and take them from ``mabe
 that brings a behaviour of its own, as ``mabeam.otp`` does.
 """
 
-from mabeam.kernel._activation import (
-    Activation,
-    activate,
-    activate_trusted,
-    enter_task,
-    here,
-    leave_task,
-    out_of_task,
-)
+from mabeam.kernel._activation import Activation, activate, activate_trusted, here
 from mabeam.kernel._behaviour import Behaviour, Observer, OnFull, Step
 from mabeam.kernel._calls import Caller, Turn, died, wait_for_reply, waiting_for
 from mabeam.kernel._checks import (
@@ -34,6 +26,7 @@ from mabeam.kernel._current import (
     left_behind,
     name_target,
 )
+from mabeam.kernel._current_task import current_tasks, out_of_task
 from mabeam.kernel._dead_letters import DeadLetter, DeadLetters
 from mabeam.kernel._ending import crash_reason, end, is_decided, stop
 from mabeam.kernel._ending import kill as kill_process
@@ -201,10 +194,10 @@ __all__ = (
     "crash_reason",
     "current_kernel",
     "current_process",
+    "current_tasks",
     "died",
     "end",
     "enter_full",
-    "enter_task",
     "find",
     "find_or_raise",
     "here",
@@ -214,7 +207,6 @@ __all__ = (
     "is_seconds",
     "kill_process",
     "label_of",
-    "leave_task",
     "left_behind",
     "mailbox_is_full",
     "misfit",

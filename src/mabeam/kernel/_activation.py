@@ -13,8 +13,7 @@ import ctypes
 import gc
 import logging
 import types
-from collections.abc import Callable, Coroutine, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Final
 
 from mabeam._base import Position, await_chain
@@ -29,11 +28,8 @@ __all__ = (
     "Activation",
     "activate",
     "activate_trusted",
-    "enter_task",
     "freeze_or_finish",
     "here",
-    "leave_task",
-    "out_of_task",
     "steps",
 )
 
@@ -42,26 +38,6 @@ Done = Callable[["Activation", object, BaseException | None], None]
 
 here: contextvars.ContextVar[Process | Activation] = contextvars.ContextVar("mabeam.here")
 """Which process the running code belongs to."""
-
-
-_asyncio: Any = asyncio.tasks
-if hasattr(_asyncio, "_swap_current_task"):  # from Python 3.12 on
-    leave_task = enter_task = _asyncio._swap_current_task
-else:
-    leave_task, enter_task = _asyncio._current_tasks.pop, _asyncio._current_tasks.__setitem__
-# What one process does in the turn of another must not find the other's task: ``asyncio.current_task().cancel()`` would
-# cancel a stranger. ``leave_task(loop, None)`` says which task is current, if any, and from then on there is none.
-
-
-@contextmanager
-def out_of_task(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """While the block runs there is no current task, as in a callback of the loop."""
-    task = leave_task(loop, None)
-    try:
-        yield
-    finally:
-        if task is not None:
-            enter_task(loop, task)
 
 
 class Activation:

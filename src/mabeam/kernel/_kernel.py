@@ -9,7 +9,7 @@ from collections import deque
 from sys import exception
 from typing import TYPE_CHECKING, Any, Final
 
-from mabeam.kernel._activation import enter_task, leave_task
+from mabeam.kernel._current_task import current_tasks
 from mabeam.kernel._dead_letters import DeadLetters
 from mabeam.kernel._ending import advance, end
 from mabeam.kernel._full_mailbox import leave_crowd, overflow
@@ -158,12 +158,12 @@ class Kernel:
             self.scheduler.schedule(process)
         else:
             process.status = STARTING | BUSY
-            task = leave_task(self.loop, None)
+            task = current_tasks.pop(self.loop, None)
             try:
                 behaviour.start(process)
             finally:
                 if task is not None:
-                    enter_task(self.loop, task)
+                    current_tasks[self.loop] = task
         return start
 
     def started(self, process: Process) -> None:

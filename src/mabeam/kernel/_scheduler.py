@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mabeam.kernel._ending import advance, finish_kill
@@ -64,6 +65,7 @@ class Scheduler:
         "handoffs_until",
         "ready",
         "stopwatch",
+        "thread",
         "traced",
     )
 
@@ -73,6 +75,8 @@ class Scheduler:
         """An empty run queue."""
         self._loop = loop
         self.stopwatch = stopwatch
+        self.thread = get_ident()
+        """The thread of the loop. On Python 3.11 this is told in a fifth of the time of asking for the running loop."""
         self._awake = False
         self._in_a_row = False
         self._row_until = 0.0
@@ -211,6 +215,7 @@ class Scheduler:
         """Run ready processes for one turn of the event loop."""
         ready, stopwatch = self.ready, self.stopwatch
         until = stopwatch() + SECONDS_PER_TURN
+        self.thread = get_ident()  # whoever owns the loop may have gone on with it in another one
         slices = SLICES_PER_TURN
         try:
             # Those made ready meanwhile wait behind all of these; time is looked at once for each slice.
