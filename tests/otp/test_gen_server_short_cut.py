@@ -14,7 +14,9 @@ from mabeam import (
     Pid,
     ProcessDied,
     Ref,
+    Runtime,
     Stop,
+    UsageError,
     handle_call,
     handle_cast,
     kill,
@@ -43,6 +45,10 @@ class Echo(GenServer):
     @handle_call
     def crash(self) -> None:
         raise ValueError
+
+    @handle_call(raises=(KeyError,))
+    def refuse(self) -> None:
+        raise KeyError
 
     @handle_call
     def look_around(self) -> tuple[object, object]:
@@ -127,6 +133,35 @@ async def test_calls_in_a_row_let_the_loop_have_its_turn() -> None:
         if turns:
             break
     assert turns[0] <= 64
+
+
+async def test_calls_in_a_row_that_are_refused_let_the_loop_have_its_turn() -> None:
+    """What a handler raises takes another road back than what it returns."""
+    echo = await Echo.start_link()
+    turns: list[int] = []
+    done = 0
+    asyncio.get_running_loop().call_soon(lambda: turns.append(done))
+    while not turns:
+        with pytest.raises(KeyError):
+            await echo.call(Echo.refuse)
+        done += 1
+    assert turns[0] <= 65  # the last of the row is answered first
+
+
+async def test_two_callers_in_a_row_share_its_length() -> None:
+    """Else many that call in one turn of the loop would hold it up, each for as long as one may."""
+    echo = await Echo.start_link()
+    loop, done, turns = asyncio.get_running_loop(), 0, list[int]()
+
+    async def call() -> None:
+        nonlocal done
+        for number in range(40):
+            await echo.call(Echo.echo, number)
+            done += 1
+
+    loop.call_soon(lambda: loop.call_soon(lambda: turns.append(done)))
+    await asyncio.gather(*(call() for _ in range(10)))
+    assert turns[0] <= 64 + 10
 
 
 async def test_a_time_limit_holds_for_a_caller_that_only_makes_short_calls() -> None:
@@ -222,3 +257,45 @@ async def test_an_exception_that_the_caller_handles_is_not_seen_by_the_handler()
             await echo.call(Echo.crash)
     assert isinstance(caught.value.__cause__, ValueError)
     assert caught.value.__cause__.__context__ is None
+
+
+async def test_code_of_the_loop_that_runs_in_no_task_is_not_handed_anything() -> None:
+    """A coroutine that is stepped by hand, in a callback: its call is a message like that of all others."""
+    echo, seen = await Echo.start_link(), list[object]()
+    asked = echo.call(Echo.echo, 1)
+
+    def step() -> None:
+        assert asyncio.current_task() is None
+        seen.append(asked.send(None))
+
+    asyncio.get_running_loop().call_soon(step)
+    await wait_until_idle()
+    assert len(seen) == 1  # it waits for the answer, as in any other turn
+    with pytest.raises(StopIteration) as answer:
+        asked.send(None)
+    assert answer.value.value == 1
+
+
+@pytest.mark.real_time  # with two loops of its own
+def test_a_loop_that_stands_still_is_not_mistaken_for_the_one_that_runs_in_its_thread() -> None:
+    """A call from there is refused, whatever was called in the same thread just before."""
+    ours, theirs = asyncio.new_event_loop(), asyncio.new_event_loop()
+    runtime = Runtime()
+
+    async def begin() -> Ref[Echo]:
+        await runtime.__aenter__()
+        echo = await Echo.start_link()
+        assert await echo.call(Echo.echo, 1) == 1  # begins a row
+        return echo
+
+    async def end() -> None:
+        await runtime.__aexit__(None, None, None)
+
+    try:
+        echo = ours.run_until_complete(begin())
+        with pytest.raises(UsageError, match="loop"):
+            theirs.run_until_complete(echo.call(Echo.echo, 2))
+        ours.run_until_complete(end())
+    finally:
+        ours.close()
+        theirs.close()

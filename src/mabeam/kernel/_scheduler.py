@@ -185,6 +185,13 @@ class Scheduler:
         self.handoffs_left -= 1
         return True
 
+    def end_row_if_over(self) -> bool:
+        """Whether the calls of this row were its last; the next is handed off when the loop has had its turn."""
+        if self.handoffs_left > 0:
+            return False
+        self.handoffs_until = -math.inf
+        return True
+
     def _end_row(self) -> None:
         """The loop has had its turn, so calls may be handed off again."""
         self._in_a_row = False

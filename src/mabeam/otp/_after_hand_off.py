@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from types import CoroutineType
-from typing import TYPE_CHECKING, Any, cast
+from types import CoroutineType, coroutine
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from mabeam.kernel import Caller, in_trace, out_of_task, wait_for_reply
 from mabeam.otp._asides import take_deferred
@@ -11,11 +11,19 @@ from mabeam.otp._requests import Call
 from mabeam.telemetry import current_trace
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from mabeam.kernel import Process
     from mabeam.otp._handlers import Handler
     from mabeam.otp._server import ServerBehaviour
 
-__all__ = ("after_hand_off",)
+__all__ = ("Nobody", "after_hand_off")
+
+
+class Nobody:
+    """Who calls when no process does: it cannot be ended by what it calls."""
+
+    status: Final = 0
 
 
 async def after_hand_off(
@@ -49,9 +57,18 @@ async def after_hand_off(
         )
     if not goes_on:
         await process.kernel.loop.create_future()
+    row_is_over = process.kernel.scheduler.end_row_if_over()
     if caller is None:
+        if row_is_over:
+            await _next_turn()
         return value
     return await wait_for_reply(process, caller.future, handler.what, timeout, caller)
+
+
+@coroutine
+def _next_turn() -> Generator[None, None, None]:
+    """Let the loop have its turn."""
+    yield
 
 
 def _returned(

@@ -49,7 +49,7 @@ from mabeam.kernel import (
     stop,
     wait_for_reply,
 )
-from mabeam.otp._after_hand_off import after_hand_off
+from mabeam.otp._after_hand_off import Nobody, after_hand_off
 from mabeam.otp._deadlines import check_deadline, was_gone
 from mabeam.otp._mistakes import check_ref_name, check_server, no_attribute, wrong_method, wrong_thread
 from mabeam.otp._requests import Call, Cast, StopRequest
@@ -81,12 +81,6 @@ class _Unset:
 
 
 _UNSET: Final[Any] = _Unset()
-
-
-class _Nobody:
-    """Who calls when no process does: never ended by what it calls."""
-
-    status: Final = 0
 
 
 @final
@@ -210,7 +204,7 @@ class Ref(Generic[S_co]):
         """
         process = self._process or self._reach("call")
         kernel, owner = process.kernel, here.get(None)
-        client: Process | type[_Nobody] = _Nobody
+        client: Process | type[Nobody] = Nobody
         if owner is not None:
             client = owner.process
             if owner.deadline is not None:
@@ -221,7 +215,7 @@ class Ref(Generic[S_co]):
             handler = None
         scheduler = kernel.scheduler
         if handler is not None and process.status == 0 and get_ident() == scheduler.thread:
-            if scheduler.handoffs_left > 0 and scheduler.stopwatch() <= scheduler.handoffs_until:
+            if scheduler.stopwatch() <= scheduler.handoffs_until:
                 scheduler.handoffs_left -= 1
                 is_now = True
             else:
@@ -258,6 +252,7 @@ class Ref(Generic[S_co]):
                         and process.ending is None
                         and type(value) is not CoroutineType
                         and not client.status & EXITING
+                        and scheduler.handoffs_left > 0
                     ):
                         process.status, process.message = 0, None
                         return value
