@@ -6,6 +6,8 @@ import asyncio
 import types
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from mabeam._base import await_chain, creation_stack
 
 if TYPE_CHECKING:
@@ -66,6 +68,36 @@ def test_the_chain_follows_an_asynchronous_generator() -> None:
     names = [position.function.rpartition(".")[2] for position in await_chain(generator)]
     step.close()
     assert names == ["numbers", "_inner", "_pause"]
+
+
+def test_the_chain_goes_through_the_generator_of_an_async_for() -> None:
+    """Where a server's stream or a lifespan waits, also in its clean-up."""
+
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            await _inner()
+            yield 1
+        finally:
+            await _inner()
+
+    generator = numbers()
+
+    async def read() -> None:
+        async for _ in generator:
+            pass
+
+    reading = read()
+    reading.send(None)
+    assert [each.function.rpartition(".")[2] for each in await_chain(reading)] == [
+        "read",
+        "numbers",
+        "_inner",
+        "_pause",
+    ]
+    reading.throw(KeyError)  # the clean-up of the generator waits
+    assert [each.function.rpartition(".")[2] for each in await_chain(reading)][-2:] == ["_inner", "_pause"]
+    with pytest.raises(KeyError):
+        reading.send(None)
 
 
 def _make(**options: int) -> tuple[Position, ...]:

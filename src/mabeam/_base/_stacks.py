@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import types
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +30,8 @@ def await_chain(awaitable: object) -> tuple[Position, ...]:
     ``asyncio.Task.get_stack`` gives the outermost frame only, and that is rarely the one that explains the wait.
 
     Guarantees:
-        Only looks: nothing is stepped. Ends where Python offers no way on: at a future, an asynchronous generator's
-        ``__anext__``, or an object written in C. Empty when the coroutine has not started, runs, or has ended.
+        Only looks: nothing is stepped. Ends where Python offers no way on: at a future, or another object written in C.
+        Empty when the coroutine has not started, runs, or has ended.
 
     Args:
         awaitable: a coroutine, a generator, or anything else (which has no positions).
@@ -42,6 +43,10 @@ def await_chain(awaitable: object) -> tuple[Position, ...]:
         Position(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname)
         for frame in _suspended(awaitable)
     )
+
+
+_GENERATOR: Final = types.AsyncGeneratorType
+_STEPS_OF_GENERATORS: Final = ("async_generator_asend", "async_generator_athrow")
 
 
 def innermost_frame(awaitable: object) -> types.FrameType | None:
@@ -61,6 +66,10 @@ def _suspended(awaitable: object) -> Iterator[types.FrameType]:
             frame, following = current.gi_frame, current.gi_yieldfrom
         elif isinstance(current, types.AsyncGeneratorType):
             frame, following = current.ag_frame, current.ag_await
+        elif type(current).__name__ in _STEPS_OF_GENERATORS:
+            # It does not say of which generator, but the garbage collector has to know.
+            current = next((each for each in gc.get_referents(current) if isinstance(each, _GENERATOR)), None)
+            continue
         else:
             return
         if frame is None:

@@ -84,7 +84,7 @@ from mabeam.kernel._start import Start
 from mabeam.kernel._system import SystemRequest, ask, resume, suspend
 from mabeam.kernel._timers import TimerRef, start_timer
 from mabeam.kernel._tracing import context_of_sender, in_trace, trace_of
-from mabeam.kernel._waits import Wait, check_cycle
+from mabeam.kernel._waits import Wait, check_cycle, check_stream_cycle
 from mabeam.kernel._watchdog import Blocked
 from mabeam.kernel._why import Cause, Why, why
 
@@ -186,6 +186,7 @@ __all__ = (
     "are_linked",
     "ask",
     "check_cycle",
+    "check_stream_cycle",
     "check_function",
     "check_mailbox",
     "check_reason",

@@ -121,13 +121,21 @@ def died(process: Process, reason: ExitReason, operation: Operation) -> ProcessD
 
 
 @contextmanager
-def waiting_for(process: Process, what: str, lock: Lock | None = None) -> Iterator[None]:
+def waiting_for(
+    process: Process,
+    what: str,
+    lock: Lock | None = None,
+    stream: Activation | None = None,
+    *,
+    is_reader: bool = False,
+) -> Iterator[None]:
     """While the block runs, the code that runs here waits for something of another process."""
     owner = here.get(None)
     if not isinstance(owner, Activation):
         yield
         return
-    before, owner.waits_for = owner.waits_for, Wait(process, what, process.kernel.loop.time(), None, lock)
+    wait = Wait(process, what, process.kernel.loop.time(), None, lock, stream, is_reader=is_reader)
+    before, owner.waits_for = owner.waits_for, wait
     try:
         yield
     finally:

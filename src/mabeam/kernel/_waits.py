@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mabeam.kernel._lock import Lock
     from mabeam.kernel._process import Process
 
-__all__ = ("Wait", "awaits", "blockers", "check_cycle", "check_lock_cycle")
+__all__ = ("Wait", "awaits", "blockers", "check_cycle", "check_lock_cycle", "check_stream_cycle")
 
 _WAIT_FOR: Final = asyncio.wait_for.__code__
 """Before Python 3.12 it makes a task of what it waits for, and waits for a future of its own."""
@@ -29,13 +29,15 @@ class Wait:
 
     Attributes:
         process: the other process.
-        what: ``Class.method`` for a call; ``stop``, ``start``, ``await`` or ``room in the mailbox``.
+        what: ``Class.method`` for a call; ``stop``, ``start``, ``await`` or ``room in the mailbox``; for streams, what is to come.
         since: when the wait began, in loop time.
         caller: for a call, who is to be answered.
         lock: for a lock, which one.
+        stream: for a stream, the activation at its other end.
+        is_reader: for a stream, that it waits for an item, which only the other end can make.
     """
 
-    __slots__ = ("caller", "lock", "process", "since", "what")
+    __slots__ = ("caller", "is_reader", "lock", "process", "since", "stream", "what")
 
     def __init__(
         self,
@@ -44,9 +46,14 @@ class Wait:
         since: float,
         caller: Caller[Any] | None = None,
         lock: Lock | None = None,
+        stream: Activation | None = None,
+        *,
+        is_reader: bool = False,
     ) -> None:
         """A wait that begins now."""
         self.lock = lock
+        self.stream = stream
+        self.is_reader = is_reader
         self.process = process
         self.what = what
         self.since = since
@@ -78,6 +85,8 @@ def awaits(activation: Activation) -> Iterable[Activation]:
     if wait.lock is not None:
         _, holder = wait.lock.held_by() or (None, None)
         return (holder,) if isinstance(holder, Activation) else ()
+    if wait.stream is not None:
+        return (wait.stream,) if wait.is_reader else ()  # another activation of the reader may read on
     caller = wait.caller
     if caller is not None and caller.detached:
         return ()
@@ -128,6 +137,16 @@ def check_lock_cycle(owner: Process | Activation, lock: Lock) -> None:
     process, holder = lock.held_by() or (None, None)
     if process is not None and isinstance(owner, Activation) and isinstance(holder, Activation):
         _raise_cycle(_find_cycle(owner, process, (holder,)))
+
+
+def check_stream_cycle(owner: Process | Activation | None, maker: Activation | None) -> None:
+    """Refuse to wait for an item of a stream whose generator waits for the one that is asking.
+
+    Raises:
+        CallCycle: it does.
+    """
+    if isinstance(owner, Activation) and maker is not None:
+        _raise_cycle(_find_cycle(owner, maker.process, (maker,)))
 
 
 def _raise_cycle(path: tuple[Process, ...] | None) -> None:

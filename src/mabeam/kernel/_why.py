@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ("Cause", "Why", "explain", "why")
 
 Kind: TypeAlias = Literal[
-    "call", "stop", "start", "await", "room", "lock", "task",
+    "call", "stop", "start", "await", "room", "lock", "task", "stream",
     "blocked_loop", "cycle", "dead", "empty_mailbox", "kept_caller", "outside_lock", "os_process", "queue", "ready",
     "running", "socket", "suspended", "thread", "timer", "unknown",
 ]  # fmt: skip
@@ -252,6 +252,10 @@ def _follow_wait(activation: Activation, wait: Wait, chain: list[Cause], seen: s
             _follow(caller.answerer, chain, seen)
         else:
             _follow_process(other, chain, seen)
+        return
+    if wait.stream is not None:
+        chain.append(_cause(process, "stream", f"{doing} waits for {name} {wait.what}", wait, stack))
+        _follow(wait.stream, chain, seen)
         return
     kind: Kind = "room" if wait.what.startswith("room") else "await"
     if wait.what in {"stop", "start"}:

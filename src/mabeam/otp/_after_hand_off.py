@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from types import CoroutineType, coroutine
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from mabeam.kernel import Caller, in_trace, out_of_task, wait_for_reply
+from mabeam.kernel import Caller, Turn, in_trace, out_of_task, wait_for_reply
 from mabeam.otp._asides import take_deferred
 from mabeam.otp._requests import Call
 from mabeam.telemetry import current_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from mabeam.kernel import Process
     from mabeam.otp._handlers import Handler
     from mabeam.otp._server import ServerBehaviour
@@ -60,15 +58,9 @@ async def after_hand_off(
     row_is_over = process.kernel.scheduler.end_row_if_over()
     if caller is None:
         if row_is_over:
-            await _next_turn()
+            await Turn()
         return value
     return await wait_for_reply(process, caller.future, handler.what, timeout, caller)
-
-
-@coroutine
-def _next_turn() -> Generator[None, None, None]:
-    """Let the loop have its turn."""
-    yield
 
 
 def _returned(

@@ -6,10 +6,10 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast, final
 
 from mabeam.errors import CallTimeout, HandlerFailed, NoSuchProcess, UsageError
-from mabeam.kernel import NoProcess, Stop, died, enter_full, here, waiting_for
+from mabeam.kernel import Activation, NoProcess, Stop, check_stream_cycle, died, enter_full, here, waiting_for
 from mabeam.otp._generators import begin, finish
 from mabeam.otp._mistakes import bad_call
 from mabeam.otp._requests import StopRequest
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
 
-    from mabeam.kernel import Activation, ExitReason, Pid, Process
+    from mabeam.kernel import ExitReason, Pid, Process
     from mabeam.otp._handlers import Handler
     from mabeam.telemetry import TraceContext
 
@@ -48,12 +48,18 @@ class Channel:
         "error",
         "opened",
         "pump",
+        "reader",
         "server",
+        "what",
     )
 
-    def __init__(self, server: Process) -> None:
+    def __init__(self, server: Process, what: str) -> None:
         self.server = server
-        self.pump: Any = None
+        self.what = what
+        self.pump: Activation | None = None
+        """What runs the generator."""
+        self.reader: Activation | None = None
+        """What has entered the block, if it belongs to a process."""
         self.opened: asyncio.Future[None] = server.kernel.loop.create_future()
         self.closed = False
         """The reader has left."""
@@ -68,7 +74,11 @@ class Channel:
         """Wait until the reader is near enough; false when nobody reads any more."""
         while len(self._buffer) >= CREDIT and not self.closed:
             self._wake_writer = self.server.kernel.loop.create_future()
-            await self._wake_writer
+            if self.reader is None:
+                await self._wake_writer
+            else:
+                with waiting_for(self.reader.process, f"to read on in {self.what}", stream=self.reader):
+                    await self._wake_writer
         return not self.closed
 
     def put(self, item: Any) -> None:
@@ -93,8 +103,11 @@ class Channel:
                 raise self.error
             if self._finished:
                 raise StopAsyncIteration
+            check_stream_cycle(here.get(None), self.pump)
             self._wake_reader = self.server.kernel.loop.create_future()
-            await self._wake_reader
+            what = f"to make the next item of {self.what}"
+            with waiting_for(self.server, what, stream=self.pump, is_reader=True):
+                await self._wake_reader
         item = self._buffer.popleft()
         _wake(self._wake_writer)
         return item
@@ -161,7 +174,7 @@ async def pump(instance: Any, request: StreamRequest) -> None:
     channel = request.channel
     if channel.closed:
         return
-    channel.pump = here.get()
+    channel.pump = cast("Activation", here.get())
     try:
         # Calling an async generator function runs none of it, so this is about the arguments.
         generator = request.handler.function(instance, *request.args, **request.kwargs)
@@ -218,7 +231,7 @@ class Stream(Generic[T]):
     ) -> None:
         """Made by ``ref.stream`` only; without a server, ``what`` is the name that leads to none."""
         self._server = what
-        self._channel = Channel(server) if server is not None else None
+        self._channel = Channel(server, what) if server is not None else None
         self._request = (
             StreamRequest(handler, args, kwargs, self._channel)
             if handler is not None and self._channel is not None
@@ -251,6 +264,7 @@ class Stream(Generic[T]):
         owner = here.get(None)
         if owner is not None:
             remember(owner.process, channel)
+            channel.reader = owner if isinstance(owner, Activation) else None
         timer = None
         if until is not None:
             timer = kernel.loop.call_at(until, _expire, channel, request, self._timeout)
