@@ -69,6 +69,17 @@ class Node(GenServer):
         async with asyncio.timeout(10.0):
             return await self.through(*route)
 
+    @handle_call(raises=(CallCycle,))
+    async def through_shield(self, *route: Ref[Node]) -> str:
+        return await asyncio.shield(self.through(*route))
+
+    @handle_call(raises=(CallCycle,))
+    async def through_wait(self, *route: Ref[Node]) -> str:
+        """The same, as one of several that all must be done; their outcomes are looked at then."""
+        asking = asyncio.create_task(self.through(*route))
+        await asyncio.wait((asking, asyncio.create_task(self.wait_a_turn())))
+        return await asking
+
     @handle_call(raises=(ExceptionGroup,))
     async def through_group(self, *route: Ref[Node]) -> str:
         async with asyncio.TaskGroup() as group:
@@ -172,6 +183,13 @@ async def test_a_cycle_through_a_gather() -> None:
     first, second = await nodes(2)
     with pytest.raises(CallCycle):
         await first.call(Node.through_gather, second, first)
+
+
+async def test_a_cycle_through_a_shield_and_through_a_wait_for_all() -> None:
+    first, second = await nodes(2)
+    for method in (Node.through_shield, Node.through_wait):
+        with pytest.raises(CallCycle):
+            await first.call(method, second, first)
 
 
 async def test_a_cycle_through_a_task_group() -> None:

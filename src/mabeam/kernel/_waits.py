@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ("Wait", "awaits", "blockers", "check_cycle", "check_lock_cycle", "check_stream_cycle")
 
+_WAIT: Final = asyncio.tasks._wait.__code__  # type: ignore[attr-defined]  # not for others
 _WAIT_FOR: Final = asyncio.wait_for.__code__
 """Before Python 3.12 it makes a task of what it waits for, and waits for a future of its own."""
 
@@ -106,11 +107,26 @@ def _tasks_awaited(activation: Activation) -> Collection[Any]:
     children = getattr(future, "_children", None)  # of a gather
     if children is not None:
         return tuple(children)
+    shielded = _shielded(future)
+    if shielded is not None:
+        return (shielded,)
     frame = innermost_frame(activation.coroutine)
-    if frame is not None and frame.f_locals.get("waiter") is future and frame.f_code is _WAIT_FOR:
-        return (frame.f_locals["fut"],)
+    if frame is not None and frame.f_locals.get("waiter") is future:
+        if frame.f_code is _WAIT_FOR:
+            return (frame.f_locals["fut"],)
+        if frame.f_code is _WAIT and frame.f_locals["return_when"] == asyncio.ALL_COMPLETED:
+            return tuple(frame.f_locals["fs"])
     group: Any = frame.f_locals.get("self") if frame is not None else None
     return tuple(group._tasks) if getattr(group, "_on_completed_fut", None) is future else (future,)
+
+
+def _shielded(future: Any) -> object | None:
+    """What ``asyncio.shield`` has given a future for; it keeps that in a callback."""
+    for callback, _ in getattr(future, "_callbacks", None) or ():
+        if getattr(callback, "__qualname__", "") == "shield.<locals>._outer_done_callback":
+            kept = dict(zip(callback.__code__.co_freevars, callback.__closure__ or (), strict=True))
+            return kept["inner"].cell_contents  # type: ignore[no-any-return]  # a future
+    return None
 
 
 def check_cycle(owner: Process | Activation | None, process: Process) -> None:
