@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import socket
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from mabeam.kernel import Runtime
 from mabeam.testing import (
     DeadlockError,
     EndlessError,
+    LeakError,
     SimulationFailed,
     UnhandledError,
     replay,
@@ -255,3 +257,28 @@ def test_a_failure_survives_pickle() -> None:
     failed = _failure(_programs.first_come, seeds=range(50))
     copy = pickle.loads(pickle.dumps(failed))
     assert (copy.token, copy.choices, str(copy)) == (failed.token, failed.choices, str(failed))
+
+
+def test_what_one_order_leaves_behind_is_found() -> None:
+    """A socket that is closed unless a certain message comes first: told with its seed, and not made again and again."""
+    opened: list[socket.socket] = []
+
+    async def program() -> None:
+        for word in ("left", "right"):
+            spawn(send, self_pid(), word)
+        listening = socket.socket()
+        listening.bind(("127.0.0.1", 0))
+        opened.append(listening)
+        if await receive() == "left":
+            listening.close()
+
+    try:
+        failure = _failure(program, seeds=range(50))
+        left = [each for each in opened if each.fileno() >= 0]
+    finally:
+        for each in opened:
+            each.close()
+    assert isinstance(failure.error, LeakError)
+    assert "socket with file descriptor" in str(failure)
+    assert 0 < failure.seed < 50  # type: ignore[operator]  # it has one
+    assert len(left) == 2  # of the seed, and of its repetition, which shows that it is always so

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, final
 from mabeam._base import fault_listener, shared_random_seeded
 from mabeam.kernel import Body, NoProcess, PlainBehaviour, Runtime, died, label_of
 from mabeam.testing._faults import InjectedFault
+from mabeam.testing._leaks import LeakError, Snapshot
 from mabeam.testing._session import UnhandledError, problem_of_loop, problem_of_shared_wait
 from mabeam.testing._simulated_loop import SimulatedLoop
 from mabeam.testing._simulation import Simulation
@@ -71,10 +72,12 @@ def run_once(program: Program, decider: Decider, limits: Limits, *, injects: boo
     """Run ``program`` in a loop and a Runtime of its own, with the decisions of ``decider``.
 
     Guarantees:
-        The same decisions give the same run, also in what the program draws from ``random``.
+        The same decisions give the same run, also in what the program draws from ``random``. A run that ends well and leaves
+        a thread, an OS process or a socket behind has failed.
     """
     simulation = Simulation(decider, injects=injects, checks_mutation=limits.check_mutation)
     begun = _Program(program, simulation)
+    before = Snapshot()
     with (
         shared_random_seeded(decider.draws),
         asyncio.Runner(loop_factory=lambda: _loop(simulation, limits, begun)) as runner,
@@ -92,6 +95,8 @@ def run_once(program: Program, decider: Decider, limits: Limits, *, injects: boo
         outcome, tolerated = None, True
     if simulation.mutations is not None and simulation.mutations.found is not None:
         outcome = simulation.mutations.found  # whatever else went wrong may have come from that
+    if outcome is None and not tolerated and (leaks := tuple(before.leaks())):
+        outcome = LeakError(leaks)
     return Run(simulation=simulation, error=outcome, tolerated=tolerated, seconds=seconds)
 
 

@@ -11,6 +11,7 @@ from mabeam.errors import UsageError
 from mabeam.kernel import label_of
 from mabeam.testing._deciders import Recorded, Seeded
 from mabeam.testing._findings import Explored, SimulationFailed, SimulationResult, failure_of
+from mabeam.testing._leaks import LeakError
 from mabeam.testing._one_run import Limits, Run, garbage_kept_small, quiet, run_once
 from mabeam.testing._schedule import Schedule
 from mabeam.testing._shrink import Shrinker
@@ -72,7 +73,8 @@ def simulate(
 
     Raises:
         SimulationFailed: a run failed: by an exception of the program, ``DeadlockError`` or ``EndlessError`` when it did not
-            end, ``MutationError``, or ``UnhandledError`` for what only the event loop heard of.
+            end, ``MutationError``, ``UnhandledError`` for what only the event loop heard of, or ``LeakError`` for threads, OS
+            processes and sockets that were left behind.
         UsageError: ``program`` is no async function, or this was called inside a running event loop.
 
     Example:
@@ -207,6 +209,8 @@ def _explain(
             found = attempt(schedule)
             return found.simulation.schedule() if found.fails_like(run) else None
 
+        if isinstance(run.error, LeakError):
+            return _left_behind(head, run.error, seed, again, name)
         shrinker = Shrinker(attempt_and_compare, budget)
         smallest = shrinker.shrink(run.simulation.schedule())
     # Once more, to be sure; and with its crash reports in the log.
@@ -224,3 +228,15 @@ def _explain(
         f"Again, just this:       replay({name}, {smallest.token()!r})",
     ]
     return failure_of(seed, confirmed, "\n".join(story), is_deterministic=True)
+
+
+def _left_behind(head: str, error: LeakError, seed: int, run: Run, name: str) -> SimulationFailed:
+    """It is not shrunk: each run leaves more behind."""
+    story = [
+        head,
+        *(f"  {line}" for leak in error.leaks for line in leak.splitlines()),
+        *what_it_needs(run.simulation),
+        *what_happened(run.simulation),
+        f"Again:  simulate({name}, seeds=[{seed}]), with the same faults",
+    ]
+    return failure_of(seed, run, "\n".join(story), is_deterministic=True)
