@@ -89,6 +89,23 @@ def test_a_lull_opens_it_step_by_step_until_it_is_open() -> None:
     assert shares[-1] == 1.0
 
 
+def test_after_a_long_lull_everything_is_kept_from_the_first_on() -> None:
+    """Windows in which nothing came count as well, though nobody was there to end them."""
+    state = AdaptiveState(10.0, 1.0)
+    run(state, 10_000.0, 3.0)
+    assert state.share < 0.01
+    assert all(state.keep(3_600.0 + 60.0 * minute, 0.999) for minute in range(30))
+
+
+def test_the_difference_is_halved_once_for_each_window_that_is_over() -> None:
+    state = AdaptiveState(2.0, 1.0)
+    for number in range(6):
+        state.keep(number / 8, 0.999)
+    assert state.rate == 8.0
+    state.keep(0.625 + 2.5, 0.999)  # 1 within 2.5 s: two windows are over
+    assert state.rate == 8.0 + (0.4 - 8.0) * 0.75
+
+
 def test_adaptive_keeps_everything_when_it_cannot_know() -> None:
     """Before the first window is over, when the clock goes backwards, when it stands still."""
     state = AdaptiveState(1.0, 1.0)

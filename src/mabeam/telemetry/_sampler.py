@@ -121,8 +121,8 @@ class Adaptive:
 
     Guarantees:
         While fewer come than asked for, all are kept; so they are before the load is known, and when the clock has gone
-        backwards. The share follows the load of the window before: a rise at once, a fall by halves. None of it is exact:
-        for a hard limit use :class:`PerSecond`.
+        backwards. The share follows the load of the window before: a rise at once, a fall by half of the difference for each
+        window that has passed. None of it is exact: for a hard limit use :class:`PerSecond`.
 
     Args:
         target: traces to keep in a second, on average; more than 0.

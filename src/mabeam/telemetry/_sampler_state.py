@@ -35,8 +35,8 @@ class PerSecondState:
 class AdaptiveState:
     """Keeps such a share that about ``target`` a second come of it, whatever comes.
 
-    The share follows what came in the window before. More is believed at once; less, by half of the difference, so that a
-    lull does not open the gates for the next burst. A window ends early once twice its target has been kept: a sudden burst
+    The share follows what came in the window before. More is believed at once; less, by half of the difference for each window
+    that has passed, so that a short lull does not open the gates for the next burst. A window ends early once twice its target has been kept: a sudden burst
     must not go through whole.
 
     Attributes:
@@ -92,6 +92,7 @@ class AdaptiveState:
         if self.rate is None or seen >= self.rate:
             self.rate = seen
         else:
-            self.rate += (seen - self.rate) / 2.0
+            # Once for each window that is over: of those in which nothing came nobody has told.
+            self.rate += (seen - self.rate) * (1.0 - 0.5 ** max(1.0, elapsed // self._window))
         self.share = 1.0 if self.rate <= self.target else self.target / self.rate
         self._begin_window(now)
