@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from typing import Any
 
@@ -13,6 +14,7 @@ from mabeam import (
     HealthChanged,
     HealthCheck,
     HealthChecker,
+    NoSuchProcess,
     Pid,
     ProcessDied,
     RejectedError,
@@ -61,6 +63,44 @@ async def test_a_raising_check_kills_nobody() -> None:
     await advance(50.0)
     assert (h.report("bad").status, h.report("good").status) == ("unhealthy", "healthy")
     assert _runner() == before
+
+
+async def test_a_check_that_wants_to_exit_ends_no_program() -> None:
+    """What a check calls may be made for a command line, where ``sys.exit`` is how to say that something is wrong."""
+
+    async def exits() -> None:
+        sys.exit(3)
+
+    h = await health()
+    before = _runner()
+    h.add("async", exits, interval=1.0)
+    h.add("plain", lambda: sys.exit("no disk"), interval=1.0)
+    assert (await h.check_now("async")).detail == "SystemExit: 3"
+    assert (await h.check_now("plain")).detail == "SystemExit: no disk"
+    assert h.report_all().status == "unhealthy"
+    assert _runner() == before
+
+
+async def test_who_asks_while_the_service_starts_is_told_that_it_does_not_run() -> None:
+    """It has its name, and its checks, before it has a process that runs them."""
+    answers: list[Any] = []
+
+    async def ask() -> Any:
+        while True:
+            try:
+                return await HealthChecker.at("health").check_now("a")
+            except NoSuchProcess as error:
+                answers.append(str(error))
+            turn = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_soon(turn.set_result, None)
+            await turn
+
+    outcome: list[Any] = []
+    beside(ask, outcome)
+    await health(checks={"a": HealthCheck(fine)})
+    await wait_until_idle()
+    assert [each.status for each in outcome] == ["healthy"]
+    assert all("no HealthChecker running there" in each for each in answers)
 
 
 async def test_a_check_that_has_failed_often_is_healthy_again_as_soon_as_it_succeeds() -> None:

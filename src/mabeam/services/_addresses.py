@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mabeam.kernel import Name, Process, Target
 
-__all__ = ("checked_address", "reach", "similar_ids")
+__all__ = ("checked_address", "not_running", "reach", "similar_ids")
 
 T = TypeVar("T")
 
@@ -60,12 +60,17 @@ def reach(address: Pid | Name, attribute: str, kind: type[T], service: str) -> t
         if process.behaviour.label != service:
             msg = f"expected a {service} at {address!r}, and there is {process.describe()}"
             raise UsageError(msg)
+    raise not_running(address, service)
+
+
+def not_running(address: Pid | Name, service: str) -> NoSuchProcess:
+    """The error for a service that is not there, or has not begun to serve."""
     name = address if isinstance(address, str) else _SUGGESTED
     hint = (
         f"There is no {service} running there. Start it before those who use it, as a child of their supervisor: "
         f"{service}.child_spec().named({name!r})."
     )
-    raise NoSuchProcess(f"{service} {address!r}", NoProcess(), operation="call", hint=hint)
+    return NoSuchProcess(f"{service} {address!r}", NoProcess(), operation="call", hint=hint)
 
 
 def similar_ids(wanted: object, known: Iterable[str]) -> list[str]:

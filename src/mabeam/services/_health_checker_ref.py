@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, final
 
 from mabeam.errors import UsageError
 from mabeam.otp import ref
-from mabeam.services._addresses import reach
+from mabeam.services._addresses import not_running, reach
 from mabeam.services._health_board import HealthBoard
 from mabeam.services._health_check import HealthCheck
 from mabeam.services._health_runner import HealthRunner
@@ -100,7 +100,9 @@ class HealthCheckerRef:
         """
         board, _ = self._reach()
         board.check(check_id)
-        assert board.runner is not None, "it starts with the service"
+        if board.runner is None:
+            # The service has its name before its runner is up.
+            raise not_running(self._address, "HealthChecker")
         runner = ref(board.runner.pid, HealthRunner).options(timeout=timeout)
         return await runner.call(HealthRunner.check_now, check_id)
 

@@ -74,7 +74,8 @@ class CheckTask:
         try:
             value = await function() if is_async(function) else await in_thread(_entered, run, function)
             result = verdict(value)
-        except Exception as error:  # noqa: BLE001 - whatever a check raises is its result
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a check raises is its result
+            # SystemExit as well: it ends the program, and what a check calls may be made for a command line (sys.exit).
             result = failure(error)
         send(self._runner, Done(run, result))
 
