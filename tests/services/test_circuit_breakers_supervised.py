@@ -145,6 +145,28 @@ async def test_a_caller_that_dies_takes_its_task_along(how: str, function: Any) 
     assert c.status("a").failed == 0
 
 
+@pytest.mark.parametrize("how", ["kill", "exit"])
+async def test_a_caller_that_dies_is_not_said_to_swallow_its_cancellation(
+    how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever is being ended must not wait for its task, or it is left behind as code that does not end when it is told to."""
+    c = (await circuits(circuits={"a": {}})).options(supervised=True)
+    caller = beside(lambda: c.call("a", refuse_to_end), [])
+    await wait_until_idle()
+    (task,) = _tasks()
+    if how == "kill":
+        kill(caller)
+    else:
+        send_exit(caller, Crashed(ValueError("boom")))
+    await wait_until_idle()
+    assert not is_alive(caller)
+    assert c.statistics().tasks == 0
+    await advance(1.5)
+    assert not is_alive(task)
+    frozen = [each.getMessage() for each in caplog.records if "left behind" in each.getMessage()]
+    assert [each.partition(" ")[0] for each in frozen] == [process_of(task).label]
+
+
 @pytest.mark.parametrize("supervised", [False, True])
 @pytest.mark.parametrize("function", [hang, refuse_to_end])
 async def test_the_place_of_a_probe_whose_caller_dies_is_free(supervised: bool, function: Any) -> None:  # noqa: FBT001  (a parameter of the test)
@@ -186,10 +208,37 @@ async def test_the_number_of_tasks_is_bounded_and_a_refusal_is_no_failure() -> N
         beside(lambda: c.options(supervised=True).call("b", hang), outcome)
     await wait_until_idle()
     assert c.statistics().tasks == 2
-    with pytest.raises(RejectedError, match="max_children"):
+    with pytest.raises(RejectedError, match="2 supervised calls under way, and max_tasks allows no more"):
         await c.options(supervised=True).call("a", answer)
     assert (c.status("a").state, c.status("a").ignored) == ("closed", 1)
     assert await c.call("a", answer) == 1
+
+
+async def test_a_refusal_is_no_failure_whatever_the_classifier_says() -> None:
+    """A classifier that takes everything for a failure is not asked: the service behind the circuit has done nothing."""
+    strict: Any = {"consecutive_failures": 1, "classify_error": lambda _error: "failure"}
+    c = (await circuits(circuits={"a": strict}, max_tasks=1)).options(supervised=True)
+    outcome: list[Any] = []
+    caller = beside(lambda: c.call("a", hang), outcome)
+    await wait_until_idle()
+    with pytest.raises(RejectedError):
+        await c.call("a", answer)
+    assert (c.status("a").state, c.status("a").ignored) == ("closed", 1)
+    await kill_and_wait(caller)
+    await kill_and_wait(process_of(pid_of("circuits")).body.circuits.pool.pid)
+    process_of(pid_of("circuits")).body.circuits.pool = None  # as in the moment of a restart
+    with pytest.raises(RejectedError, match="being restarted"):
+        await c.call("a", answer)
+    assert c.status("a").state == "closed"
+
+
+async def test_what_a_policy_inside_refuses_is_for_the_classifier() -> None:
+    strict: Any = {"consecutive_failures": 1, "classify_error": lambda _error: "failure"}
+    c = (await circuits(circuits={"a": strict, "b": {}}, max_tasks=1)).options(supervised=True)
+    with pytest.raises(RejectedError, match="max_tasks"):  # of the circuit inside, which is another one
+        await c.call("a", c.call, "b", answer)
+    assert c.status("a").state == "open"
+    assert c.status("b").ignored == 1
 
 
 # ------------------------------------------------------------------------------------------------- law 2

@@ -99,7 +99,8 @@ class CircuitBreakersRef:
         Raises:
             CircuitOpen: the circuit does not admit it; nothing was run.
             CircuitNotFound: there is no such circuit; nothing was run.
-            RejectedError: supervised: there are ``max_tasks`` already; nothing was run, and the circuit counts nothing.
+            RejectedError: supervised: there are ``max_tasks`` already, or the tasks are being restarted; nothing was run, and
+                the circuit ignores it, whatever its classifier would say.
             TimeLimitExceeded: supervised: it took longer than ``timeout``.
             ProcessDied: supervised: somebody stopped or killed the task.
             BaseException: what the function raises.

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from mabeam.resilience import Backoff
     from mabeam.telemetry import Bus
 
-__all__ = ("Circuit", "CircuitChange", "CircuitSettings", "circuit_of", "id_problems", "settings_problems")
+__all__ = (
+    "Circuit",
+    "CircuitChange",
+    "CircuitSettings",
+    "TaskRefused",
+    "circuit_of",
+    "id_problems",
+    "settings_problems",
+)
 
 CircuitChange: TypeAlias = Literal["created", "replaced", "unchanged"]
 """What configuring a circuit has come to."""
@@ -41,6 +49,19 @@ class CircuitSettings(TypedDict, total=False):
     classify_result: Callable[[Any], Outcome] | None
 
 
+class TaskRefused(RejectedError):
+    """There was no task for a supervised call. To users it is the ``RejectedError`` that it says it is.
+
+    Attributes:
+        circuit: the id of the circuit that had admitted the call.
+    """
+
+    def __init__(self, message: str, circuit: str) -> None:
+        """Say why, and whose call it was."""
+        super().__init__(message)
+        self.circuit = circuit
+
+
 _CLASSIFIERS: Final = ("classify_error", "classify_result")
 _RULES: Final = frozenset(field.name for field in fields(CircuitRules))
 
@@ -60,10 +81,24 @@ class Circuit:
         return CircuitBreaker(
             circuit_id,
             **rules,
-            classify_error=self.classify_error or judge,
+            classify_error=self._judge_of(circuit_id),
             classify_result=self.classify_result,
             bus=bus,
         )
+
+    def _judge_of(self, circuit_id: str) -> Callable[[Exception], Outcome]:
+        classify = self.classify_error
+        if classify is None:
+            return judge
+
+        def judge_for_user(error: Exception) -> Outcome:
+            # That the service has no task left is its own affair: a user's classifier knows nothing of it, and one that takes
+            # everything for a failure would open the circuit of a service that was never asked.
+            if isinstance(error, TaskRefused) and error.circuit == circuit_id:
+                return "ignore"
+            return classify(error)
+
+        return judge_for_user
 
 
 def judge(error: Exception) -> Outcome:

@@ -6,8 +6,9 @@ import inspect
 from typing import TYPE_CHECKING, Any, Final, final
 
 from mabeam.errors import ProcessDied, RejectedError, TimeLimitExceeded
-from mabeam.kernel import Crashed, Shutdown, current_process, end, find, label_of
+from mabeam.kernel import Crashed, Shutdown, current_process, end, find, is_decided, label_of
 from mabeam.otp import TaskExit, TaskSupervisor, ref
+from mabeam.services._circuit_settings import TaskRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,8 @@ async def run_supervised(
     """Run a function in a task of the service, and wait for it.
 
     Guarantees:
-        However this ends, the task has ended before, or was killed.
+        However this ends, the task has ended before, or was killed; unless the caller itself is ending, and must not be held
+        up: then the task was told to end, and has its grace.
 
     Raises:
         RejectedError: there are too many tasks, or they are being restarted; nothing was run.
@@ -43,21 +45,31 @@ async def run_supervised(
     """
     pool = circuits.pool
     if pool is None or not pool.is_alive:
-        raise _no_pool(circuits)
+        raise _no_pool(circuits, limit)
     try:
         task = await TaskSupervisor.options(shutdown=GRACE).start_task_nolink(
             ref(pool.pid, TaskSupervisor), _Call(function, args, kwargs)
         )
+    except RejectedError:
+        msg = (
+            f"{circuits.process.describe()} has {circuits.max_tasks} supervised calls under way, and max_tasks allows no more: nothing "
+            "was run. Try again when some have ended, put a Bulkhead around the callers, or start the service with a higher limit."
+        )
+        raise TaskRefused(msg, limit) from None
     except ProcessDied as error:
-        raise _no_pool(circuits) from error
+        raise _no_pool(circuits, limit) from error
     tie = _Tie(circuits, task.pid)
     try:
         outcome = await task.wait(timeout)
         if outcome is None:
             raise TimeLimitExceeded(limit, timeout or 0.0)
     except BaseException:
-        # From here on the task is being ended, also when this very wait is cut short.
-        await task.shutdown(GRACE)
+        if is_decided(tie.caller):
+            # What waits while its process is being ended is taken for code that swallows its cancellation, and left behind.
+            tie.end()
+        else:
+            # From here on the task is being ended, also when this very wait is cut short.
+            await task.shutdown(GRACE)
         raise
     finally:
         tie.cut()
@@ -95,29 +107,38 @@ class _Call:
         return True, result
 
 
-def _no_pool(circuits: Circuits) -> RejectedError:
-    return RejectedError(
-        f"the tasks of {circuits.process.describe()} are being restarted, or stopped: nothing was run. Try again."
+def _no_pool(circuits: Circuits, circuit_id: str) -> TaskRefused:
+    return TaskRefused(
+        f"the tasks of {circuits.process.describe()} are being restarted, or stopped: nothing was run. Try again.",
+        circuit_id,
     )
 
 
 @final
 class _Tie:
-    """Ends a task in the moment in which its caller dies. A link would also do so the other way round."""
+    """Ends a task in the moment in which its caller dies. A link would also do so the other way round.
 
-    __slots__ = ("_caller", "_circuits", "_task")
+    Attributes:
+        caller: the process that waits.
+    """
+
+    __slots__ = ("_circuits", "_task", "caller")
 
     def __init__(self, circuits: Circuits, task: Pid) -> None:
         self._circuits = circuits
-        self._caller: Process = current_process()
-        self._task = find(self._caller.kernel, task)
+        self.caller: Process = current_process()
+        self._task = find(self.caller.kernel, task)
         circuits.running += 1
-        if self._caller.registrations is None:
-            self._caller.registrations = {}
-        self._caller.registrations[self] = None
+        if self.caller.registrations is None:
+            self.caller.registrations = {}
+        self.caller.registrations[self] = None
 
     def process_ended(self, _pid: Pid) -> None:
         """The caller is dead: what is left of its wait never runs again."""
+        self.end()
+
+    def end(self) -> None:
+        """Tell the task to end; nobody waits for it."""
         task, self._task = self._task, None
         if task is not None:
             self._circuits.running -= 1
@@ -128,5 +149,5 @@ class _Tie:
         task, self._task = self._task, None
         if task is not None:
             self._circuits.running -= 1
-        if self._caller.registrations is not None:
-            self._caller.registrations.pop(self, None)
+        if self.caller.registrations is not None:
+            self.caller.registrations.pop(self, None)
