@@ -7,11 +7,11 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import context, propagate, trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, ParentBased, Sampler, SamplingResult
 from opentelemetry.trace import StatusCode
 
 import mabeam
@@ -59,6 +59,21 @@ class Kept:
         context = each.get_span_context()
         assert context is not None
         return context
+
+
+class _ByName(Sampler):
+    """Drops the roots of one name."""
+
+    def __init__(self, dropped: str) -> None:
+        self._dropped = dropped
+
+    def should_sample(
+        self, parent_context: Any, trace_id: int, name: str, *_: Any, **__: Any
+    ) -> SamplingResult:
+        return SamplingResult(Decision.DROP if name == self._dropped else Decision.RECORD_AND_SAMPLE)
+
+    def get_description(self) -> str:
+        return f"not {self._dropped}"
 
 
 @pytest.fixture
@@ -207,6 +222,65 @@ def test_instrumented_libraries_see_the_span_around_them(kept: Kept) -> None:
             pass
     assert kept.tree() == {"request": None, "handler": "request", "query": "handler", "after": "request"}
     assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+def test_a_root_joins_what_came_from_another_service(kept: Kept) -> None:
+    """What ``propagate.extract`` gives does not record, and is a parent all the same; so is that it was not sampled."""
+    bus = kept.bus()
+    for flags, name in (("01", "kept"), ("00", "dropped")):
+        header = {"traceparent": f"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"}
+        token = context.attach(propagate.extract(header))
+        try:
+            with span(name, bus=bus) as ours:
+                pass
+        finally:
+            context.detach(token)
+        assert ours.trace is not None
+        assert ours.trace.trace_id == "0af7651916cd43dd8448eb211c80319c"
+    assert kept.tree() == {"kept": "?"}
+
+
+def test_what_is_in_a_request_that_was_dropped_is_dropped_with_it() -> None:
+    """A span of ours that began a trace of its own there would have its own chance of being kept, without the rest."""
+    kept = Kept(sampler=ParentBased(_ByName("request")))
+    tracer, bus = kept.provider.get_tracer("a framework"), kept.bus()
+    with tracer.start_as_current_span("request"), span("handler", bus=bus):
+        pass
+    assert kept.spans() == {}
+    with span("later", bus=bus):
+        pass
+    assert kept.tree() == {"later": None}
+
+
+async def test_a_dropped_span_that_is_left_in_another_task_drops_nothing_else() -> None:
+    kept = Kept(sampler=ParentBased(_ByName("inner")))
+    bus = kept.bus()
+    inner = span("inner", bus=bus)
+    inner.__enter__()
+
+    async def leave() -> None:
+        inner.__exit__(None, None, None)
+
+    await asyncio.get_running_loop().create_task(leave())
+    with span("next", bus=bus):
+        pass
+    assert kept.tree() == {"next": None}
+
+
+def test_what_cannot_be_shown_takes_no_span_with_it(kept: Kept) -> None:
+    class Odd(Exception):
+        def __str__(self) -> str:
+            raise KeyError("no text")
+
+    bus = kept.bus()
+    with span("a", {"odd": Odd(), "big": 2**63, "most": 2**63 - 1}, bus=bus):
+        pass
+    with pytest.raises(Odd), span("b", bus=bus):
+        raise Odd
+    found = kept.spans()
+    shown = "<Odd that cannot be shown: KeyError>"
+    assert found["a"].attributes == {"odd": shown, "big": "9223372036854775808", "most": 2**63 - 1}
+    assert found["b"].status.description == f"Odd: {shown}"
 
 
 async def test_a_span_left_in_another_task_complains_nowhere(

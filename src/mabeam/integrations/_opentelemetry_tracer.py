@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, final
+from weakref import WeakSet
 
 from mabeam._base import wall_time
 from mabeam.integrations._extras import need
@@ -42,9 +43,10 @@ class OpenTelemetryTracer:
 
     Guarantees:
         Parents are right across processes, timers and tasks, also when the parent has long ended. A span at the root of a
-        trace of ours becomes a child of OpenTelemetry's current span, if that is still open. Sampling of the bus comes
-        first, then that of the provider. What fails in a trace that is not kept is exported all the same, in that trace.
-        Keeps nothing: an open span is held by its block alone.
+        trace of ours becomes a child of OpenTelemetry's current span, if that is still open or came from another service
+        (``propagate.extract``); so it is dropped with a request that was dropped. Sampling of the bus comes first, then that
+        of the provider. What fails in a trace that is not kept is exported all the same, in that trace.
+        Keeps nothing alive: an open span is held by its block alone.
 
     Args:
         provider: where the spans go; the global one unless given.
@@ -70,7 +72,7 @@ class OpenTelemetryTracer:
         (True, 3)
     """
 
-    __slots__ = ("_clock", "_context", "_trace", "_tracer")
+    __slots__ = ("_clock", "_context", "_dropped", "_trace", "_tracer")
 
     def __init__(
         self, provider: TracerProvider | None = None, *, clock: Callable[[], float] = wall_time
@@ -81,6 +83,8 @@ class OpenTelemetryTracer:
         self._clock = clock
         provider = self._trace.get_tracer_provider() if provider is None else provider
         self._tracer: Any = provider.get_tracer("mabeam")
+        self._dropped: WeakSet[Any] = WeakSet()
+        """Spans of ours that do not record and have ended, which they cannot say themselves."""
 
     def begin(self, span: Span, /) -> TraceContext | None:
         """A span has been entered."""
@@ -110,17 +114,24 @@ class OpenTelemetryTracer:
                 record.span.set_attribute(name, value)
         else:
             record = self._late(span, duration)
-        if error is not None:
-            self._fail(record.span, error)
-        record.span.end(end_time=record.begun_at + int(duration * 1e9))
+        try:
+            if error is not None:
+                self._fail(record.span, error)
+        finally:
+            # Whatever an exception does when it is shown: a span that is not ended is never exported.
+            record.span.end(end_time=record.begun_at + int(duration * 1e9))
+            if not record.span.get_span_context().trace_flags.sampled:
+                self._dropped.add(record.span)
 
     def _around(self, parent: TraceContext | None) -> Any:
         """The context of OpenTelemetry that a span begins in."""
         if parent is not None:
             return self._child_of(parent.trace_id, parent.span_id)
         around = self._trace.get_current_span()
-        # One that has ended is a leftover: of what was current when the Runtime was entered, say.
-        return self._trace.set_span_in_context(around if around.is_recording() else self._trace.INVALID_SPAN)
+        # One that has ended is a leftover: of what was current when the Runtime was entered, say. One that does not record has
+        # no end: it came from another service, or a sampler has dropped it, and then what it is around goes with it.
+        is_leftover = getattr(around, "end_time", None) is not None or around in self._dropped
+        return self._trace.set_span_in_context(self._trace.INVALID_SPAN if is_leftover else around)
 
     def _child_of(self, trace_id: str, span_id: str) -> Any:
         parent = self._trace.SpanContext(
@@ -148,11 +159,11 @@ class OpenTelemetryTracer:
         if isinstance(error, CancelledError | GeneratorExit):
             opened.set_attribute("mabeam.cancelled", True)  # told to stop, which is no failure
             return
-        opened.record_exception(error)
         status = self._trace.Status(
-            self._trace.StatusCode.ERROR, f"{type(error).__name__}: {error}"[:_LONGEST]
+            self._trace.StatusCode.ERROR, f"{type(error).__name__}: {_shown(error)}"[:_LONGEST]
         )
         opened.set_status(status)
+        opened.record_exception(error)
 
     def __repr__(self) -> str:
         return f"<OpenTelemetryTracer to {type(self._tracer).__module__}>"
@@ -161,7 +172,21 @@ class OpenTelemetryTracer:
 def _attributes(span: Span) -> dict[str, str | bool | int | float]:
     """The metadata of a span, as OpenTelemetry takes it: plain values as they are, the rest as text."""
     return {
-        str(name): value if isinstance(value, bool | int | float) else str(value)[:_LONGEST]
+        str(name): value if _is_plain(value) else _shown(value)[:_LONGEST]
         for name, value in list(span.metadata.items())[:_ATTRIBUTES]
         if value is not None
     }
+
+
+def _is_plain(value: object) -> TypeGuard[bool | int | float]:
+    """Whether OpenTelemetry takes it as it is. Its whole numbers have 64 bits; exporters drop what does not fit."""
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return isinstance(value, float)
+
+
+def _shown(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not take the span with it
+        return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
