@@ -132,6 +132,9 @@ class Site:
                 writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 3\r\n\r\nbye")
                 await writer.drain()
                 return False
+            case "/twice":
+                writer.write(HELLO + HELLO.replace(b"hello", b"wrong"))
+                return True
             case "/cookie":
                 writer.write(b"HTTP/1.1 200 OK\r\nset-cookie: who=ann\r\ncontent-length: 0\r\n\r\n")
                 return True

@@ -279,3 +279,13 @@ def test_httpcore_has_the_lock_that_is_replaced(kind: str) -> None:
 
     made = getattr(httpcore, kind)(origin=httpcore.Origin(b"http", b"h", 80), stream=None)
     assert hasattr(made, "_state_lock")
+
+
+def test_httpcore_has_the_parser_that_is_looked_into() -> None:
+    """A version that calls it otherwise would let an answer that nobody asked for become that to another request."""
+    import httpcore
+
+    made: Any = httpcore.AsyncHTTP11Connection(
+        origin=httpcore.Origin(b"http", b"h", 80), stream=httpcore.AsyncMockStream([])
+    )
+    assert made._h11_state.trailing_data[0] == b""

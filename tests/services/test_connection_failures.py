@@ -51,6 +51,18 @@ async def test_a_server_that_breaks_off_is_told_as_httpx_tells_it(path: str, kin
         assert balanced(them)
 
 
+async def test_an_answer_that_nobody_asked_for_is_nobodys() -> None:
+    """A second answer in the piece that ends the first one must not become that to the next request."""
+    async with scene() as (there, them):
+        assert (await them.request("it", "GET", "/twice")).text == "hello"
+        assert (await them.request("it", "GET", "/ok")).text == "hello"
+        async with them.stream("it", "GET", "/twice") as answer:
+            assert await answer.aread() == b"hello"
+        assert (await them.request("it", "GET", "/ok")).text == "hello"
+        assert (them.statistics("it").completed, there.accepted) == (4, 3)
+        assert balanced(them)
+
+
 async def test_a_server_that_is_not_there_is_told() -> None:
     """Nothing is left of the attempt."""
     async with site() as there:

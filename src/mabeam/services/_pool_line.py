@@ -146,7 +146,12 @@ class Line:
         if self.is_shared:
             # What has come unasked is for httpcore to read: settings, pings.
             return not self._stream.is_ended and self.users < STREAMS and bool(self._http.is_available())
-        return not self._stream.is_at_end and bool(self._http.is_idle())
+        if self._stream.is_at_end or not self._http.is_idle():
+            return False
+        # What came behind the end of an answer, in the same piece, is with the parser already. It is nobody's: kept, it would be
+        # taken for the answer to the next request, which may be somebody else's.
+        parser = getattr(self._http, "_h11_state", None)
+        return parser is None or not parser.trailing_data[0]
 
     @property
     def sent_bytes(self) -> int:
