@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from mabeam import Backoff, GenServer, Retry, handle_call, kill
-from mabeam.kernel import Exited, send_exit, spawn
+from mabeam.kernel import Exited, in_thread, send_exit, spawn
 from mabeam.services import ConnectionManager, Connections, PoolOptions
 from mabeam.testing import wait_until_idle
 from tests.services._http import site
@@ -192,6 +193,32 @@ async def test_an_answer_that_a_server_keeps_goes_with_it(how: str) -> None:
                 await holder.call(Holder.crash)
         await wait_until_idle()
         assert balanced(them)
+        assert (await them.request("it", "GET", "/ok")).text == "hello"
+        assert there.accepted == 2
+
+
+@pytest.mark.parametrize("read", ["nothing", "a part", "from a thread"])
+async def test_an_answer_that_is_forgotten_gives_its_connection_back(read: str) -> None:
+    """Its process lives on; without this it would have the connection as long as that."""
+    async with scene(max_connections=1) as (there, them):
+        client = them.client("it")
+
+        async def forget() -> list[httpx.Response]:
+            answer = await client.send(client.build_request("GET", "/chunks"), stream=True)
+            if read == "a part":
+                async for _ in answer.aiter_bytes():
+                    break
+            return [answer]
+
+        held = await forget()
+        assert them.statistics("it").in_use == 1
+        if read == "from a thread":
+            await in_thread(held.clear)
+        held.clear()
+        gc.collect()
+        await turns()
+        assert balanced(them)
+        assert them.statistics("it").abandoned == 1
         assert (await them.request("it", "GET", "/ok")).text == "hello"
         assert there.accepted == 2
 

@@ -51,6 +51,7 @@ class Pool:
         options: how it is set.
         counters: what is counted, shared with the configurations before and after it.
         calls: requests that were begun with it and are not over.
+        loop: where it lives.
         client: what all callers share; made when it is first needed.
         sockets: open ones; those that are being closed are among them until they are.
         is_retired: it was removed or replaced: no request is begun with it, and connections are not kept.
@@ -58,8 +59,8 @@ class Pool:
     """
 
     __slots__ = (
-        "_idle", "_lines", "_loop", "_on_change", "_single", "_sweeper", "_tls", "_waiting", "calls", "client", "counters", "id",
-        "is_closed", "is_retired", "options", "sockets",
+        "_idle", "_lines", "_on_change", "_single", "_sweeper", "_tls", "_waiting", "calls", "client", "counters", "id",
+        "is_closed", "is_retired", "loop", "options", "sockets",
     )  # fmt: skip
 
     def __init__(
@@ -81,7 +82,7 @@ class Pool:
         self.is_retired = False
         self.is_closed = False
         self._tls = tls
-        self._loop = loop
+        self.loop = loop
         self._on_change = on_change
         self._lines: dict[Line, None] = {}
         self._idle: dict[Line, None] = {}  # the one that has rested longest is the first
@@ -108,10 +109,10 @@ class Pool:
             return line
         if self.waiting >= self.options.max_waiting:
             raise PoolUnavailable(self.id, "queue_full")
-        free: asyncio.Future[Line] = self._loop.create_future()
+        free: asyncio.Future[Line] = self.loop.create_future()
         self._waiting.setdefault(origin, deque()).append(free)
         timer = (
-            None if timeout is None else self._loop.call_later(timeout, self._too_late, origin, free, timeout)
+            None if timeout is None else self.loop.call_later(timeout, self._too_late, origin, free, timeout)
         )
         try:
             return await free
@@ -239,21 +240,21 @@ class Pool:
     # ------------------------------------------------------------------------------------------- keeping
 
     def _rest(self, line: Line) -> None:
-        line.resting_since = now(self._loop)
+        line.resting_since = now(self.loop)
         keep = 0 if self.is_retired else self.options.max_keepalive
         if keep is not None and len(self._idle) > keep:
             self._drop(next(iter(self._idle)))
         elif self._sweeper is None:
-            self._sweeper = self._loop.call_later(self.options.keepalive_seconds, self._sweep)
+            self._sweeper = self.loop.call_later(self.options.keepalive_seconds, self._sweep)
 
     def _sweep(self) -> None:
         """Close what has rested too long, and come back for the next one."""
         self._sweeper = None
-        limit = now(self._loop) - self.options.keepalive_seconds
+        limit = now(self.loop) - self.options.keepalive_seconds
         while self._idle:
             oldest = next(iter(self._idle))
             if oldest.resting_since > limit:
-                self._sweeper = self._loop.call_later(oldest.resting_since - limit, self._sweep)
+                self._sweeper = self.loop.call_later(oldest.resting_since - limit, self._sweep)
                 return
             self._drop(oldest)
 

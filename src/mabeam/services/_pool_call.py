@@ -83,6 +83,8 @@ class Call:
         await self._free(self._returned)
         if self._returned is None or self._returned.is_over:
             self._over(self._status)
+        else:
+            self._returned.response = None  # held here, it could not be forgotten
         response.elapsed = timedelta(seconds=monotonic() - self._began)
         return response
 

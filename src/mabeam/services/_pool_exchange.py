@@ -29,7 +29,7 @@ _GONE_AWAY: Final = 3
 
 
 class _Body(httpx.AsyncByteStream):
-    """The body of an answer; closing it gives the connection back."""
+    """The body of an answer; closing it gives the connection back, and so does forgetting it."""
 
     __slots__ = ("_exchange",)
 
@@ -54,6 +54,12 @@ class _Body(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         await self._exchange.close()
 
+    def __del__(self) -> None:
+        # Anything may be going on when this runs, in any thread: it only has itself be called later.
+        exchange = self._exchange
+        if not exchange.is_over:
+            exchange.abandon_later()
+
 
 @final
 class Exchange:
@@ -61,7 +67,7 @@ class Exchange:
 
     Attributes:
         stream: httpcore's body of the answer, once its head is there.
-        response: the answer, as the policies and the caller see it.
+        response: the answer, as the policies see it; once the caller has it, only the caller does.
         task: the task that made the attempt; a second one of the same task means that the first was given up.
         is_whole: the body was read to its end.
         is_over: nothing is held any more.
@@ -145,7 +151,7 @@ class Exchange:
             self._settle(_outcome(error, whole=self.is_whole))
 
     def abandon(self) -> None:
-        """Let go of everything, in one step: its process is dead."""
+        """Let go of everything, in one step: its process is dead, or has forgotten it."""
         if self.is_over:
             return
         closing = self.close()
@@ -154,6 +160,13 @@ class Exchange:
         except StopIteration:
             return
         closing.close()  # it would wait: the connection is given back as broken
+
+    def abandon_later(self) -> None:
+        """Nobody has the answer any more, and nobody has closed it."""
+        try:
+            self._pool.loop.call_soon_threadsafe(self.abandon)
+        except RuntimeError:
+            return  # the loop is closed, and the connection with it
 
     def _settle(self, outcome: Outcome) -> None:
         counters, line = self._pool.counters, self._line
