@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final, overload
 
 from mabeam.errors import UsageError
 from mabeam.kernel import is_seconds
@@ -74,9 +74,15 @@ class CircuitBreakersRef:
 
     # ------------------------------------------------------------------------------------------- calling
 
+    @overload
     async def call(
         self, circuit_id: str, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    ) -> T: ...
+    @overload
+    async def call(
+        self, circuit_id: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    async def call(self, circuit_id: str, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Run a function if its circuit admits it.
 
         Guarantees:
@@ -108,11 +114,8 @@ class CircuitBreakersRef:
         circuits = self._circuits()
         breaker = circuits.find(circuit_id)
         if self._is_supervised:
-            return cast(
-                "T",
-                await breaker.call(
-                    run_supervised, circuits, circuit_id, self._timeout, function, args, kwargs
-                ),
+            return await breaker.call(
+                run_supervised, circuits, circuit_id, self._timeout, function, args, kwargs
             )
         return await breaker.call(function, *args, **kwargs)
 
