@@ -208,7 +208,8 @@ class NoSuchPool(MabeamError, LookupError):
         """Name the pool, and those there are."""
         self.pool = pool
         self.pools: tuple[str, ...] = tuple(pools)
-        there = f"there are {', '.join(map(repr, self.pools))}" if self.pools else "there are none"
+        shown, more = ", ".join(map(repr, self.pools[:10])), len(self.pools) - 10
+        there = f"there are {shown}{f' and {more} more' if more > 0 else ''}" if shown else "there are none"
         super().__init__(
             f"expected the id of a connection pool, got {pool!r}; {there}. It was not configured yet, was removed, or is called "
             f"otherwise: await connections.configure({pool!r}, PoolOptions(...)), or give it to ConnectionManager.child_spec(pools=...)."

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, TypeVar
+from heapq import nsmallest
+from itertools import islice
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from mabeam.errors import NoSuchProcess, UsageError
 from mabeam.kernel import DEAD, Addressable, NoProcess, Pid, ViaName, current_process, find
@@ -74,8 +76,22 @@ def not_running(address: Pid | Name, service: str) -> NoSuchProcess:
 
 
 def similar_ids(wanted: object, known: Iterable[str]) -> list[str]:
-    """The ids that somebody who mistyped one may have meant; at most three, so that no message grows with a table."""
-    return get_close_matches(wanted, list(known)) if isinstance(wanted, str) else []
+    """The ids that somebody who mistyped one may have meant; at most three, so that no message grows with a table.
+
+    Whoever asks for an unknown id asks on the loop of everybody else, perhaps again and again: only a few are compared closely,
+    those of about the same length with about the same letters.
+    """
+    if not isinstance(wanted, str) or len(wanted) > _LONGEST_COMPARED:
+        return []
+    length, letters = len(wanted), set(wanted)
+    near = (each for each in known if -_MOST_LETTERS <= len(each) - length <= _MOST_LETTERS)
+    looked_at = islice(near, _MOST_LOOKED_AT)
+    closest = nsmallest(_MOST_COMPARED, looked_at, key=lambda each: len(letters.symmetric_difference(each)))
+    return get_close_matches(wanted, closest)
 
 
 _SUGGESTED = "shared"
+_LONGEST_COMPARED: Final = 200
+_MOST_LETTERS: Final = 3
+_MOST_LOOKED_AT: Final = 1_000
+_MOST_COMPARED: Final = 20

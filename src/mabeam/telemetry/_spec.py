@@ -30,8 +30,8 @@ class EventSpec:
         measurements: the numbers that come with it, and the unit of each: ``seconds``, ``bytes`` or ``count``. ``count``
             stands for whatever is counted; what happens once with each event is a count of 1.
         metadata: the names of what else comes with it.
-        labels: those of ``metadata`` that take few values, which are known from the code: what metrics may be split by. Ids,
-            keys, names that users choose at run time, reasons with a text in them are none.
+        labels: those of ``metadata`` that take few values, which are known from the code or named by what the program
+            configures: what metrics may be split by. Pids, keys, names that users choose, reasons with a text in them are none.
         failure: it tells of something that went wrong, and is kept however few events are.
 
     Raises:
