@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,10 +21,12 @@ from mabeam import (
     RejectedError,
     Supervisor,
     kill,
+    receive,
     self_pid,
     trap_exit,
 )
 from mabeam._base import stopwatch_of
+from mabeam.kernel import in_thread
 from mabeam.testing import wait_until_idle
 from tests.services._scenes import (
     advance,
@@ -203,6 +206,68 @@ async def test_a_plain_check_runs_in_a_thread_and_a_blocked_thread_is_not_joined
     h.add("a", lambda: go.wait(10.0) and "degraded", interval=1000.0, deadline=1000.0)
     go.set()
     assert (await h.check_now("a")).status == "degraded"
+
+
+@pytest.mark.real_time
+async def test_checks_that_hang_in_threads_leave_the_other_threads_to_the_program() -> None:
+    """Threads cannot be interrupted; without a limit of their own, hanging checks would take all that the Runtime has."""
+    h = await health(max_threads=2)
+    go = threading.Event()
+    entered: list[str] = []
+
+    def blocking(name: str) -> None:
+        entered.append(name)
+        go.wait(10.0)
+
+    for name in ("a", "b", "c"):
+        h.add(name, partial(blocking, name), interval=0.01, deadline=0.01)
+    h.add("async", fine)
+    reports = [await h.check_now(name) for name in ("a", "b", "c", "async")]
+    assert [each.status for each in reports] == ["unhealthy", "unhealthy", "unknown", "healthy"]
+    assert "all 2 threads for checks (max_threads) are taken by runs that hang: a, b" in reports[2].detail
+    assert h.statistics().threads == 2
+    assert set(entered) == {"a", "b"}
+    h.subscribe()
+    go.set()
+    changed = await receive(lambda told: told.check == "c" and told.after == "healthy", timeout=10.0)
+    assert isinstance(changed, HealthChanged)
+
+
+async def test_plain_checks_wait_for_a_thread_of_theirs() -> None:
+    """Short of threads that will be free, none is said to be unknown."""
+    h = await health(max_threads=1)
+    inside: list[int] = []
+    most: list[int] = []
+
+    def busy() -> None:
+        inside.append(1)
+        most.append(len(inside))
+        inside.pop()
+
+    for each in range(5):
+        h.add(f"c{each}", partial(busy), interval=100.0)
+    assert [(await h.check_now(f"c{each}")).status for each in range(5)] == ["healthy"] * 5
+    assert set(most) == {1}
+    assert h.statistics().threads == 0
+
+
+@pytest.mark.real_time
+async def test_threads_in_which_runs_hang_are_known_after_a_crash_of_the_runner() -> None:
+    h = await health(max_threads=1)
+    go = threading.Event()
+    entered = threading.Event()
+
+    def blocking() -> None:
+        entered.set()
+        go.wait(10.0)
+
+    h.add("a", blocking, deadline=100.0)
+    await in_thread(entered.wait, 10.0)
+    await kill_and_wait(_runner())
+    h.add("b", lambda: None)
+    assert (await h.check_now("b")).status == "unknown"
+    assert (await h.check_now("a")).status == "unhealthy"
+    go.set()
 
 
 async def test_a_plain_function_that_returns_a_coroutine_is_told_what_to_write() -> None:

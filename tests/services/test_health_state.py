@@ -186,6 +186,17 @@ def test_what_is_queued_first_runs_first() -> None:
     assert [found.id for found in (state.next(), state.next(), state.next()) if found] == ["b", "c", "a"]
 
 
+def test_while_there_is_no_thread_those_that_need_none_have_their_turn() -> None:
+    state = HealthState(3)
+    state.add("plain", HealthCheck(lambda: None))
+    state.add("async", settings())
+    state.add("later", HealthCheck(lambda: None))
+    for each in ("plain", "async", "later"):
+        state.due(each, 0.0)
+    turns = [state.next(blocking=False), state.next(blocking=False), state.next(), state.next(), state.next()]
+    assert [each and each.id for each in turns] == ["async", None, "plain", "later", None]
+
+
 def test_details_say_why() -> None:
     state = HealthState(9)
     state.add("a", settings())

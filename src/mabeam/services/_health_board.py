@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mabeam.services._health_state import Check
     from mabeam.services._health_values import CheckChange, Health
 
-__all__ = ("Changed", "HealthBoard")
+__all__ = ("Changed", "HealthBoard", "ThreadEnded")
 
 
 @final
@@ -32,6 +32,13 @@ class Changed:
 
 
 @final
+class ThreadEnded:
+    """To the runner: a thread is free again."""
+
+    __slots__ = ()
+
+
+@final
 class HealthBoard:
     """It belongs to the service's supervisor, so a crash of the runner below loses neither checks nor results.
 
@@ -42,15 +49,19 @@ class HealthBoard:
         runner: the process that runs the checks; a dead one while it is being restarted.
         running: how many runs are under way.
         max_running: most of them at once.
+        in_threads: runs of plain checks that have a thread or are about to get one, those that hang there included.
+        max_threads: most of them at once.
         last_runs: the last run of each check.
         jitter: the share by which intervals differ.
         random: where that comes from.
     """
 
     __slots__ = (
+        "in_threads",
         "jitter",
         "last_runs",
         "max_running",
+        "max_threads",
         "process",
         "random",
         "runner",
@@ -60,7 +71,14 @@ class HealthBoard:
     )
 
     def __init__(
-        self, *, max_checks: int, max_running: int, max_subscribers: int, jitter: float, random: Random
+        self,
+        *,
+        max_checks: int,
+        max_running: int,
+        max_threads: int,
+        max_subscribers: int,
+        jitter: float,
+        random: Random,
     ) -> None:
         """No checks."""
         self.process = current_process()
@@ -69,6 +87,8 @@ class HealthBoard:
         self.runner: Process | None = None
         self.running = 0
         self.max_running = max_running
+        self.in_threads: dict[Run, None] = {}
+        self.max_threads = max_threads
         self.last_runs: dict[Check, Run] = {}
         self.jitter = jitter
         self.random = random
@@ -141,6 +161,17 @@ class HealthBoard:
             bus.emit("health.checked", {"duration": now - run.began}, metadata)
         return self.state.ended(check, result, now=now, duration=now - run.began)
 
+    def thread_ended(self, run: Run) -> None:
+        """A plain check has left its thread; called in that thread."""
+        try:
+            self.process.kernel.loop.call_soon_threadsafe(self._thread_is_free, run)
+        except RuntimeError:
+            return  # the loop is closed: nothing is run any more
+
+    def _thread_is_free(self, run: Run) -> None:
+        if self.in_threads.pop(run, run) is None:
+            self._wake_runner(ThreadEnded())
+
     def tell(self) -> None:
         """Tell what has changed."""
         bus = self.process.kernel.bus
@@ -164,9 +195,12 @@ class HealthBoard:
 
     def _has_changed(self, check_id: str) -> None:
         self.tell()
+        self._wake_runner(Changed(check_id))
+
+    def _wake_runner(self, message: Changed | ThreadEnded) -> None:
         runner = self.runner
         if runner is not None and runner.is_alive:
-            runner.kernel.send(runner, Changed(check_id))
+            runner.kernel.send(runner, message)
 
 
 def cycle_problem(cycle: tuple[str, ...]) -> str:

@@ -45,6 +45,11 @@ class HealthCheck:
         """Seconds after which a result is stale."""
         return 3 * self.interval + self.deadline + 1.0 if self.stale_after is None else self.stale_after
 
+    @property
+    def blocks(self) -> bool:
+        """Whether it is run in a thread, since nobody can tell how long it blocks."""
+        return not is_async(self.function)
+
     def problems(self) -> list[str]:
         """All that is wrong with it, a sentence each."""
         found: list[str] = []

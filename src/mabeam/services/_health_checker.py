@@ -32,7 +32,8 @@ class HealthChecker(Supervisor, shared=True):
     Guarantees:
         A check that raises, hangs, swallows its cancellation or blocks in a thread is ``unhealthy`` at its deadline at the
         latest, and delays neither other checks (as long as ``max_running`` leaves them room) nor anybody who asks. A check
-        is never run twice at once. At most ``max_checks`` checks, ``max_running`` runs and ``max_subscribers`` subscribers.
+        is never run twice at once. At most ``max_checks`` checks, ``max_running`` runs and ``max_subscribers`` subscribers;
+        and ``max_threads`` threads for plain checks, so that those that hang leave the others to the rest of the program.
         Any number of instances; the child id follows the name.
 
         Statuses are summed up by one rule: ``unhealthy`` over ``unknown`` over ``degraded`` over ``healthy``. A check
@@ -66,6 +67,7 @@ class HealthChecker(Supervisor, shared=True):
         checks: Mapping[str, HealthCheck] | None = None,
         max_checks: int = 1_000,
         max_running: int = 50,
+        max_threads: int = 8,
         max_subscribers: int = 1_000,
         jitter: float = 0.1,
         random: Random | None = None,
@@ -76,6 +78,8 @@ class HealthChecker(Supervisor, shared=True):
             checks: checks that are there from the start, and again after each restart.
             max_checks: most checks at once.
             max_running: most runs at once; further ones wait for their turn.
+            max_threads: most threads of the Runtime that plain checks have at once, those included in which a run hangs; further
+                plain checks wait, and are ``unknown`` while all of these hang. Less than the Runtime's own ``max_threads``.
             max_subscribers: most processes that are told of changes.
             jitter: by which share of it an interval may be longer or shorter, so that checks do not all fall together.
             random: where the jitter comes from; a generator of its own unless given.
@@ -83,11 +87,12 @@ class HealthChecker(Supervisor, shared=True):
         Raises:
             UsageError: lists all problems, of all checks.
         """
-        options = _options(checks, max_checks, max_running, max_subscribers, jitter, random)
+        options = _options(checks, max_checks, max_running, max_threads, max_subscribers, jitter, random)
         _refuse(options)
         self.board = HealthBoard(
             max_checks=max_checks,
             max_running=max_running,
+            max_threads=max_threads,
             max_subscribers=max_subscribers,
             jitter=jitter,
             random=system_random() if random is None else random,
@@ -106,6 +111,7 @@ class HealthChecker(Supervisor, shared=True):
         checks: Mapping[str, HealthCheck] | None = None,
         max_checks: int = 1_000,
         max_running: int = 50,
+        max_threads: int = 8,
         max_subscribers: int = 1_000,
         jitter: float = 0.1,
         random: Random | None = None,
@@ -116,6 +122,7 @@ class HealthChecker(Supervisor, shared=True):
             checks: as of the class.
             max_checks: as of the class.
             max_running: as of the class.
+            max_threads: as of the class.
             max_subscribers: as of the class.
             jitter: as of the class.
             random: as of the class.
@@ -123,7 +130,7 @@ class HealthChecker(Supervisor, shared=True):
         Raises:
             UsageError: lists all problems, of all checks.
         """
-        options = _options(checks, max_checks, max_running, max_subscribers, jitter, random)
+        options = _options(checks, max_checks, max_running, max_threads, max_subscribers, jitter, random)
         _refuse(options)
         # A copy: what the caller does with its mapping later must not change what a restart begins with.
         options["checks"] = dict(checks or {})
@@ -136,6 +143,7 @@ class HealthChecker(Supervisor, shared=True):
         checks: Mapping[str, HealthCheck] | None = None,
         max_checks: int = 1_000,
         max_running: int = 50,
+        max_threads: int = 8,
         max_subscribers: int = 1_000,
         jitter: float = 0.1,
         random: Random | None = None,
@@ -146,6 +154,7 @@ class HealthChecker(Supervisor, shared=True):
             checks: as of the class.
             max_checks: as of the class.
             max_running: as of the class.
+            max_threads: as of the class.
             max_subscribers: as of the class.
             jitter: as of the class.
             random: as of the class.
@@ -154,7 +163,7 @@ class HealthChecker(Supervisor, shared=True):
             UsageError: lists all problems, of all checks; nothing has started.
         """
         return await cls.child_spec(
-            **_options(checks, max_checks, max_running, max_subscribers, jitter, random)
+            **_options(checks, max_checks, max_running, max_threads, max_subscribers, jitter, random)
         ).start_link()
 
     @staticmethod
@@ -180,12 +189,19 @@ class HealthChecker(Supervisor, shared=True):
 
 
 def _options(
-    checks: Any, max_checks: Any, max_running: Any, max_subscribers: Any, jitter: Any, random: Any
+    checks: Any,
+    max_checks: Any,
+    max_running: Any,
+    max_threads: Any,
+    max_subscribers: Any,
+    jitter: Any,
+    random: Any,
 ) -> dict[str, Any]:
     return {
         "checks": checks,
         "max_checks": max_checks,
         "max_running": max_running,
+        "max_threads": max_threads,
         "max_subscribers": max_subscribers,
         "jitter": jitter,
         "random": random,
@@ -200,7 +216,7 @@ def _refuse(options: dict[str, Any]) -> None:
 
 def _problems_of(options: dict[str, Any]) -> list[str]:
     found: list[str] = []
-    for name in ("max_checks", "max_running", "max_subscribers"):
+    for name in ("max_checks", "max_running", "max_threads", "max_subscribers"):
         value = options[name]
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             found.append(f"{name} expects a whole number >= 1, got {value!r}")

@@ -131,6 +131,8 @@ class HealthCheckerRef:
             max_checks=board.state.limit,
             running=board.running,
             max_running=board.max_running,
+            threads=len(board.in_threads),
+            max_threads=board.max_threads,
             subscribers=len(board.subscribers),
             max_subscribers=board.subscribers.limit,
         )

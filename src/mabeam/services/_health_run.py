@@ -8,6 +8,8 @@ from mabeam.kernel import in_thread, label_of, send
 from mabeam.services._health_check import failure, is_async, verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mabeam.kernel import Pid, TimerRef
     from mabeam.services._health_state import Check
     from mabeam.services._health_values import Health
@@ -61,18 +63,23 @@ class Done:
 class CheckTask:
     """What the task of a run executes; in reports it is called as the check's function is."""
 
-    def __init__(self, runner: Pid, run: Run) -> None:
-        """For this runner."""
+    def __init__(self, runner: Pid, run: Run, on_thread_end: Callable[[Run], None]) -> None:
+        """For this runner. ``on_thread_end`` is called in the thread of a plain check, when it leaves the function."""
         self.__qualname__ = label_of(run.check.settings.function)
         self._runner = runner
         self._run = run
+        self._on_thread_end = on_thread_end
 
     async def __call__(self) -> None:
         """Run the check once, and say what it has come to. What it raises is a result, and no crash."""
         run = self._run
         function: Any = run.check.settings.function
         try:
-            value = await function() if is_async(function) else await in_thread(_entered, run, function)
+            value = (
+                await function()
+                if is_async(function)
+                else await in_thread(_entered, run, function, self._on_thread_end)
+            )
             result = verdict(value)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a check raises is its result
             # SystemExit as well: it ends the program, and what a check calls may be made for a command line (sys.exit).
@@ -80,10 +87,11 @@ class CheckTask:
         send(self._runner, Done(run, result))
 
 
-def _entered(run: Run, function: Any) -> Any:
+def _entered(run: Run, function: Any, on_end: Callable[[Run], None]) -> Any:
     """Runs in the thread, and goes on there if the task is ended meanwhile: a thread cannot be interrupted."""
     run.is_in_thread = True
     try:
         return function()
     finally:
         run.is_in_thread = False
+        on_end(run)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Final, final
 from mabeam.errors import CheckNotFound, RejectedError
 from mabeam.kernel import ExitSignal, Shutdown, current_process, kill, send_exit, start_timer
 from mabeam.otp import TaskSupervisor, handle_call, reply_later
-from mabeam.services._health_board import Changed
+from mabeam.services._health_board import Changed, ThreadEnded
 from mabeam.services._health_run import CheckTask, Done, Run
 from mabeam.services._health_values import Health
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Iterable
 
     from mabeam.kernel import Caller, Pid, Process, TimerRef
     from mabeam.services._health_board import HealthBoard
@@ -91,6 +91,10 @@ class HealthRunner(TaskSupervisor, shared=True):
         self._callers: dict[str, list[Caller[Any]]] = {}
         self._caller_count = 0
         board.runner, board.running = self._me, 0
+        for run in tuple(board.in_threads):
+            run.is_over = True  # its task has died with the runner before this one
+            if not run.is_in_thread:
+                del board.in_threads[run]
         board.state.start_again()
         for check in board.state.checks.values():
             self._begin(check)
@@ -118,6 +122,8 @@ class HealthRunner(TaskSupervisor, shared=True):
                     self._watch_age(self._timers[check.id], self.board.now)  # a timer may be a little early
             case Changed(check_id=check_id):
                 self._changed(check_id)
+            case ThreadEnded():
+                pass  # somebody may wait for it
             case _:
                 return super().handle_info(message)
         self._go()
@@ -185,17 +191,30 @@ class HealthRunner(TaskSupervisor, shared=True):
         """Start what can be started, and tell what has changed."""
         board = self.board
         while self.takes_tasks:
-            check = board.state.next()
+            threads = board.in_threads
+            are_taken = len(threads) >= board.max_threads
+            all_hang = are_taken and all(run.is_over for run in threads)
+            check = board.state.next(blocking=all_hang or not are_taken)
             if check is None:
                 break
-            run = board.last_runs[check] = Run(check, board.now)
-            spec = _OPTIONS.spec_of(CheckTask(self._me.pid, run), (), {})
-            run.pid = self.run_task(spec, spec.body).pid
-            self._runs[run.pid] = run
-            run.timer = start_timer(self._me.kernel, self._me, check.settings.deadline, _Late(run))
+            if all_hang and check.settings.blocks:
+                # Nobody knows when there will be a thread: that is the answer, and not to wait for it.
+                self._end(Run(check, board.now), Health("unknown", _hanging(threads)), "stuck")
+            else:
+                self._start(check)
         board.running = len(self._runs)
         board.tell()
         self._answer_blocked()
+
+    def _start(self, check: Check) -> None:
+        board = self.board
+        run = board.last_runs[check] = Run(check, board.now)
+        spec = _OPTIONS.spec_of(CheckTask(self._me.pid, run, board.thread_ended), (), {})
+        run.pid = self.run_task(spec, spec.body).pid
+        self._runs[run.pid] = run
+        if check.settings.blocks:
+            board.in_threads[run] = None
+        run.timer = start_timer(self._me.kernel, self._me, check.settings.deadline, _Late(run))
 
     def _end(self, run: Run, result: Health, outcome: str) -> None:
         """A run has come to something, in whatever way."""
@@ -248,6 +267,8 @@ class HealthRunner(TaskSupervisor, shared=True):
     def _task_ended(self, pid: Pid, reason: object) -> None:
         run = self._runs.pop(pid, None)
         if run is not None:
+            if not run.is_in_thread:
+                self.board.in_threads.pop(run, None)
             self._end(run, Health("unhealthy", f"its task ended without a result: {reason!r}"), "interrupted")
             run.stop_timer()
             if self._is_current(run.check):
@@ -297,3 +318,9 @@ class HealthRunner(TaskSupervisor, shared=True):
             check = self.board.state.checks.get(check_id)
             if check is not None and check.phase == "blocked":
                 self._answer(check_id)
+
+
+def _hanging(runs: Iterable[Run]) -> str:
+    names = [run.check.id for run in runs]
+    shown = ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
+    return f"not run: all {len(names)} threads for checks (max_threads) are taken by runs that hang: {shown}"

@@ -141,13 +141,18 @@ class HealthState:
             self._queue[check_id] = None
         return check.phase
 
-    def next(self) -> Check | None:
-        """The check whose turn it is; it runs from now on."""
+    def next(self, *, blocking: bool = True) -> Check | None:
+        """The check whose turn it is; it runs from now on.
+
+        Args:
+            blocking: whether a check that blocks a thread may have its turn; if not, it stays in the queue.
+        """
         for check_id in self._queue:
-            del self._queue[check_id]
             check = self.checks[check_id]
-            check.phase = "running"
-            return check
+            if blocking or not check.settings.blocks:
+                del self._queue[check_id]
+                check.phase = "running"
+                return check
         return None
 
     def ended(self, check: Check, result: Health, *, now: float, duration: float) -> bool:

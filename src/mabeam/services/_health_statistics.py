@@ -18,6 +18,8 @@ class HealthCheckerStatistics:
         max_checks: most of them at once.
         running: runs that are under way, those being ended included.
         max_running: most of them at once.
+        threads: threads that plain checks have, those included in which a run hangs that was given up.
+        max_threads: most of them at once.
         subscribers: processes that are told of changes.
         max_subscribers: most of them.
     """
@@ -26,5 +28,7 @@ class HealthCheckerStatistics:
     max_checks: int
     running: int
     max_running: int
+    threads: int
+    max_threads: int
     subscribers: int
     max_subscribers: int
