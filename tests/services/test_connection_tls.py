@@ -105,6 +105,18 @@ async def test_the_limit_of_requests_on_a_shared_connection_opens_another() -> N
         assert balanced(them)
 
 
+async def test_nobody_is_refused_while_there_may_be_another_connection() -> None:
+    """Waiting for a handshake, in case its connection can be shared, is a courtesy; with no room to wait it is not kept."""
+    options = PoolOptions(http2=True, tls=TRUSTED, max_connections=3, max_waiting=1)
+    async with site2() as there, connections(it=options) as them:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(them.request("it", "GET", f"{there.url}/ok")) for _ in range(4)]
+        assert {task.result().status_code for task in tasks} == {200}
+        assert there.accepted == 3
+        assert them.statistics("it").refused == 0
+        assert balanced(them)
+
+
 async def _turn() -> None:
     return
 

@@ -106,6 +106,17 @@ def test_the_difference_is_halved_once_for_each_window_that_is_over() -> None:
     assert state.rate == 8.0 + (0.4 - 8.0) * 0.75
 
 
+def test_a_window_that_ends_early_halves_the_difference_as_one_that_is_over() -> None:
+    state = AdaptiveState(2.0, 1.0)
+    for number in range(6):
+        state.keep(number / 1024, 0.999)
+    assert state.rate == 1024.0
+    for number in range(1, 7):
+        state.keep(5 / 1024 + number / 10.0, 0.0)  # five are kept, one more than twice the target
+    assert state.rate is not None
+    assert abs(state.rate - (1024.0 + 10.0) / 2) < 0.001
+
+
 def test_adaptive_keeps_everything_when_it_cannot_know() -> None:
     """Before the first window is over, when the clock goes backwards, when it stands still."""
     state = AdaptiveState(1.0, 1.0)

@@ -108,7 +108,10 @@ class Pool:
         if line is not None:
             return line
         if self.waiting >= self.options.max_waiting:
-            raise PoolUnavailable(self.id, "queue_full")
+            line = self._find(origin, waits=False)
+            if line is None:
+                raise PoolUnavailable(self.id, "queue_full")
+            return line
         free: asyncio.Future[Line] = self.loop.create_future()
         self._waiting.setdefault(origin, deque()).append(free)
         timer = (
@@ -174,8 +177,13 @@ class Pool:
         if line in self._idle:
             self._rest(line)
 
-    def _find(self, origin: Origin) -> Line | None:
-        """A connection for a request: a shared one, one at rest, or one to be opened."""
+    def _find(self, origin: Origin, *, waits: bool = True) -> Line | None:
+        """A connection for a request: a shared one, one at rest, or one to be opened.
+
+        Args:
+            origin: what it is for.
+            waits: whether the request can wait for one that is being opened, and may turn out to be one to share.
+        """
         opening = False
         if self.options.http2:
             for line in self._lines:
@@ -191,8 +199,8 @@ class Pool:
                     line.users = 1
                     return line
                 self._drop(line)
-                return self._find(origin)
-        if opening and origin[0] == b"https" and origin not in self._single:
+                return self._find(origin, waits=waits)
+        if waits and opening and origin[0] == b"https" and origin not in self._single:
             return None  # it may become one to share
         if len(self._lines) >= self.options.max_connections:
             oldest = next(iter(self._idle), None)
