@@ -77,7 +77,7 @@ class SocketStream(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Tell everybody who waits."""
         self._ended = self._lost = True
-        self._error = error
+        self._error = self._error or error
         self._wake_reader()
         self.resume_writing()
         if self.on_lost is not None:
@@ -164,8 +164,14 @@ class SocketStream(asyncio.Protocol):
         if self._transport.is_closing():
             raise _of_connection(self._error)
 
-    def abort(self) -> None:
-        """Close at once; what was not sent is not sent. Whoever reads or writes is told; again does nothing."""
+    def abort(self, why: str = "") -> None:
+        """Close at once; what was not sent is not sent. Whoever reads or writes is told; again does nothing.
+
+        Args:
+            why: what they are told; without it, a reader is told of an end like any other.
+        """
+        if why and not self._ended:
+            self._error = ConnectionAbortedError(why)
         self._ended = True
         self._transport.abort()
         self._wake_reader()

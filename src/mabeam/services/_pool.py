@@ -276,13 +276,13 @@ class Pool:
                 self._serve()
         self._on_change()
 
-    def _drop(self, line: Line) -> None:
+    def _drop(self, line: Line, why: str = "") -> None:
         self._idle.pop(line, None)
         if line in self._lines:
             del self._lines[line]
             self.counters.sent_bytes += line.sent_bytes
             self.counters.received_bytes += line.received_bytes
-            line.abort()
+            line.abort(why)
 
     # ------------------------------------------------------------------------------------------- ending
 
@@ -305,7 +305,8 @@ class Pool:
                 if not free.done():
                     free.set_exception(PoolUnavailable(self.id, "draining"))
         for line in list(self._lines):
-            self._drop(line)
+            # Or it would look as if the server had closed it.
+            self._drop(line, f"connection pool {self.id!r} was closed, since its ConnectionManager has ended")
 
     def _stop_sweeping(self) -> None:
         if self._sweeper is not None:

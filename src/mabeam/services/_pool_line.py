@@ -172,8 +172,8 @@ class Line:
         response: httpcore.Response = await self._http.handle_async_request(request)
         return response
 
-    def abort(self) -> None:
-        """Close at once; whoever reads from it gets an error."""
+    def abort(self, why: str = "") -> None:
+        """Close at once; whoever reads from it gets an error, which says ``why``."""
         self.is_retired = True
         if self._stream is not None:
-            self._stream.abort()
+            self._stream.abort(why)
