@@ -357,3 +357,60 @@ def test_a_function_that_hangs_for_ever_holds_up_nobody() -> None:
     go.set()
     thread.join()
     assert breaker.statistics().succeeded == 1001
+
+
+async def test_a_block_that_another_task_leaves_is_lost_with_the_task_that_entered_it() -> None:
+    """As in an async generator that is closed elsewhere. Nothing is kept of it, and no place of a probe."""
+    clock = Hand()
+    breaker = CircuitBreaker("x", consecutive_failures=1, clock=clock, half_open_seconds=None)
+
+    async def block() -> Any:
+        async with breaker:
+            yield
+
+    async def enter() -> Any:
+        entered = block()
+        await anext(entered)
+        return entered
+
+    async def enter_and_close(times: int) -> None:
+        for _ in range(times):
+            await (await asyncio.ensure_future(enter())).aclose()
+
+    await enter_and_close(10)
+    await asyncio.ensure_future(_nothing())
+    gc.collect()
+    assert (breaker.statistics().lost, len(breaker._entered)) == (10, 0)
+    breaker.acquire().failure()
+    clock.now += 30
+    await enter_and_close(10)
+    await asyncio.ensure_future(_nothing())
+    gc.collect()
+    assert (breaker.statistics().lost, len(breaker._entered)) == (20, 0)
+    assert breaker.acquire().success()
+
+
+def test_a_probe_that_was_given_back_for_its_thread_is_not_given_back_again() -> None:
+    clock = Hand()
+    breaker = _half_open(clock)
+    begun: list[Coroutine[Any, Any, None]] = []
+
+    class Waiting:
+        def __await__(self) -> Any:
+            yield
+
+    async def wait() -> None:
+        await Waiting()
+
+    def begin() -> None:
+        coroutine = breaker.call(wait)
+        coroutine.send(None)
+        begun.append(coroutine)
+
+    thread = threading.Thread(target=begin)
+    thread.start()
+    thread.join()
+    probe = breaker.acquire()
+    begun[0].close()
+    assert (breaker.statistics().probes_out, breaker.statistics().lost) == (1, 1)
+    assert probe.success()

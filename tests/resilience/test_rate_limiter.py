@@ -322,11 +322,11 @@ def test_a_waiter_whose_loop_was_closed_under_it_is_passed_over(hand: HandClock)
     tasks = [loop.create_task(limiter.acquire()) for _ in range(2)]
     loop.run_until_complete(asyncio.wait(tasks, timeout=0))
     first = next(iter(limiter._lines.waiting[None]))
-    loop.close()
     with ThreadPoolExecutor(1) as threads:
         behind = threads.submit(limiter.acquire_sync)
         while limiter.statistics().waiting < 3:
             pass
+        loop.close()
         limiter._give_up(first, cancelled=True)
         assert behind.result(10) > 0
     # When at last the tasks are thrown away, they leave a line in which they are no more.

@@ -45,20 +45,21 @@ class BulkheadStatistics:
 class _TaskWaits:
     """A task that waits in its loop; woken from any thread."""
 
-    __slots__ = ("_future", "_loop", "_thread")
+    __slots__ = ("_future", "_loop", "_thread", "given_back")
 
     def __init__(self) -> None:
+        self.given_back = False
         self._loop = get_running_loop()
         self._future = self._loop.create_future()
         self._thread = threading.get_ident()
 
     def wake(self) -> bool:
         """Tell it that it has a place; ``False`` if its loop is closed, so that nobody will ever hear of it."""
-        if self._thread == threading.get_ident():
-            self._end(got=True)
-            return True
         try:
-            self._loop.call_soon_threadsafe(self._end_from_afar)
+            if self._thread == threading.get_ident():
+                self._end(got=True)
+            else:
+                self._loop.call_soon_threadsafe(self._end_from_afar)
         except RuntimeError:
             return False
         return True
@@ -85,9 +86,10 @@ class _TaskWaits:
 class _ThreadWaits:
     """A thread that waits."""
 
-    __slots__ = ("_woken",)
+    __slots__ = ("_woken", "given_back")
 
     def __init__(self) -> None:
+        self.given_back = False
         self._woken = threading.Event()
 
     def wake(self) -> bool:
@@ -274,7 +276,7 @@ class Bulkhead(PolicyBase):
         try:
             await who.wait(self._queue_seconds)
         except BaseException:
-            if not self._withdraw(who):
+            if not self._withdraw(who) and self._may_give_back(who):
                 self._leave()  # the place came together with the cancellation: it is the next one's
             raise
         if self._withdraw(who):
@@ -287,7 +289,7 @@ class Bulkhead(PolicyBase):
         try:
             who.wait(self._queue_seconds)
         except BaseException:  # a KeyboardInterrupt
-            if not self._withdraw(who):
+            if not self._withdraw(who) and self._may_give_back(who):
                 self._leave()
             raise
         if self._withdraw(who):
@@ -310,6 +312,15 @@ class Bulkhead(PolicyBase):
         with self._lock:
             return self._state.withdraw(who)
 
+    def _may_give_back(self, who: _TaskWaits | _ThreadWaits) -> bool:
+        """Whether this one is the first to give back the place of a waiter who does not use it.
+
+        A waiter whose loop is closed is passed over, and his coroutine is closed later: only one of these may do it.
+        """
+        with self._lock:
+            is_first, who.given_back = not who.given_back, True
+        return is_first
+
     def _leave(self) -> None:
         lock = self._lock
         while True:
@@ -318,7 +329,7 @@ class Bulkhead(PolicyBase):
                 following = self._state.leave()
             finally:
                 lock.release()
-            if following is None or following.wake():
+            if following is None or following.wake() or not self._may_give_back(following):
                 return
 
     def _reject(self, reason: str) -> None:

@@ -135,6 +135,7 @@ def _this_task() -> _Passenger:
 def _plan(cache: Cache[Any, Any], key: Any, me: _Passenger, *, in_background: bool) -> _Plan:
     """Look once, and take a place: whoever finds nothing leads a load or waits for one from the same moment on."""
     plan = _Plan()
+    _pass_over(cache, key)
     with cache._lock:
         now = cache._clock()
         entry = cache._find(key, now)
@@ -243,6 +244,14 @@ def _leave(cache: Cache[Any, Any], flight: _Flight, passenger: _Passenger) -> No
             cache._emit("cache.load_taken_over", {"count": 1})
         # A waiter whose loop was closed under him cannot lead.
         leaver = heir if heir is not None and not heir.who.wake() else None
+
+
+def _pass_over(cache: Cache[Any, Any], key: Any) -> None:
+    """Take the lead from one whose loop was closed under him: his load will never end."""
+    flight = cache._flights.under_way.get(key)
+    leader = None if flight is None else flight.leader
+    if flight is not None and leader is not None and leader.who.is_gone():
+        _leave(cache, flight, leader)
 
 
 def _tell_outcome(waiting: list[_Passenger], outcome: _Outcome) -> None:

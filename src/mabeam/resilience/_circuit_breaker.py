@@ -353,13 +353,13 @@ class CircuitBreaker(CircuitCore):
     def __enter__(self) -> Permit:
         """Enter a block as a call; as ``with breaker.acquire()``."""
         permit = self.acquire()
-        self._entered.setdefault(running_task() or threading.get_ident(), []).append(permit)
+        self._entered.setdefault(running_task() or threading.current_thread(), []).append(permit)
         return permit
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        owner = running_task() or threading.get_ident()
+        owner = running_task() or threading.current_thread()
         permits = self._entered.get(owner)
         if permits:
             permit = permits.pop()

@@ -73,7 +73,9 @@ class CircuitCore(PolicyBase):
         self._repeated = 0
         self._dropped: deque[int] = deque()
         self._probes: weakref.WeakSet[Permit] = weakref.WeakSet()
-        self._entered: dict[object, list[Permit]] = {}
+        # Weak: a block that another task or thread leaves (that of a generator, say) is not looked for there. Its permit is
+        # lost with the task that entered it, and keeps nothing alive.
+        self._entered: weakref.WeakKeyDictionary[object, list[Permit]] = weakref.WeakKeyDictionary()
 
     def _admit(self) -> tuple[int, Permit | None]:
         """Ask the state, when it is not closed; the permit of a probe is watched from the start."""
@@ -119,9 +121,10 @@ class CircuitCore(PolicyBase):
         try:
             result = await settle(function(*args, **kwargs))
         except GeneratorExit:
-            self._dropped.append(permit)
-            if probe is not None:
-                probe._is_open = False
+            if probe is None:
+                self._dropped.append(permit)
+            else:
+                probe.drop()  # unless it was given back when its owner had gone
             raise
         except BaseException as error:
             self._finish(permit, probe, began, self._classifier.error(error))

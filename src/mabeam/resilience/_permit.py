@@ -100,14 +100,16 @@ class Permit:
 
     def owner_is_gone(self) -> bool:
         """Whether nobody is left who could report it."""
-        if self._task is not None:
-            return self._task.done()
-        return self._thread_is_alive is not None and not self._thread_is_alive()
+        task, thread_is_alive = self._task, self._thread_is_alive
+        if task is not None:
+            return task.done() or task.get_loop().is_closed()
+        return thread_is_alive is not None and not thread_is_alive()
 
     def lose(self) -> None:
         """Give it back for a holder that is gone."""
         # The flag is taken in one step, so that the end of the task and a report from a thread cannot both have it.
         if self._take():
+            self._task = self._thread_is_alive = None  # who keeps the permit must not keep them
             self._breaker._lose(self._generation)
 
     def __enter__(self) -> Self:
@@ -117,7 +119,7 @@ class Permit:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if isinstance(error, GeneratorExit):
-            self.__del__()  # the coroutine around it is closed, perhaps by the garbage collector: as if it was dropped
+            self.drop()  # the coroutine around it is closed, perhaps by the garbage collector: as if it was dropped
         elif self._is_open:
             self._end(SUCCEEDED if error is None else self._breaker._outcome_of_error(error))
 
@@ -130,7 +132,10 @@ class Permit:
         self.__exit__(kind, error, traceback)
 
     def __del__(self) -> None:
-        # Anything may be going on when this runs, also in the breaker itself: it takes no lock.
+        self.drop()
+
+    def drop(self) -> None:
+        """Have it given back as lost. Anything may be going on when this runs, also in the breaker itself: it takes no lock."""
         try:
             if self._is_open:
                 self._is_open = False

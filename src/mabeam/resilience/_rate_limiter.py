@@ -314,7 +314,7 @@ class RateLimiter(RateLimit):
         state = self._state
         with self._lock:
             now = state.ticks(self._clock())
-            ahead = self._lines.cost(key) if self._lines.waiting else 0
+            ahead = self._ahead(key) if self._lines.waiting else 0
             # Nobody overtakes those who wait.
             ticks = (
                 state.admit(key, now, cost) if not ahead else max(1, state.wait_for(key, now, ahead + cost))
@@ -332,6 +332,19 @@ class RateLimiter(RateLimit):
                 self._tell_rejected(wait, known=known)
         return wait
 
+    def _ahead(self, key: Hashable) -> int:
+        """What those who wait for a key cost together. Under the lock.
+
+        A first one whose loop was closed under him will never come, and nobody would ever be told: he is passed over here.
+        """
+        line = self._lines.waiting.get(key)
+        first = None if line is None else next(iter(line))
+        while first is not None and first.waker.is_gone():
+            first = self._lines.leave(key, first)
+            if first is not None:
+                first.waker.wake()
+        return self._lines.cost(key)
+
     def _stand_in_line(
         self, key: Hashable, cost: int, timeout: float | None, waker: Callable[[], Waker]
     ) -> _Waiter | None:
@@ -348,7 +361,7 @@ class RateLimiter(RateLimit):
         with self._lock:
             began = self._clock()
             now = state.ticks(began)
-            ahead = self._lines.cost(key)
+            ahead = self._ahead(key)
             ticks = 0 if ahead else state.admit(key, now, cost)
             known = ticks == 0 or key in state.ends
             if ahead:

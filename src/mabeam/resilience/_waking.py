@@ -33,6 +33,10 @@ class TaskWaker:
             return False
         return True
 
+    def is_gone(self) -> bool:
+        """Whether its loop is closed, so that it will never go on."""
+        return self.future.get_loop().is_closed()
+
     def _set(self) -> None:
         if not self.future.done():
             self.future.set_result(None)
@@ -58,6 +62,10 @@ class ThreadWaker:
         """Wake it."""
         self.event.set()
         return True
+
+    def is_gone(self) -> bool:
+        """Never: a thread goes on."""
+        return False
 
 
 Waker: TypeAlias = TaskWaker | ThreadWaker
