@@ -14,7 +14,7 @@ from mabeam.resilience._circuit_state import IGNORED, SUCCEEDED, Phase
 from mabeam.resilience._circuit_statistics import CircuitStatistics
 from mabeam.resilience._circuit_wrap import async_form
 from mabeam.resilience._permit import Permit, running_task
-from mabeam.resilience._policy import check_function, is_async, refuse_coroutine, settle
+from mabeam.resilience._policy import check_function, is_async, refuse_coroutine, refuse_uncallable, settle
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -148,6 +148,7 @@ class CircuitBreaker(CircuitCore):
 
         Raises:
             CircuitOpen: it was not admitted; nothing was run.
+            UsageError: it is no function, but the coroutine of a call, say. That is no failure.
             BaseException: what the function raises.
         """
         state = self._state
@@ -172,7 +173,8 @@ class CircuitBreaker(CircuitCore):
             self._dropped.append(permit)
             raise
         except BaseException as error:
-            self._end(permit, began, self._classifier.error(error))
+            self._end(permit, began, self._outcome_of_call(function, error))
+            refuse_uncallable(self, function)
             raise
         if self._of_result is not None or self._dropped:
             self._end(permit, began, self._classifier.result(result))
@@ -237,7 +239,8 @@ class CircuitBreaker(CircuitCore):
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
-            self._finish(permit, probe, began, self._classifier.error(error))
+            self._finish(permit, probe, began, self._outcome_of_call(function, error))
+            refuse_uncallable(self, function)
             raise
         if type(result) is CoroutineType:
             self._finish(permit, probe, began, IGNORED)

@@ -14,7 +14,7 @@ from mabeam.errors import CircuitOpen
 from mabeam.resilience._circuit_state import FAILED, IGNORED, LOST, REFUSED, CircuitState
 from mabeam.resilience._classify import Classifier, ErrorClassifier, ResultClassifier
 from mabeam.resilience._permit import Permit
-from mabeam.resilience._policy import PolicyBase, settle
+from mabeam.resilience._policy import PolicyBase, refuse_uncallable, settle
 from mabeam.resilience._told import InOrder
 from mabeam.telemetry import Bus, current_bus
 
@@ -127,7 +127,8 @@ class CircuitCore(PolicyBase):
                 probe.drop()  # unless it was given back when its owner had gone
             raise
         except BaseException as error:
-            self._finish(permit, probe, began, self._classifier.error(error))
+            self._finish(permit, probe, began, self._outcome_of_call(function, error))
+            refuse_uncallable(self, function)
             raise
         self._finish(permit, probe, began, self._classifier.result(result))
         return result
@@ -197,6 +198,10 @@ class CircuitCore(PolicyBase):
         for probe in probes:
             if probe.owner_is_gone():
                 probe.lose()
+
+    def _outcome_of_call(self, function: object, error: BaseException) -> int:
+        # What cannot be called says nothing about the service: it is the coroutine of a call, as a rule.
+        return self._classifier.error(error) if callable(function) else IGNORED
 
     def _outcome_of_error(self, error: BaseException) -> int:
         return self._classifier.error(error)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar, fin
 from mabeam.errors import UsageError
 from mabeam.resilience._checks import refuse_problems
 from mabeam.resilience._on import On, OnResult, on_of, problems_of_on
-from mabeam.resilience._policy import PolicyBase, is_async, refuse_coroutine, settle
+from mabeam.resilience._policy import PolicyBase, is_async, refuse_coroutine, refuse_uncallable, settle
 from mabeam.telemetry import Bus, current_bus
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ class Fallback(PolicyBase):
         try:
             result = await settle(function(*args, **kwargs))
         except Exception as error:
+            refuse_uncallable(self, function)
             if not self._is_failure(error):
                 raise
             answer: Any = self._answer(error)
@@ -151,6 +152,7 @@ class Fallback(PolicyBase):
         try:
             result = function(*args, **kwargs)
         except Exception as error:
+            refuse_uncallable(self, function)
             if not self._is_failure(error):
                 raise
             return self._answer(error)  # type: ignore[no-any-return]  # the user's answer

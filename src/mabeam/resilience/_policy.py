@@ -129,9 +129,22 @@ class PolicyBase:
 
 def is_async(function: object) -> bool:
     """Tell whether calling it gives a coroutine, as far as can be seen without calling it."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(type(function), "__call__", None)  # noqa: B004 - asks for the method itself, not whether there is one
-    )
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(_run_by(function))
+
+
+def is_generator(function: object) -> bool:
+    """Tell whether calling it gives a generator, plain or async, likewise."""
+    run = _run_by(function)
+    return inspect.isgeneratorfunction(run) or inspect.isasyncgenfunction(run)
+
+
+def _run_by(function: object) -> object:
+    """The function that runs when it is called: in partial functions, and of objects that can be called."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if inspect.isroutine(function) or isinstance(function, type):
+        return function
+    return getattr(type(function), "__call__", None)  # noqa: B004 - asks for the method itself, not whether there is one
 
 
 def check_function(policy: PolicyBase, function: object) -> None:
@@ -146,15 +159,33 @@ def check_function(policy: PolicyBase, function: object) -> None:
             f"{policy!r} expects a function, got the coroutine {function!r}. It looks as if the function was called.\n"
             "    wrong:  policy.call(fetch(url))\n    right:  policy.call(fetch, url)"
         )
+    if inspect.iscoroutinefunction(function):
+        return
+    if isinstance(function, staticmethod | classmethod):
+        kind = type(function).__name__
+        raise UsageError(
+            f"{policy!r} expects a function, got the {kind} of {function.__func__!r}. Write the policy below @{kind}: it is put "
+            "around the function, and the class makes a method of that."
+        )
     if not callable(function):
         raise UsageError(f"{policy!r} expects a function, got {function!r}.")
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+    if is_generator(function):
         raise UsageError(
             f"{policy!r} expects a function that returns, got the generator function {function!r}: a policy ends when the "
             "function returns, and a generator has not begun then. Put the policy around what each step calls."
         )
     if policy.async_only and not is_async(function):
         refuse_sync(policy, function)
+
+
+def refuse_uncallable(policy: PolicyBase, function: object) -> None:
+    """Refuse what cannot be called, once it has failed: so that a mistake in the program is no failure of the service.
+
+    Raises:
+        UsageError: it is no function, the coroutine of a call for instance.
+    """
+    if not callable(function):
+        check_function(policy, function)
 
 
 def refuse_sync(policy: PolicyBase, function: object) -> None:

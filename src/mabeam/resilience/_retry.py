@@ -11,7 +11,7 @@ from mabeam._base import Backoff, Random, monotonic, pause_thread, system_random
 from mabeam.errors import RejectedError
 from mabeam.resilience._checks import refuse_problems
 from mabeam.resilience._on import On, OnResult, on_of, problems_of_on
-from mabeam.resilience._policy import PolicyBase, refuse_coroutine, settle
+from mabeam.resilience._policy import PolicyBase, refuse_coroutine, refuse_uncallable, settle
 from mabeam.resilience._retry_after import retry_after_of
 from mabeam.resilience._retry_state import Jitter, RetryRules, RetryState
 from mabeam.resilience._waiting import wait
@@ -154,6 +154,7 @@ class Retry(PolicyBase):
             try:
                 result = await settle(function(*args, **kwargs))
             except Exception as error:
+                refuse_uncallable(self, function)
                 delay = self._after_error(state, error)
                 if delay is None:
                     if isinstance(error, RejectedError) and reason is not None:
@@ -194,6 +195,7 @@ class Retry(PolicyBase):
             try:
                 result = function(*args, **kwargs)
             except Exception as error:
+                refuse_uncallable(self, function)
                 delay = self._after_error(state, error)
                 if delay is None:
                     if isinstance(error, RejectedError) and reason is not None:
