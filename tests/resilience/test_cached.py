@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 from typing import Any
 
 import pytest
@@ -113,7 +114,13 @@ def test_one_call_is_forgotten_by_its_key() -> None:
     assert price("tea") == 1
     assert cache.delete(call_key(price, item="tea"))
     assert price("tea") == 2
-    assert call_key(price, "tea") == CallKey(f"{__name__}.{price.__qualname__}", ("tea",), ())
+    itself = inspect.unwrap(price)
+    assert call_key(price, "tea") == CallKey(f"{__name__}.{price.__qualname__}", ("tea",), (), itself)
+    assert call_key(_double, number=2) == CallKey(f"{__name__}._double", (2,), ())
+
+
+def _double(number: int) -> int:
+    return 2 * number
 
 
 def test_of_a_method_self_is_part_of_the_key() -> None:
@@ -162,3 +169,80 @@ def test_it_refuses_what_cannot_be_kept() -> None:
             cached(cache)(wrong)  # type: ignore[type-var]  # that is the point
     with pytest.raises(UsageError, match="ttl"):
         cached(cache, ttl=-1)
+
+
+def test_no_two_functions_share_a_result() -> None:
+    """Whatever they are called: it would be the answer of another."""
+    cache, _ = _cache(max_entries=100)
+
+    class Shop:
+        def __init__(self, factor: int) -> None:
+            self.factor = factor
+
+        def price(self) -> int:
+            return self.factor
+
+        __call__ = price
+
+    def make(number: int) -> Any:
+        def answer() -> int:
+            return number
+
+        return answer
+
+    one, two = Shop(1), Shop(2)
+    assert (cached(cache)(one.price)(), cached(cache)(two.price)()) == (1, 2)
+    assert (cached(cache)(one)(), cached(cache)(two)()) == (1, 2)
+    assert (cached(cache)(make(1))(), cached(cache)(make(2))()) == (1, 2)
+    assert (cached(cache)(lambda: 1)(), cached(cache)(lambda: 2)()) == (1, 2)
+    assert (cached(cache)("a".upper)(), cached(cache)("b".upper)()) == ("A", "B")
+    power, twice = functools.partial(pow, 2), functools.partial(_double)
+    assert (cached(cache)(power)(3), cached(cache)(twice)(3)) == (8, 6)
+    assert cached(cache)(functools.partial(_add, two=1))(2) == 3
+    assert cached(cache)(functools.partial(_add, two=5))(2) == 7
+    assert cached(cache)(functools.partial(_add, two=5))(2, two=6) == 8
+    # The same one does, in whatever form.
+    loads = cache.statistics().loads
+    assert cached(cache)(one.price)() == cached(cache)(functools.partial(Shop.price, one))() == 1
+    assert cache.statistics().loads == loads
+
+
+def _add(one: int, *, two: int) -> int:
+    return one + two
+
+
+def test_the_call_of_a_method_is_forgotten_by_its_key() -> None:
+    cache, _ = _cache()
+
+    class Shop:
+        calls = 0
+
+        @cached(cache)
+        def price(self, item: str) -> int:
+            self.calls += 1
+            return self.calls
+
+    shop = Shop()
+    assert (shop.price("tea"), shop.price("tea")) == (1, 1)
+    assert cache.delete(call_key(shop.price, item="tea"))
+    assert not cache.delete(call_key(Shop().price, "tea"))
+    assert shop.price("tea") == 2
+
+
+async def test_objects_whose_call_is_async() -> None:
+    cache, _ = _cache()
+
+    class Adder:
+        async def __call__(self, one: int, two: int) -> int:
+            return one + two
+
+    class Numbers:
+        async def __call__(self) -> Any:
+            yield 1
+
+    adder = Adder()
+    assert await cached(cache)(adder)(1, 2) == 3
+    assert await cached(cache)(functools.partial(adder, 1))(2) == 3
+    for wrong in (Numbers(), functools.partial(Numbers()), staticmethod(_double)):
+        with pytest.raises(UsageError, match="return a tuple instead"):
+            cached(cache)(wrong)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast, final
 
 from mabeam.errors import UsageError
 from mabeam.resilience._cache import Cache
 from mabeam.resilience._cache_options import Default, seconds_until_expiry
+from mabeam.resilience._policy import is_async, is_generator
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -27,13 +29,16 @@ class CallKey(NamedTuple):
 
     Attributes:
         function: its qualified name, with its module.
-        arguments: the positional ones, those given by name included where they can be.
+        arguments: the positional ones, those given by name included where they can be. Before them what is bound to the
+            function: the object of a method, the arguments of a partial function, an object that can be called.
         keywords: the other ones, sorted by name.
+        itself: the function, where its name may be that of others: of a lambda, and of what is defined in a function.
     """
 
     function: str
     arguments: tuple[Any, ...]
     keywords: tuple[tuple[str, Any], ...] = ()
+    itself: Callable[..., Any] | None = None
 
 
 def call_key(function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> CallKey:
@@ -53,22 +58,45 @@ def call_key(function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs
         >>> call_key(price, "tea", currency="GBP") == call_key(price, item="tea", currency="GBP")
         True
     """
-    function = inspect.unwrap(function)
-    return _key(_name_of(function), function, args, kwargs)
+    return _Keys(function).key(args, kwargs)
 
 
-def _name_of(function: Callable[..., object]) -> str:
-    # Objects that can be called, and partial functions, have no name of their own.
-    return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__qualname__)}"
+class _Keys:
+    """The keys of the calls of one function. Two functions never share one: that would be the result of another."""
 
+    __slots__ = ("_bound", "_function", "_itself", "_name", "_named")
 
-def _key(
-    name: str, function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> CallKey:
-    if not kwargs:
-        return CallKey(name, args)
-    bound = inspect.signature(function).bind(*args, **kwargs)
-    return CallKey(name, bound.args, tuple(sorted(bound.kwargs.items())))
+    def __init__(self, function: Callable[..., object]) -> None:
+        self._function = function
+        bound: tuple[Any, ...] = ()
+        named: dict[str, Any] = {}
+        inner: Any = function
+        while True:
+            if isinstance(inner, functools.partial):
+                bound, named, inner = (*inner.args, *bound), {**inner.keywords, **named}, inner.func
+            elif isinstance(inner, types.MethodType):
+                bound, inner = (inner.__self__, *bound), inner.__func__
+            elif hasattr(inner, "__wrapped__"):
+                inner = inner.__wrapped__
+            else:
+                break
+        if isinstance(inner, types.BuiltinMethodType) and not isinstance(inner.__self__, types.ModuleType):
+            bound = (inner.__self__, *bound)
+        name = getattr(inner, "__qualname__", None)
+        if name is None:  # an object that can be called
+            bound, name = (inner, *bound), type(inner).__qualname__
+        self._name = f"{inner.__module__}.{name}"
+        self._bound, self._named = bound, named
+        self._itself: Callable[..., Any] | None = inner if "<" in name else None  # <locals>, <lambda>
+
+    def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallKey:
+        named = self._named
+        if kwargs:
+            given = inspect.signature(self._function).bind(*args, **kwargs)
+            args, named = given.args, {**named, **given.kwargs}
+        if self._bound:
+            args = (*self._bound, *args)
+        return CallKey(self._name, args, tuple(sorted(named.items())) if named else (), self._itself)
 
 
 def cached(
@@ -81,8 +109,8 @@ def cached(
 
     Guarantees:
         As ``Cache.get_or_load`` (``get_or_load_sync`` for a plain function): calls with the same key share one run, an error
-        reaches all of them and is not kept unless the cache is told so. Functions may share a cache; the names of functions are
-        part of their keys.
+        reaches all of them and is not kept unless the cache is told so. Functions may share a cache: whose call it is, is part
+        of the key. Of a lambda, or what is defined in a function, each one that is made has results of its own.
 
     Args:
         cache: where. Its limits hold for all functions that use it.
@@ -120,19 +148,19 @@ def cached(
     def decorate(function: F) -> F:
         if (
             not callable(function)
-            or inspect.isgeneratorfunction(function)
-            or inspect.isasyncgenfunction(function)
+            or isinstance(function, staticmethod)  # to be decorated as a function, below @staticmethod
+            or is_generator(function)
         ):
             raise UsageError(
                 f"cached expects a function that returns its result, got {function!r}. What a generator yields is used up by "
                 "its first reader: return a tuple instead."
             )
-        name = _name_of(function)
+        keys = _Keys(function)
 
         def key_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
-            return _key(name, function, args, kwargs) if key is None else key(*args, **kwargs)
+            return keys.key(args, kwargs) if key is None else key(*args, **kwargs)
 
-        if inspect.iscoroutinefunction(function):
+        if is_async(function):
 
             @functools.wraps(function)
             async def call(*args: Any, **kwargs: Any) -> Any:
