@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 __all__ = ("Backoff",)
@@ -27,15 +28,18 @@ class Backoff:
 
     def delay(self, attempt: int) -> float:
         """Seconds before attempt number ``attempt``, from 1."""
-        # The exponent is bounded so that a long series cannot overflow a float.
-        return min(self.limit, self.first * self.factor ** min(attempt - 1, 64))
+        # The exponent is bounded so that a long series cannot overflow a float; a large factor can, nevertheless.
+        try:
+            return min(self.limit, self.first * self.factor ** min(attempt - 1, 64))
+        except OverflowError:
+            return self.limit if self.first > 0 else 0.0
 
     def check(self) -> tuple[str, ...]:
         """All that is wrong with it."""
         found = []
-        if not _is_at_least(0, self.first):
+        if not _is_at_least(0, self.first) or not _is_finite(self.first):
             found.append(f"Backoff.first expects seconds >= 0, got {self.first!r}")
-        if not _is_at_least(1, self.factor):
+        if not _is_at_least(1, self.factor) or not _is_finite(self.factor):
             found.append(f"Backoff.factor expects a number >= 1, got {self.factor!r}")
         if not _is_at_least(0, self.limit):
             found.append(f"Backoff.limit expects seconds >= 0, got {self.limit!r}")
@@ -44,3 +48,10 @@ class Backoff:
 
 def _is_at_least(least: float, value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value >= least
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False

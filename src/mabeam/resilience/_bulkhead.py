@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, final
 
 from mabeam.errors import BulkheadFull
 from mabeam.resilience._bulkhead_state import BulkheadState
-from mabeam.resilience._checks import at_least, refuse_problems, whole
+from mabeam.resilience._checks import at_least, refuse_problems, surroundings, whole
 from mabeam.resilience._policy import PolicyBase, refuse_coroutine, settle
 from mabeam.telemetry import Bus, current_bus
 
@@ -97,7 +97,7 @@ class _ThreadWaits:
         return True
 
     def wait(self, seconds: float | None) -> None:
-        self._woken.wait(seconds)
+        self._woken.wait(None if seconds is None else min(seconds, threading.TIMEOUT_MAX))
 
 
 @final
@@ -149,7 +149,10 @@ class Bulkhead(PolicyBase):
         bus: Bus | None = None,
     ) -> None:
         super().__init__(name)
-        refuse_problems("a bulkhead", _problems(max_concurrent, max_queue, queue_seconds))
+        refuse_problems(
+            "a bulkhead",
+            (*_problems(max_concurrent, max_queue, queue_seconds), *surroundings(name, bus)),
+        )
         self._queue_seconds = queue_seconds
         self._bus = current_bus.get() if bus is None else bus
         # Reentrant: the garbage collector may close a coroutine inside, and that leaves its place.

@@ -114,7 +114,10 @@ class Cache(Generic[K, V]):
             stale_for=stale_for,
             negative_ttl=negative_ttl,
             negative_errors=negative_errors,
-            functions={"weigh": weigh, "run_refresh": run_refresh, "clock": clock},
+            functions={"weigh": weigh, "run_refresh": run_refresh},
+            name=name,
+            clock=clock,
+            bus=bus,
         )
         self.name = name
         self._clock = clock_here() if clock is None else clock

@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeGuard, TypeVar, final
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar, final
 
 from mabeam.errors import UsageError
+from mabeam.resilience._checks import is_number, surroundings
 
 __all__ = (
     "CacheLookup",
@@ -107,12 +108,8 @@ class CacheStatistics:
         return self.hits / reads if reads else 0.0
 
 
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
-
-
 def _problem_of_seconds(name: str, value: object, *, default: str) -> str | None:
-    if value is None or (_is_number(value) and value >= 0):
+    if value is None or (is_number(value) and value >= 0):
         return None
     return f"{name} expects seconds >= 0, or None for {default}; got {value!r}"
 
@@ -126,6 +123,9 @@ def check_options(
     negative_ttl: object,
     negative_errors: object,
     functions: dict[str, object],
+    name: object,
+    clock: object,
+    bus: object,
 ) -> None:
     """See to it that a cache can be made of this.
 
@@ -134,10 +134,10 @@ def check_options(
     """
     found: list[str | None] = []
     if max_entries is not None and (
-        not isinstance(max_entries, int) or isinstance(max_entries, bool) or max_entries < 1
+        not isinstance(max_entries, int) or not is_number(max_entries) or max_entries < 1
     ):
         found.append(f"max_entries expects a whole number >= 1, or None for no limit; got {max_entries!r}")
-    if max_weight is not None and not (_is_number(max_weight) and max_weight > 0):
+    if max_weight is not None and not (is_number(max_weight) and max_weight > 0):
         found.append(f"max_weight expects a number > 0, or None for no limit; got {max_weight!r}")
     found += [
         _problem_of_seconds("ttl", ttl, default="values that do not expire"),
@@ -161,6 +161,7 @@ def check_options(
         for name, function in functions.items()
         if function is not None and not callable(function)
     ]
+    found += surroundings(name, bus, clock)
     problems = tuple(each for each in found if each is not None)
     if problems:
         raise UsageError("Cache: " + "; ".join(problems) + ".", problems=problems)
@@ -174,7 +175,7 @@ def seconds_until_expiry(ttl: object) -> float:
     """
     if ttl is None:
         return math.inf
-    if not _is_number(ttl) or ttl < 0:
+    if not is_number(ttl) or ttl < 0:
         raise UsageError(
             f"ttl expects seconds >= 0, or None for a value that does not expire; got {ttl!r}. "
             "A time computed from a deadline may have passed: 0 stores a value that has expired, max(0, ...) says so."
@@ -188,7 +189,7 @@ def weight_of(weight: object) -> float:
     Raises:
         UsageError: it is none.
     """
-    if not _is_number(weight) or weight < 0 or weight == math.inf:
+    if not is_number(weight) or weight < 0 or weight == math.inf:
         raise UsageError(
             f"weight expects a finite number >= 0, got {weight!r}. Leave it out where entries count alike."
         )

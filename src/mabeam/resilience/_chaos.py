@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar, fin
 
 from mabeam._base import Random, pause_thread, system_random
 from mabeam.resilience._chaos_state import ChaosRules, Injection
-from mabeam.resilience._checks import refuse_problems
+from mabeam.resilience._checks import function_of, made_with, problems_of_random, surroundings
 from mabeam.resilience._policy import PolicyBase, refuse_coroutine, settle
 from mabeam.resilience._waiting import wait
 from mabeam.telemetry import Bus, current_bus
@@ -104,10 +104,20 @@ class Chaos(PolicyBase):
         bus: Bus | None = None,
     ) -> None:
         super().__init__(name)
-        refuse_problems("chaos", _problems(fault_rate, fault, outcome_rate, outcome, latency))
-        span = latency if isinstance(latency, tuple) else (latency, latency)
-        self.rules = ChaosRules(
-            fault_rate=fault_rate, latency_rate=latency_rate, latency=span, outcome_rate=outcome_rate
+        is_pair = isinstance(latency, tuple) and len(latency) == 2
+        span: Any = latency if is_pair else (0.0, 0.0) if isinstance(latency, tuple) else (latency, latency)
+        self.rules = made_with(
+            "chaos",
+            lambda: ChaosRules(
+                fault_rate=fault_rate, latency_rate=latency_rate, latency=span, outcome_rate=outcome_rate
+            ),
+            (
+                *_problems(fault_rate, fault, outcome_rate, outcome, latency),
+                *(() if isinstance(enabled, bool) else function_of("enabled", enabled, optional=False)),
+                *problems_of_random(random),
+                *function_of("sleep", sleep, optional=False),
+                *surroundings(name, bus),
+            ),
         )
         self._fault = fault
         self._outcome = outcome
@@ -222,11 +232,17 @@ def _problems(
 ) -> Iterator[str]:
     if fault is None and fault_rate != 0:
         yield "fault_rate expects fault: the exception type that the service raises when it is down"
-    if fault is not None and not callable(fault):
+    if isinstance(fault, type) and not issubclass(fault, Exception):
+        yield f"fault expects an exception type (below Exception), got {fault!r}"
+    elif fault is not None and not callable(fault):
         yield f"fault expects an exception type or a function that makes an exception, got {fault!r}"
+    else:
+        yield from function_of("fault", fault)
     if outcome is None and outcome_rate != 0:
         yield "outcome_rate expects outcome: a function that makes the value"
     if outcome is not None and not callable(outcome):
         yield f"outcome expects a function that makes the value, got {outcome!r}"
+    else:
+        yield from function_of("outcome", outcome)
     if isinstance(latency, tuple) and len(latency) != 2:
         yield f"latency expects seconds, or a pair of them (from, to), got {latency!r}"

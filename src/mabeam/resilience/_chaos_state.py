@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -51,7 +52,7 @@ class ChaosRules:
         yield from rate("outcome_rate", self.outcome_rate, zero=True)
         low, high = self.latency
         # What a latency goes up to is compared with a lower end that is right only.
-        yield from tuple(at_least("latency", low, 0)) or at_least("latency", high, low)
+        yield from (tuple(at_least("latency", low, 0)) or tuple(at_least("latency", high, low)) or _end(high))
 
     def draw(self, latency: float, how_long: float, fault: float, outcome: float) -> Injection:
         """Decide on one call by four draws from 0 up to 1; a fault leaves no room for an outcome."""
@@ -59,3 +60,8 @@ class ChaosRules:
         seconds = low + (high - low) * how_long if latency < self.latency_rate else 0.0
         is_fault = fault < self.fault_rate
         return Injection(seconds, is_fault, not is_fault and outcome < self.outcome_rate)
+
+
+def _end(latency: float) -> Iterator[str]:
+    if latency == math.inf:
+        yield "latency expects seconds that pass, got inf; for what never answers put a TimeLimit around a long one"

@@ -8,6 +8,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, final
 
 from mabeam._base import Backoff, monotonic
+from mabeam.resilience._checks import function_of, made_with, surroundings
 from mabeam.resilience._circuit_core import CircuitCore
 from mabeam.resilience._circuit_rules import CircuitRules
 from mabeam.resilience._circuit_state import IGNORED, SUCCEEDED, Phase
@@ -49,7 +50,7 @@ class CircuitBreaker(CircuitCore):
         failure_rate: opens when this share of the calls in the window failed: above 0, to 1.
         slow_call_rate: opens when this share of the calls in the window was slow.
         slow_call_seconds: from how many seconds on a call is slow.
-        window_calls: the window is the last so many calls. 100 when a rate is given.
+        window_calls: the window is the last so many calls, at most ten million. 100 when a rate is given.
         window_seconds: the window is the last so many seconds instead, to a hundredth.
         minimum_calls: rates say nothing while the window has fewer calls. 10, or ``window_calls`` if that is less.
         open_seconds: how long it stays open; with a :class:`Backoff` longer from opening to opening, until it has closed.
@@ -114,19 +115,28 @@ class CircuitBreaker(CircuitCore):
         clock: Callable[[], float] = monotonic,
         bus: Bus | None = None,
     ) -> None:
-        rules = CircuitRules(
-            consecutive_failures=consecutive_failures,
-            failure_rate=failure_rate,
-            slow_call_rate=slow_call_rate,
-            slow_call_seconds=slow_call_seconds,
-            window_calls=window_calls,
-            window_seconds=window_seconds,
-            minimum_calls=minimum_calls,
-            open_seconds=open_seconds,
-            probes=probes,
-            probe_failures=probe_failures,
-            half_open_seconds=half_open_seconds,
-            cancelled=cancelled,
+        rules = made_with(
+            "a circuit breaker",
+            lambda: CircuitRules(
+                consecutive_failures=consecutive_failures,
+                failure_rate=failure_rate,
+                slow_call_rate=slow_call_rate,
+                slow_call_seconds=slow_call_seconds,
+                window_calls=window_calls,
+                window_seconds=window_seconds,
+                minimum_calls=minimum_calls,
+                open_seconds=open_seconds,
+                probes=probes,
+                probe_failures=probe_failures,
+                half_open_seconds=half_open_seconds,
+                cancelled=cancelled,
+            ),
+            (
+                *function_of("clock", clock, optional=False),
+                *surroundings(name, bus),
+                *function_of("classify_error", classify_error),
+                *function_of("classify_result", classify_result),
+            ),
         )
         super().__init__(name, rules, classify_error, classify_result, clock, bus)
 

@@ -22,6 +22,8 @@ Outcome: TypeAlias = Literal["success", "failure", "ignore"]
 CONSECUTIVE = 5
 WINDOW_CALLS = 100
 MINIMUM_CALLS = 10
+LARGEST_WINDOW = 10_000_000
+"""Each call in a window takes a byte, and a new window is made at each transition."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +119,7 @@ class CircuitRules:
 
     def _window_problems(self) -> Iterator[str]:
         if self.window_calls is not None:
-            yield from whole("window_calls", self.window_calls, 1)
+            yield from whole("window_calls", self.window_calls, 1, LARGEST_WINDOW)
         if self.window_seconds is not None:
             yield from above("window_seconds", self.window_seconds, 0)
         if self.minimum_calls is not None:

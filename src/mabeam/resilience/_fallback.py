@@ -8,7 +8,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar, final
 
 from mabeam.errors import UsageError
-from mabeam.resilience._checks import refuse_problems
+from mabeam.resilience._checks import refuse_problems, surroundings
 from mabeam.resilience._on import On, OnResult, on_of, problems_of_on
 from mabeam.resilience._policy import PolicyBase, is_async, refuse_coroutine, refuse_uncallable, settle
 from mabeam.telemetry import Bus, current_bus
@@ -85,7 +85,7 @@ class Fallback(PolicyBase):
         bus: Bus | None = None,
     ) -> None:
         super().__init__(name)
-        refuse_problems("a fallback", _problems(value, using, on, on_result))
+        refuse_problems("a fallback", (*_problems(value, using, on, on_result), *surroundings(name, bus)))
         self._value = value
         self._using = using
         self._is_failure = on_of(on)

@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, final
 
-from mabeam.resilience._checks import at_least, refuse_problems, whole
+from mabeam.resilience._checks import at_least, refuse_problems, surroundings, whole
 from mabeam.resilience._hedge_state import HedgeState
 from mabeam.resilience._on import On, OnResult, on_of, problems_of_on
 from mabeam.resilience._policy import PolicyBase, check_function, refuse_sync
@@ -103,7 +103,7 @@ class Hedge(PolicyBase):
         bus: Bus | None = None,
     ) -> None:
         super().__init__(name)
-        refuse_problems("a hedge", _problems(delay, attempts, on, on_result))
+        refuse_problems("a hedge", (*_problems(delay, attempts, on, on_result), *surroundings(name, bus)))
         self.delay = delay
         self.attempts = attempts
         self._is_failure = on_of(on)

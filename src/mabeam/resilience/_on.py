@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mabeam.errors import UsageError
+from mabeam.resilience._checks import function_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +29,12 @@ def problems_of_on(name: str, on: object, on_result: object) -> Iterator[str]:
         )
     elif on is not None and not callable(on) and not are_types:
         yield f"{name} expects exception types or a function of an exception, got {on!r}"
+    elif not are_types:
+        yield from function_of(name, on)
     if on_result is not None and not callable(on_result):
         yield f"on_result expects a function of the returned value, got {on_result!r}"
+    else:
+        yield from function_of("on_result", on_result)
 
 
 def on_of(on: On | None) -> Callable[[Exception], bool]:

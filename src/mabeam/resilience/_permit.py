@@ -67,8 +67,7 @@ class Permit:
         Raises:
             UsageError: there is no such outcome.
         """
-        if outcome not in OUTCOMES:
-            problems = tuple(one_of("report", outcome, tuple(OUTCOMES)))
+        if problems := tuple(one_of("report", outcome, tuple(OUTCOMES))):
             raise UsageError(problems[0] + ".", problems=problems)
         return self._end(OUTCOMES[outcome])
 

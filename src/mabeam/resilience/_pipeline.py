@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final
 
-from mabeam.resilience._checks import refuse_problems
+from mabeam.resilience._checks import refuse_problems, surroundings
 from mabeam.resilience._policy import Policy, PolicyBase, check_function
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Pipeline(PolicyBase):
 
     def __init__(self, *policies: Policy, name: str = "pipeline") -> None:
         super().__init__(name)
-        refuse_problems("a pipeline", _problems(policies))
+        refuse_problems("a pipeline", (*_problems(policies), *surroundings(name, None)))
         self.policies = policies
 
     @property

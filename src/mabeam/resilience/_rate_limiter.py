@@ -111,7 +111,9 @@ class RateLimiter(RateLimit):
             max_wait=max_wait,
             on_limit=on_limit,
             max_keys=max_keys,
+            name=name,
             clock=clock,
+            bus=bus,
         )
         super().__init__(self, None, name)
         self.limit = limit

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypeGuard, final
 
 from mabeam.errors import UsageError
+from mabeam.resilience._checks import is_number, one_of, surroundings
 
 __all__ = (
     "OnLimit",
@@ -16,6 +16,8 @@ __all__ = (
     "check_limits",
     "check_timeout",
 )
+
+_LONGEST_PERIOD = 1e12  # seconds, which are counted in nanoseconds
 
 OnLimit: TypeAlias = Literal["wait", "reject"]
 """What a decorated function or a block does when it cannot be admitted at once."""
@@ -61,10 +63,6 @@ class RateLimiterStatistics:
     cancelled: int
 
 
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
-
-
 def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
@@ -77,7 +75,9 @@ def check_limits(
     max_wait: object,
     on_limit: object,
     max_keys: object,
+    name: object,
     clock: object,
+    bus: object,
 ) -> None:
     """See to it that a rate limiter can be made of this.
 
@@ -89,18 +89,18 @@ def check_limits(
         found.append(
             f"limit expects a whole number >= 1, got {limit!r}; for less than one in a period take a longer period"
         )
-    if not (_is_number(period) and 1e-6 <= period < math.inf):
-        found.append(f"period expects seconds, at least 0.000001, got {period!r}")
+    if not (is_number(period) and 1e-6 <= period <= _LONGEST_PERIOD):
+        found.append(
+            f"period expects seconds, at least 0.000001, at most {_LONGEST_PERIOD:g}, got {period!r}"
+        )
     if burst is not None and not _is_count(burst):
         found.append(f"burst expects a whole number >= 1, or None for as many as limit; got {burst!r}")
-    if not (_is_number(max_wait) and max_wait >= 0):
+    if not (is_number(max_wait) and max_wait >= 0):
         found.append(f"max_wait expects seconds >= 0, or math.inf for no limit; got {max_wait!r}")
-    if on_limit not in {"wait", "reject"}:
-        found.append(f"on_limit expects 'wait' or 'reject', got {on_limit!r}")
+    found += one_of("on_limit", on_limit, ("wait", "reject"))
     if not _is_count(max_keys):
         found.append(f"max_keys expects a whole number >= 1, got {max_keys!r}")
-    if clock is not None and not callable(clock):
-        found.append(f"clock expects a function, got {clock!r}")
+    found += surroundings(name, bus, clock)
     if found:
         raise UsageError("RateLimiter: " + "; ".join(found) + ".", problems=found)
 
@@ -126,7 +126,7 @@ def check_timeout(timeout: object) -> None:
     Raises:
         UsageError: it is none.
     """
-    if timeout is not None and not (_is_number(timeout) and timeout >= 0):
+    if timeout is not None and not (is_number(timeout) and timeout >= 0):
         raise UsageError(
             f"timeout expects seconds >= 0, or None for max_wait of the limiter; got {timeout!r}."
         )

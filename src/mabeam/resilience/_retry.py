@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar, final
 
 from mabeam._base import Backoff, Random, monotonic, pause_thread, system_random
 from mabeam.errors import RejectedError
-from mabeam.resilience._checks import refuse_problems
+from mabeam.resilience._checks import function_of, made_with, problems_of_random, surroundings
 from mabeam.resilience._on import On, OnResult, on_of, problems_of_on
 from mabeam.resilience._policy import PolicyBase, refuse_coroutine, refuse_uncallable, settle
 from mabeam.resilience._retry_after import retry_after_of
@@ -112,13 +112,23 @@ class Retry(PolicyBase):
         bus: Bus | None = None,
     ) -> None:
         super().__init__(name)
-        refuse_problems("a retry", problems_of_on("on", on, on_result))
-        self.rules = RetryRules(
-            attempts=attempts,
-            total_seconds=total_seconds,
-            backoff=backoff,
-            jitter=jitter,
-            retry_after_limit=retry_after_limit,
+        self.rules = made_with(
+            "a retry",
+            lambda: RetryRules(
+                attempts=attempts,
+                total_seconds=total_seconds,
+                backoff=backoff,
+                jitter=jitter,
+                retry_after_limit=retry_after_limit,
+            ),
+            (
+                *problems_of_on("on", on, on_result),
+                *function_of("retry_after", retry_after, optional=False),
+                *problems_of_random(random),
+                *function_of("sleep", sleep, optional=False),
+                *function_of("clock", clock, optional=False),
+                *surroundings(name, bus),
+            ),
         )
         self._is_failure = on_of(on)
         self._on_result = on_result

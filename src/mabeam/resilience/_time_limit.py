@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, final
 
 from mabeam.errors import TimeLimitExceeded
-from mabeam.resilience._checks import above, refuse_problems
+from mabeam.resilience._checks import above, refuse_problems, surroundings
 from mabeam.resilience._policy import PolicyBase, check_function, refuse_sync
 from mabeam.telemetry import Bus, current_bus
 
@@ -73,7 +73,7 @@ class TimeLimit(PolicyBase):
 
     def __init__(self, seconds: float, *, name: str = "time limit", bus: Bus | None = None) -> None:
         super().__init__(name)
-        refuse_problems("a time limit", above("seconds", seconds, 0))
+        refuse_problems("a time limit", (*above("seconds", seconds, 0), *surroundings(name, bus)))
         self.seconds = seconds
         self._bus = current_bus.get() if bus is None else bus
         self._lock = threading.Lock()
