@@ -125,3 +125,14 @@ def test_what_cannot_be_right_is_told(options: dict[str, Any], problem: str) -> 
 def test_it_describes_itself() -> None:
     assert Fallback(value=5).describe() == "Fallback('fallback', value=5)"
     assert Fallback(using=fail_sync).describe() == "Fallback('fallback', using=fail_sync)"
+
+
+def test_an_answer_that_is_a_coroutine_is_refused_in_plain_code() -> None:
+    async def answer() -> int:
+        return 5
+
+    forgot: Any = lambda failure: answer()  # noqa: E731
+    fallback = Fallback(using=forgot, on_result=lambda value: value == 3)
+    for function in (lambda: 3, lambda: int("x")):
+        with pytest.raises(UsageError, match="returned a coroutine"):
+            fallback.call_sync(function)

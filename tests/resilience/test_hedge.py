@@ -178,3 +178,27 @@ def test_what_cannot_be_right_is_told(options: dict[str, Any], problem: str) -> 
     with pytest.raises(UsageError, match=problem):
         Hedge(**options)
     assert Hedge(delay=0.5).describe() == "Hedge('hedge', delay=0.5 s, attempts=2)"
+
+
+async def test_every_call_is_counted_however_it_ends() -> None:
+    """Also one that is cancelled, and one that an exception ends for which no other attempt makes up."""
+    hedge = Hedge(delay=1.0, on=OSError)
+
+    async def fail() -> None:
+        raise ValueError
+
+    async def hang() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(ValueError):
+        await hedge.call(fail)
+    task = asyncio.ensure_future(hedge.call(hang))
+    await asyncio.wait([task], timeout=0.5)
+    statistics = hedge.statistics()
+    assert (statistics.calls, statistics.hedged, statistics.won) == (2, 0, 0)
+    await asyncio.wait([task], timeout=1.0)
+    assert hedge.statistics().hedged == 1
+    task.cancel()
+    await asyncio.wait([task])
+    statistics = hedge.statistics()
+    assert (statistics.calls, statistics.hedged, statistics.won) == (2, 1, 0)

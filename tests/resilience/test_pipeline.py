@@ -208,3 +208,15 @@ async def test_a_limit_of_a_rate_is_a_policy_like_the_others() -> None:
     for limit in (limiter.for_key("bob"), limiter.for_key("eve")):
         pipeline = Pipeline(Fallback(value="later", on=RejectedError), limit)
         assert [pipeline.call_sync(str, 7), pipeline.call_sync(str, 7)] == ["7", "later"]
+
+
+def test_one_policy_twice_is_found_in_pipelines_inside() -> None:
+    bulkhead = Bulkhead(max_concurrent=1)
+    inner = Pipeline(Pipeline(Retry(), bulkhead))
+    with pytest.raises(UsageError, match="is there twice") as raised:
+        Pipeline(bulkhead, inner)
+    assert len(raised.value.problems) == 1
+    with pytest.raises(UsageError, match="is there twice"):
+        Pipeline(inner, inner)
+    with pytest.raises(UsageError, match="name expects"):
+        Pipeline(inner, name=5)  # type: ignore[arg-type]  # what is refused

@@ -509,3 +509,18 @@ def test_every_event_of_the_catalogue_has_been_heard_above(name: str) -> None:
     import sys
 
     assert f'"{name}"' in inspect.getsource(sys.modules[__name__])
+
+
+async def test_a_coroutine_from_a_plain_function_is_refused_as_by_all_policies() -> None:
+    """It was let in as plain code: where it would have to wait it was rejected, for a loop runs."""
+
+    async def ask() -> int:
+        return 5
+
+    limiter = RateLimiter(limit=10)
+    forgot: Any = lambda: ask()  # noqa: E731
+    with pytest.raises(UsageError, match="returned a coroutine"):
+        limiter.call_sync(forgot)
+    with pytest.raises(UsageError, match="returned a coroutine"):
+        limiter.for_key("ann")(forgot)()
+    assert await limiter.call(forgot) == 5

@@ -260,3 +260,23 @@ def test_a_coroutine_from_a_plain_function_is_refused() -> None:
     forgot: Any = lambda: ask()  # noqa: E731
     with pytest.raises(UsageError, match="returned a coroutine"):
         Retry().call_sync(forgot)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_refusal_after_a_value_that_was_a_failure_says_which(*, is_async: bool) -> None:
+    """The last reason, that is: the error of an attempt before it is not why nothing came of it."""
+    refused = RejectedError("open", retry_after=0.0)
+    answers = _answers(OSError("first"), "503 " * 100, refused)
+    hand = Hand()
+    retry = _retry(hand, on_result=lambda answer: answer.startswith("503"), backoff=Backoff(first=0.0))
+
+    async def ask() -> object:
+        return answers()
+
+    with pytest.raises(RejectedError) as raised:
+        await retry.call(ask) if is_async else retry.call_sync(answers)
+    assert raised.value is refused
+    assert raised.value.__cause__ is None
+    (note,) = raised.value.__notes__
+    assert note.startswith("The last attempt that ran returned '503 503")
+    assert len(note) < 120

@@ -141,7 +141,7 @@ class Fallback(PolicyBase):
             What the function returns, or the other answer.
 
         Raises:
-            UsageError: ``using`` is async, or the function returned a coroutine; nothing was run.
+            UsageError: ``using`` is async, or gave a coroutine, or the function returned one; nothing was run.
             BaseException: what the function raises, if it is not answered; what ``using`` raises.
         """
         if self._using is not None and is_async(self._using):
@@ -155,12 +155,12 @@ class Fallback(PolicyBase):
             refuse_uncallable(self, function)
             if not self._is_failure(error):
                 raise
-            return self._answer(error)  # type: ignore[no-any-return]  # the user's answer
+            return self._answer_sync(error)  # type: ignore[no-any-return]  # the user's answer
         if type(result) is CoroutineType:
             refuse_coroutine(self, function, result)
         if self._on_result is None or not self._on_result(result):
             return result
-        return self._answer(result)  # type: ignore[no-any-return]  # as above
+        return self._answer_sync(result)  # type: ignore[no-any-return]  # as above
 
     def statistics(self) -> FallbackStatistics:
         """Return counts, as of now."""
@@ -170,6 +170,12 @@ class Fallback(PolicyBase):
         """Return one line: where the answer comes from."""
         answer = f"value={self._value!r}" if self._using is None else f"using={_named(self._using)}"
         return f"Fallback({self._name!r}, {answer})"
+
+    def _answer_sync(self, failure: object) -> Any:
+        answer = self._answer(failure)
+        if type(answer) is CoroutineType:
+            refuse_coroutine(self, self._using, answer)
+        return answer
 
     def _answer(self, failure: object) -> Any:
         with self._lock:

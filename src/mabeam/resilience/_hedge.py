@@ -146,9 +146,14 @@ class Hedge(PolicyBase):
         def start(why: str) -> None:
             number = state.start()
             running[loop.create_task(attempt())] = number
+            if number == 2:
+                with self._lock:
+                    self._hedged += 1
             if number > 1:
                 self._emit("hedge.started", number, why=why)
 
+        with self._lock:
+            self._calls += 1
         start("first")
         try:
             while True:
@@ -160,12 +165,12 @@ class Hedge(PolicyBase):
                 for task in sorted(done, key=running.__getitem__):
                     number = running.pop(task)
                     if self._is_success(task):
-                        self._end(state.started, number)
+                        if number > 1:
+                            self._tell_won(number)
                         return task.result()
                     if state.failed():
                         start("failure")
                     if state.is_lost:
-                        self._end(state.started, 1)
                         return task.result()
         finally:
             await _end_all(running)
@@ -199,13 +204,10 @@ class Hedge(PolicyBase):
             raise error
         return False
 
-    def _end(self, started: int, winner: int) -> None:
+    def _tell_won(self, winner: int) -> None:
         with self._lock:
-            self._calls += 1
-            self._hedged += started > 1
-            self._won += winner > 1
-        if winner > 1:
-            self._emit("hedge.won", winner)
+            self._won += 1
+        self._emit("hedge.won", winner)
 
     def _emit(self, event: str, attempt: int, **metadata: str) -> None:
         bus = self._bus

@@ -33,7 +33,7 @@ class Pipeline(PolicyBase):
         name: how it is called where it is described.
 
     Raises:
-        UsageError: nothing, or something that is no policy, or one policy twice.
+        UsageError: nothing, or something that is no policy, or one policy twice, in a pipeline inside as well.
 
     Example:
         import asyncio
@@ -152,6 +152,17 @@ def _problems(policies: tuple[object, ...]) -> Iterator[str]:
             yield f"policies are expected, got the class {policy.__name__}; make one: {policy.__name__}(...)"
         elif not isinstance(policy, Policy):
             yield f"policies are expected, got {policy!r}"
-        elif any(policy is other for other in seen):
-            yield f"{policy!r} is there twice; the inner one would wait for the outer, or count everything twice"
-        seen.append(policy)
+        else:
+            for each in _singles(policy):
+                if any(each is other for other in seen):
+                    yield f"{each!r} is there twice; the inner one would wait for the outer, or count everything twice"
+                seen.append(each)
+
+
+def _singles(policy: Policy) -> Iterator[Policy]:
+    """The policy, or what a pipeline consists of, and those in it."""
+    if isinstance(policy, Pipeline):
+        for each in policy.policies:
+            yield from _singles(each)
+    else:
+        yield policy

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
-from mabeam.resilience._policy import PolicyBase, check_function, is_async, settle
+from mabeam.resilience._policy import PolicyBase, check_function, is_async, refuse_coroutine, settle
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
@@ -87,10 +88,14 @@ class RateLimit(PolicyBase):
 
         Raises:
             RejectedError: it was not admitted, and not run; also when it would have to wait in a thread whose loop runs.
+            UsageError: the function returned a coroutine; it was closed before it began.
             Exception: whatever the function raises.
         """
         self._enter_sync()
-        return function(*args, **kwargs)
+        result = function(*args, **kwargs)
+        if type(result) is CoroutineType:  # it was let in as plain code, which never waits where a loop runs
+            refuse_coroutine(self, function, result)
+        return result
 
     def __call__(self, function: F) -> F:
         """Decorate a function, async or plain: each call is admitted first.
@@ -117,7 +122,10 @@ class RateLimit(PolicyBase):
         @functools.wraps(function)
         def call_sync(*args: Any, **kwargs: Any) -> Any:
             self._enter_sync()
-            return function(*args, **kwargs)
+            result = function(*args, **kwargs)
+            if type(result) is CoroutineType:
+                refuse_coroutine(self, function, result)
+            return result
 
         return cast("F", call_sync)
 

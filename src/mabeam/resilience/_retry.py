@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from reprlib import repr as _repr
 from types import CoroutineType
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, final
 
@@ -42,6 +43,25 @@ class RetryStatistics:
     gave_up: int
 
 
+class _Reason:
+    """What was wrong with an attempt that ran: an exception, or a returned value."""
+
+    __slots__ = ("error", "value")
+
+    def __init__(self, *, error: Exception | None = None, value: object = None) -> None:
+        self.error = error
+        self.value = value
+
+
+def _told(refusal: RejectedError, reason: _Reason) -> RejectedError:
+    """A value cannot be the cause of an exception: it is told in a note."""
+    if reason.error is None:
+        refusal.add_note(
+            f"The last attempt that ran returned {_repr(reason.value)}, which counts as a failure."
+        )
+    return refusal
+
+
 @final
 class Retry(PolicyBase):
     """Runs a function again when it fails.
@@ -49,7 +69,7 @@ class Retry(PolicyBase):
     Guarantees:
         The function runs at least once, in the caller, one attempt after the other. What comes out is what the last attempt
         came to: its value, or its exception itself. If that was only a refusal (:class:`RejectedError`) and an earlier
-        attempt had failed for a real reason, the refusal is raised from that. A cancellation ends attempt or wait at once
+        attempt had failed for a real reason, the refusal is raised from that, or has a note of the value that was it. A cancellation ends attempt or wait at once
         and is never retried. The function must bear being run twice.
 
     Args:
@@ -158,7 +178,7 @@ class Retry(PolicyBase):
             BaseException: what the last attempt raised.
         """
         state = self._begin()
-        reason: Exception | None = None
+        reason: _Reason | None = None
         while True:
             delay: float | None
             try:
@@ -168,16 +188,17 @@ class Retry(PolicyBase):
                 delay = self._after_error(state, error)
                 if delay is None:
                     if isinstance(error, RejectedError) and reason is not None:
-                        raise error from (error.__cause__ or reason)
+                        raise _told(error, reason) from (error.__cause__ or reason.error)
                     raise
                 if not isinstance(
                     error, RejectedError
                 ):  # which says that it was not run, and nothing about it
-                    reason = error
+                    reason = _Reason(error=error)
             else:
                 delay = self._after_result(state, result)
                 if delay is None:
                     return result
+                reason = _Reason(value=result)
             await wait(delay)
 
     def call_sync(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -199,7 +220,7 @@ class Retry(PolicyBase):
             BaseException: what the last attempt raised.
         """
         state = self._begin()
-        reason: Exception | None = None
+        reason: _Reason | None = None
         while True:
             delay: float | None
             try:
@@ -209,18 +230,19 @@ class Retry(PolicyBase):
                 delay = self._after_error(state, error)
                 if delay is None:
                     if isinstance(error, RejectedError) and reason is not None:
-                        raise error from (error.__cause__ or reason)
+                        raise _told(error, reason) from (error.__cause__ or reason.error)
                     raise
                 if not isinstance(
                     error, RejectedError
                 ):  # which says that it was not run, and nothing about it
-                    reason = error
+                    reason = _Reason(error=error)
             else:
                 if type(result) is CoroutineType:
                     refuse_coroutine(self, function, result)
                 delay = self._after_result(state, result)
                 if delay is None:
                     return result
+                reason = _Reason(value=result)
             self._sleep(delay)
 
     def statistics(self) -> RetryStatistics:
