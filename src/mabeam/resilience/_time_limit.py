@@ -27,7 +27,7 @@ class TimeLimitStatistics:
     """What a :class:`TimeLimit` has come to.
 
     Attributes:
-        exceeded: calls that took too long.
+        exceeded: calls that ended with :class:`TimeLimitExceeded`.
     """
 
     exceeded: int
@@ -40,7 +40,8 @@ class TimeLimit(PolicyBase):
     Guarantees:
         The function runs in the caller's task and is cancelled there, at what it awaits; it may clean up, and the limit
         waits for that. A cancellation from outside is passed on as such, and a ``TimeoutError`` of the function's own as its
-        own. A function that ends after all, because it does not let itself be cancelled, has its value passed on.
+        own. A function that ends after all, because it does not let itself be cancelled, has its value passed on, and one
+        that raises while it cleans up, its error.
 
     Args:
         seconds: how long it may take.
