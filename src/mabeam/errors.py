@@ -156,21 +156,28 @@ class CircuitOpen(RejectedError):
         self.state = state
 
 
+_SEND_LESS = "Send less at once, or raise max_concurrent, max_queue or queue_seconds if what it protects can bear that."
+
+
 class BulkheadFull(RejectedError):
     """A bulkhead had neither a free place nor room to wait for one, or the wait took too long; nothing was run.
 
     Attributes:
         bulkhead: the name of the bulkhead.
-        reason: ``queue_full`` or ``queue_timeout``.
+        reason: ``queue_full``, ``queue_timeout``, or ``would_block_loop``: plain code would have had to wait in a thread
+            whose event loop runs.
     """
 
     def __init__(self, bulkhead: str, reason: str) -> None:
         """Name the bulkhead and what was too much."""
-        what = "no place came free in time" if reason == "queue_timeout" else "places and queue are taken"
-        super().__init__(
-            f"bulkhead {bulkhead!r}: {what} ({reason}): nothing was run. Send less at once, or raise max_concurrent, max_queue or "
-            "queue_seconds if what it protects can bear that."
-        )
+        what, fix = {
+            "queue_timeout": ("no place came free in time", _SEND_LESS),
+            "would_block_loop": (
+                "the places are taken, and plain code would stop the event loop of its thread while it waits, perhaps for itself",
+                "Make it async (async with, an async function), or run it in a thread.",
+            ),
+        }.get(reason, ("places and queue are taken", _SEND_LESS))
+        super().__init__(f"bulkhead {bulkhead!r}: {what} ({reason}): nothing was run. {fix}")
         self.bulkhead = bulkhead
         self.reason = reason
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import threading
 from typing import Any
 
@@ -254,3 +255,24 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     assert Bulkhead(max_concurrent=2, name="db").describe() == (
         "Bulkhead('db', max_concurrent=2, max_queue=0, queue_seconds=None)"
     )
+
+
+async def test_plain_code_never_waits_where_a_loop_runs() -> None:
+    """It would wait for ever: whoever has the place is a task of that loop."""
+    heard = Heard()
+    bulkhead = Bulkhead(max_concurrent=1, max_queue=5, bus=heard.bus)
+
+    @bulkhead
+    def plain() -> int:
+        return 5
+
+    async with bulkhead:
+        with pytest.raises(BulkheadFull, match="Make it async") as raised:
+            plain()
+    assert raised.value.reason == "would_block_loop"
+    assert heard.named("bulkhead.rejected") == [
+        {"bulkhead": "bulkhead", "why": "would_block_loop", "count": 1}
+    ]
+    assert (bulkhead.statistics().rejected, bulkhead.statistics().waiting) == (1, 0)
+    assert plain() == 5
+    assert pickle.loads(pickle.dumps(raised.value)).reason == "would_block_loop"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from asyncio import get_running_loop
+from asyncio import _get_running_loop, get_running_loop
 from dataclasses import dataclass
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, final
@@ -108,7 +108,8 @@ class Bulkhead(PolicyBase):
         Never more than ``max_concurrent`` inside, over all tasks, threads and event loops that use it. Waiters are served in
         the order in which they came, and nobody overtakes them. A waiter that is cancelled, or whose time is over, leaves
         the queue; had it been given a place at that very moment, the next one gets it. A place is left however the call
-        ends, by a dropped coroutine as well. Without waiting there is no extra turn of the event loop.
+        ends, by a dropped coroutine as well. Without waiting there is no extra turn of the event loop. Plain code never waits
+        in a thread whose event loop runs: there it is turned away.
 
     Args:
         max_concurrent: how many calls run at once.
@@ -240,7 +241,11 @@ class Bulkhead(PolicyBase):
         self._leave()
 
     def __enter__(self) -> Self:
-        """As ``async with``, in a thread: waiting stops it."""
+        """As ``async with``, in a thread: waiting stops it. Where its event loop runs it does not wait.
+
+        Raises:
+            BulkheadFull: no place and no room to wait, or it waited too long, or it would have stopped an event loop.
+        """
         with self._lock:
             inside = self._state.enter()
         if not inside:
@@ -286,6 +291,8 @@ class Bulkhead(PolicyBase):
             self._reject("queue_timeout")
 
     def _wait_in_thread(self) -> None:
+        if _get_running_loop() is not None:
+            self._reject("would_block_loop")
         who = _ThreadWaits()
         if self._queue(who):
             return
@@ -336,7 +343,7 @@ class Bulkhead(PolicyBase):
                 return
 
     def _reject(self, reason: str) -> None:
-        if reason == "queue_timeout":
+        if reason != "queue_full":
             with self._lock:
                 self._state.rejected += 1
         bus = self._bus

@@ -376,7 +376,7 @@ _RESILIENCE = (
     ),
     EventSpec(
         "bulkhead.rejected",
-        description="A bulkhead refused a call; `why` is `queue_full` or `queue_timeout`.",
+        description="A bulkhead refused a call; `why` is `queue_full`, `queue_timeout` or `would_block_loop`.",
         measurements={"count": "count"},
         metadata=("bulkhead", "why"),
         labels=(
