@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from typing import Any
 
 import pytest
@@ -523,3 +524,23 @@ async def test_a_process_that_is_killed_hands_its_load_on() -> None:
     assert got == [3] * 4
     assert len(running) == 2
     assert cache.statistics().loading == 0
+
+
+async def test_an_error_does_not_collect_the_frames_of_all_who_waited() -> None:
+    """It is one exception, raised in each of them: it shows where the loader raised it, and who looks."""
+    cache: Cache[str, int] = Cache(max_entries=10)
+    go = asyncio.Event()
+
+    async def load(key: str) -> int:
+        await go.wait()
+        raise ConnectionError
+
+    tasks = [asyncio.create_task(cache.get_or_load("tea", load)) for _ in range(50)]
+    await wait_until_idle()
+    go.set()
+    errors = await asyncio.gather(*tasks, return_exceptions=True)
+    (error,) = set(errors)
+    assert isinstance(error, ConnectionError)
+    frames = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+    assert frames.count("get") == 1
+    assert frames[-1] == "load"

@@ -32,15 +32,17 @@ _logger = logging.getLogger("mabeam.resilience")
 class _Outcome:
     """What a load came to: a value, or the error that the loader raised."""
 
-    __slots__ = ("error", "value")
+    __slots__ = ("error", "traceback", "value")
 
     def __init__(self, value: Any = None, error: Exception | None = None) -> None:
         self.value = value
         self.error = error
+        self.traceback = None if error is None else error.__traceback__
 
     def get(self) -> Any:
         if self.error is not None:
-            raise self.error
+            # From where the loader raised it: else it would collect the frames of all who wait for the same error.
+            raise self.error.with_traceback(self.traceback)
         return self.value
 
 
