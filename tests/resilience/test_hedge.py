@@ -202,3 +202,15 @@ async def test_every_call_is_counted_however_it_ends() -> None:
     await asyncio.wait([task])
     statistics = hedge.statistics()
     assert (statistics.calls, statistics.hedged, statistics.won) == (2, 1, 0)
+
+
+async def test_a_question_that_raises_shows_what_it_was_asked_about() -> None:
+    def ask(error: Exception) -> bool:
+        raise KeyError("code")
+
+    async def fail() -> None:
+        raise OSError("the real one")
+
+    with pytest.raises(KeyError, match="code") as raised:
+        await Hedge(delay=1.0, on=ask).call(fail)
+    assert repr(raised.value.__cause__) == "OSError('the real one')"

@@ -200,7 +200,13 @@ class Hedge(PolicyBase):
         error = task.exception()
         if error is None:
             return self._on_result is None or not self._on_result(task.result())
-        if not isinstance(error, Exception) or not self._is_failure(error):
+        if not isinstance(error, Exception):
+            raise error
+        try:
+            is_failure = self._is_failure(error)
+        except Exception as mistake:  # of the user's function; what it was asked about must be seen, too
+            raise mistake from error
+        if not is_failure:
             raise error
         return False
 
