@@ -7,6 +7,7 @@ rest of the package, come from a copy of the checkout, so that a run takes an ho
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -86,6 +87,7 @@ class Trial:
         os.setpgid(0, 0)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         os.chdir(self.copy)
+        sys.dont_write_bytecode = False  # the copy is ours, and the next trial need not compile it again
         sys.path[:] = [str(self.copy / "src"), str(self.copy), *sys.path]
         for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
             del sys.modules[name]  # those of the checkout
@@ -99,8 +101,18 @@ class Trial:
         importlib.import_module(name)
         import pytest
 
-        code = pytest.main([*_OPTIONS, *self.tests])
+        code = pytest.main([*_OPTIONS, *self.tests], plugins=[_ExamplesFirst()])
         os._exit(int(code))  # without waiting for threads that a mutation has made immortal
+
+
+class _ExamplesFirst:
+    """A plugin: tests that draw their examples take the longest, so they come when all others have passed."""
+
+    @staticmethod
+    def pytest_collection_modifyitems(items: list[Any]) -> None:
+        from hypothesis import is_hypothesis_test
+
+        items.sort(key=lambda item: is_hypothesis_test(getattr(item, "obj", None)))
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -125,6 +137,8 @@ def warm_up() -> None:
     """Import what all trials need before the first one is forked; nothing of the package itself."""
     for name in (
         "_pytest.assertion.rewrite",
+        "anyio._backends._asyncio",
+        "anyio.pytest_plugin",
         "asyncio",
         "ctypes",
         "hypothesis.stateful",
@@ -134,12 +148,14 @@ def warm_up() -> None:
         "rich.live",
         "typer",
         "uvloop",
+        "xdist.plugin",
     ):
         with contextlib.suppress(ImportError):
             __import__(name)
     loaded = [name for name in sys.modules if name.partition(".")[0] == "mabeam"]
     if loaded:
         raise RuntimeError(f"{loaded} are loaded already, so no trial would load a mutated one")
+    gc.freeze()  # pytest collects garbage five times at its end, and would look at all of this each time
 
 
 def run_all(trials: Sequence[Trial], *, jobs: int, clock: Callable[[], float]) -> Iterator[Trial]:

@@ -69,7 +69,7 @@ def baseline(module: str, source: str, copy: Path) -> float:
 def survivors_of(module: str, source: str, copy: Path, jobs: int) -> tuple[list[Mutant], str]:
     """Run all mutants of a module; those that survive, and the line that says how it went."""
     seconds = baseline(module, source, copy)
-    limit = 10.0 + 5.0 * seconds
+    limit = 5.0 + 5.0 * seconds
     mutants = mutants_of(source)
     trials = {
         Trial(module, mutant.source, TABLE[module], copy=copy, limit=limit): mutant for mutant in mutants
