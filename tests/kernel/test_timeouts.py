@@ -112,6 +112,83 @@ async def test_lengths_that_never_come_back_do_not_pile_up() -> None:
     assert timeouts.queues == {}
 
 
+def _timeouts(*, lingers: bool = False, chooser: object = None) -> tuple[VirtualLoop, Timeouts, Any]:
+    """With a process that may wait."""
+    loop = VirtualLoop()
+    if lingers:
+        loop.virtual_stopwatch = None  # type: ignore[assignment,method-assign]  # as a loop in real time
+    kernel: Any = SimpleNamespace(
+        loop=loop,
+        scheduler=SimpleNamespace(chooser=chooser),
+        note_call_timeout=lambda _process, _what, _seconds: None,
+    )
+    return loop, Timeouts(kernel), SimpleNamespace(kernel=kernel, describe=lambda: "it")
+
+
+def test_waits_of_one_length_share_a_timer() -> None:
+    loop, timeouts, process = _timeouts()
+    for _ in range(3):
+        timeouts.of(1.0).add(loop.create_future(), process, "call")
+    timeouts.of(2.0).add(loop.create_future(), process, "call")
+    assert sorted(timer.when() for timer in loop._scheduled) == [1.0, 2.0]
+    timeouts.close()
+    assert timeouts.queues == {}
+    assert all(timer.cancelled() for timer in loop._scheduled)
+    loop.close()
+
+
+def test_in_a_simulation_each_wait_has_a_timer_of_its_own() -> None:
+    """It chooses among those that are due together."""
+    loop, timeouts, process = _timeouts(chooser=object())
+    for _ in range(3):
+        timeouts.of(1.0).add(loop.create_future(), process, "call")
+    assert [timer.when() for timer in loop._scheduled] == [1.0, 1.0, 1.0]
+    assert timeouts.queues == {}
+    loop.close()
+
+
+def test_a_timer_that_stays_is_not_set_again_when_nobody_waits() -> None:
+    """So a length that a program used once is forgotten."""
+    loop, timeouts, process = _timeouts(lingers=True)
+    queue = timeouts.of(1.0)
+    future = loop.create_future()
+    queue.add(future, process, "call")
+    queue.remove(future)
+    assert timeouts.queues == {1.0: queue}
+    loop.run_until_complete(pause(1.0))
+    assert timeouts.queues == {}
+    loop.close()
+
+
+def test_a_queue_that_was_empty_takes_waits_again() -> None:
+    loop, timeouts, process = _timeouts()
+    queue = timeouts.of(1.0)
+    answered, late = loop.create_future(), loop.create_future()
+    queue.add(answered, process, "call")
+    queue.remove(answered)
+    queue.add(late, process, "call")
+    loop.run_until_complete(pause(1.0))
+    assert isinstance(late.exception(), CallTimeout)
+    loop.close()
+
+
+def test_a_wait_that_is_over_leaves_the_queue_that_began_since() -> None:
+    """It removes itself from its own queue, which has ended; another of the same length may be there by then."""
+    loop, timeouts, process = _timeouts()
+    first, second = loop.create_future(), loop.create_future()
+    ended = timeouts.of(1.0)
+    ended.add(first, process, "call")
+    loop.run_until_complete(pause(1.0))
+    assert isinstance(first.exception(), CallTimeout)
+    queue = timeouts.of(1.0)
+    queue.add(second, process, "call")
+    ended.remove(first)
+    assert timeouts.queues == {1.0: queue}
+    queue.remove(second)
+    assert timeouts.queues == {}
+    loop.close()
+
+
 class Silent(GenServer):
     """Answers at once, or never."""
 

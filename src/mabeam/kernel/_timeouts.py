@@ -89,7 +89,8 @@ class TimeoutQueue:
 
     def close(self) -> None:
         """Nobody comes any more, or nobody is there."""
-        self._queues.pop(self._seconds, None)
+        if self._queues.get(self._seconds) is self:  # and not one that has begun since this one ended
+            del self._queues[self._seconds]
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
