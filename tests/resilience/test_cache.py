@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import threading
 import weakref
+from dataclasses import FrozenInstanceError, astuple, replace
 from typing import Any
 
 import pytest
 
 from mabeam.errors import UsageError
-from mabeam.resilience import Cache, CacheLookup
+from mabeam.resilience import Cache, CacheLookup, CacheStatistics
 from mabeam.resilience._cache_options import Default
 from tests.resilience._clocks import HandClock
 
@@ -305,8 +306,7 @@ def test_all_problems_are_named_at_once() -> None:
         "weigh",
         "clock",
     ]
-    for problem in error.value.problems:
-        assert problem in str(error.value)
+    assert str(error.value) == f"Cache: {'; '.join(error.value.problems)}."
 
 
 @pytest.mark.parametrize(
@@ -316,8 +316,11 @@ def test_all_problems_are_named_at_once() -> None:
         {"max_entries": 2.5},
         {"max_weight": 0},
         {"max_weight": "x"},
+        {"ttl": "5"},
         {"stale_for": None},
+        {"stale_for": "5"},
         {"negative_errors": (int,)},
+        {"negative_errors": ("KeyError",)},
         {"negative_errors": (KeyboardInterrupt,), "negative_ttl": 1.0},
         {"negative_errors": (ValueError,)},
         {"run_refresh": 1},
@@ -330,6 +333,36 @@ def test_a_wrong_option_is_refused(options: dict[str, Any]) -> None:
 
 def test_limits_at_their_edges_are_taken() -> None:
     _cache(max_entries=1, max_weight=0.1, ttl=0, stale_for=0, negative_ttl=0, negative_errors=(ValueError,))
+
+
+def test_a_value_may_weigh_nothing() -> None:
+    cache, _ = _cache(max_weight=1)
+    assert cache.put("a", 1, weight=1)
+    assert cache.put("b", 2, weight=0)
+    assert (cache.get("a"), cache.get("b")) == (1, 2)
+
+
+def test_every_read_is_part_of_the_hit_ratio() -> None:
+    cache, clock = _cache(ttl=1.0)
+    cache.put("tea", 3)
+    cache.get("tea")
+    cache.get("salt")
+    clock.advance(1.0)
+    cache.get("tea")
+    got = cache.statistics()
+    assert (got.hits, got.expired, got.not_found, got.hit_ratio) == (1, 1, 1, 1 / 3)
+    assert replace(got, stale=1).hit_ratio == 1 / 4
+
+
+def test_statistics_are_a_record_of_one_moment() -> None:
+    """Named, since nobody remembers fifteen numbers in order; and they stay as they are."""
+    cache, _ = _cache()
+    changed: Any = cache.statistics()
+    with pytest.raises(FrozenInstanceError):
+        changed.hits = 1
+    positional: Any = CacheStatistics
+    with pytest.raises(TypeError, match="positional"):
+        positional(*astuple(changed))
 
 
 def test_caches_do_not_know_each_other() -> None:

@@ -7,6 +7,7 @@ import itertools
 import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import FrozenInstanceError, astuple
 from typing import Any
 
 import pytest
@@ -113,8 +114,7 @@ def test_all_problems_are_named_at_once() -> None:
         "max_keys",
         "clock",
     ]
-    for problem in error.value.problems:
-        assert problem in str(error.value)
+    assert str(error.value) == f"RateLimiter: {'; '.join(error.value.problems)}."
 
 
 @pytest.mark.parametrize(
@@ -124,6 +124,7 @@ def test_all_problems_are_named_at_once() -> None:
         {"limit": 1.5},
         {"period": math.inf},
         {"period": math.nan},
+        {"period": "10"},
         {"period": 9e-7},
         {"max_wait": math.nan},
         {"max_wait": None},
@@ -373,6 +374,18 @@ def test_status_is_a_look() -> None:
     assert got.retry_after == pytest.approx(4.0)
     assert got.reset_after == pytest.approx(9.0)
     assert limiter.statistics().keys == 1
+
+
+def test_what_it_tells_is_a_record_of_one_moment() -> None:
+    """Named, since nobody remembers the order of its numbers; and it stays as it is."""
+    limiter, _ = _limiter()
+    for record in (limiter.status("ann"), limiter.statistics()):
+        changed: Any = record
+        with pytest.raises(FrozenInstanceError):
+            changed.waiting = 1
+        positional: Any = type(record)
+        with pytest.raises(TypeError, match="positional"):
+            positional(*astuple(record))
 
 
 def test_reset_gives_the_burst_back() -> None:

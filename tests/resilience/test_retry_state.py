@@ -111,5 +111,5 @@ def test_rules_are_values_and_zero_is_a_number_of_seconds() -> None:
     with pytest.raises(AttributeError):
         changed.attempts = 5
     positional: Any = RetryRules
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="positional"):
         positional(1, 1, 1, 1, 1)

@@ -108,8 +108,12 @@ class CacheStatistics:
         return self.hits / reads if reads else 0.0
 
 
+def _is_seconds(value: object) -> TypeGuard[float]:
+    return is_number(value) and value >= 0
+
+
 def _problem_of_seconds(name: str, value: object, *, default: str) -> str | None:
-    if value is None or (is_number(value) and value >= 0):
+    if value is None or _is_seconds(value):
         return None
     return f"{name} expects seconds >= 0, or None for {default}; got {value!r}"
 
@@ -143,7 +147,7 @@ def check_options(
         _problem_of_seconds("ttl", ttl, default="values that do not expire"),
         _problem_of_seconds("negative_ttl", negative_ttl, default="the same as ttl"),
     ]
-    if stale_for is None or _problem_of_seconds("", stale_for, default=""):
+    if not _is_seconds(stale_for):
         found.append(f"stale_for expects seconds >= 0, got {stale_for!r}")
     if not isinstance(negative_errors, tuple) or not all(
         isinstance(each, type) and issubclass(each, Exception) for each in negative_errors
@@ -175,7 +179,7 @@ def seconds_until_expiry(ttl: object) -> float:
     """
     if ttl is None:
         return math.inf
-    if not is_number(ttl) or ttl < 0:
+    if not _is_seconds(ttl):
         raise UsageError(
             f"ttl expects seconds >= 0, or None for a value that does not expire; got {ttl!r}. "
             "A time computed from a deadline may have passed: 0 stores a value that has expired, max(0, ...) says so."
