@@ -40,10 +40,13 @@ class Bare:
         self.links: Any = ()
         self.monitors: dict[object, None] | None = None
         self.watchers: dict[object, None] | None = None
+        self._last: tuple[Process, ...] = ()
 
     def only_link(self, other: Process) -> tuple[Process, ...]:
         """As the kernel, which keeps the last of them."""
-        return (other,)
+        if self._last != (other,):
+            self._last = (other,)
+        return self._last
 
 
 def bare(count: int) -> list[Process]:
@@ -99,6 +102,18 @@ def test_few_links_cost_no_dict_and_many_no_search() -> None:
     remove_link(hub, others[0])
     assert hub.links is links, "a supervisor of many would copy its links for each child"
     assert linked(hub) == tuple(others[1:6])
+
+
+def test_brothers_share_their_links() -> None:
+    """The many children of one supervisor have a link to it each, and nothing else as a rule."""
+    father, *children = bare(4)
+    kernel: Any = Bare()
+    for each in (father, *children):
+        each.kernel = kernel
+    for child in children:
+        add_link(father, child)
+    assert children[1].links is children[2].links
+    assert linked(children[2]) == (father,)
 
 
 def test_cutting_what_is_not_linked_changes_nothing() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import pickle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from mabeam.kernel import Pid, kill, self_pid, spawn
 from mabeam.testing import wait_until_idle
@@ -59,3 +61,18 @@ async def test_a_pid_shows_its_number_and_what_the_process_is(runtime: Runtime) 
     assert repr(Pid(pid.runtime_id, pid.serial)) == f"<pid {pid.serial}>"
     assert self_pid().serial == 0
     assert pid.runtime_id == runtime.id
+
+
+def test_a_pid_says_what_it_is_for_to_those_who_take_it_for_a_server() -> None:
+    """What Python itself looks for on any object is answered in one line."""
+    pid: Any = Pid("a", 1)
+    with pytest.raises(AttributeError) as error:
+        pid.call
+    assert str(error.value) == (
+        "a Pid has no attribute 'call': it says which process is meant, and nothing else. A server is asked through a "
+        "handle, mabeam.ref(pid, Server).call(...); any process takes messages, mabeam.send(pid, message)."
+    )
+    assert (error.value.name, error.value.obj) == ("call", pid)
+    with pytest.raises(AttributeError) as error:
+        pid.__length_hint__
+    assert str(error.value) == "a Pid has no attribute '__length_hint__'"

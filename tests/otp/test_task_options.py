@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mabeam import RejectedError, Supervisor, TaskSupervisor, UsageError, monitor, receive, self_pid
+from mabeam import (
+    RejectedError,
+    Supervisor,
+    TaskSupervisor,
+    UsageError,
+    monitor,
+    receive,
+    resume,
+    self_pid,
+    suspend,
+)
 from mabeam.kernel import Down, current_process
 from mabeam.otp._task_options import TaskOptions
 from mabeam.testing import wait_until_idle
@@ -98,6 +109,41 @@ async def test_what_is_no_function_is_refused_by_the_name_of_the_call(how: str) 
     pool = await TaskSupervisor.start_link()
     with pytest.raises(UsageError, match=rf"^{how} expects a function and its arguments"):
         await getattr(TaskOptions(), how)(pool, 7)
+
+
+@pytest.mark.parametrize("how", ["start_child", "start_task", "start_task_nolink"])
+async def test_arguments_that_do_not_fit_are_refused_before_anything_starts(how: str) -> None:
+    """By the name of the call as well; they would crash the task."""
+    pool = await TaskSupervisor.start_link()
+    start = getattr(TaskOptions(), how)
+    with pytest.raises(UsageError, match=rf"^{how} was given arguments that do not fit give: .*'value'"):
+        await start(pool, give)
+    with pytest.raises(UsageError, match=rf"^{how} was given arguments that do not fit give: .*'less'"):
+        await start(pool, give, 1, less=2)
+
+
+@pytest.mark.parametrize("how", ["start_task", "start_task_nolink"])
+async def test_a_start_that_is_given_up_leaves_no_task(how: str) -> None:
+    """The supervisor gets to it later, and finds nobody who wants it."""
+    pool = await TaskSupervisor.start_link()
+    await suspend(pool)
+    ran: list[int] = []
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1.0):
+            await getattr(TaskOptions(), how)(pool, ran.append, 1)
+    await resume(pool)
+    await wait_until_idle()
+    assert ran == []
+    assert pool.pid is not None
+    assert not process_of(pool.pid).body._children
+
+
+def test_a_supervisor_of_tasks_of_its_own_takes_their_spec() -> None:
+    """With these options, and for nobody who waits."""
+    spec = TaskOptions(restart="transient", shutdown="brutal_kill").spec_of(give, (1,), {"more": 2})
+    assert (spec.id, spec.restart, spec.shutdown) == ("task", "transient", "brutal_kill")
+    body: Any = spec.body
+    assert (body.function, body.args, body.kwargs, body.owner) == (give, (1,), {"more": 2}, None)
 
 
 @pytest.mark.parametrize("how", ["start_task", "start_task_nolink"])

@@ -93,6 +93,16 @@ def test_a_border_belongs_to_the_part_that_begins_there() -> None:
         assert _of(window) == (0, 0, 0)
 
 
+def test_a_silence_is_no_longer_for_the_part_that_came_before_it() -> None:
+    """The first look afterwards is the one that forgets."""
+    for silence, expected in ((99.99, (1, 0, 1)), (100.0, (0, 0, 0))):
+        window = TimeWindow(100.0)
+        window.add(1, 0.0)
+        window.add(2, 1.0)
+        window.look(1.0 + silence)
+        assert _of(window) == expected
+
+
 def test_looking_again_at_the_same_time_forgets_nothing() -> None:
     window = TimeWindow(100.0)
     assert window.seconds == 100.0

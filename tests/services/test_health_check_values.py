@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
 from functools import partial
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -54,12 +56,30 @@ def test_defaults() -> None:
     assert it.problems() == HealthCheck(check, stale_after=65.0).problems() == []
 
 
+def test_a_check_is_a_value_that_does_not_change() -> None:
+    it: Any = HealthCheck(check)
+    assert it == HealthCheck(check, interval=60.0)
+    with pytest.raises(FrozenInstanceError):
+        it.interval = 5.0
+
+
 @pytest.mark.parametrize("name", ["interval", "deadline", "stale_after"])
 @pytest.mark.parametrize("value", [0, -1.0, True, "5", float("inf"), float("nan")])
 def test_durations_are_finite_and_above_zero(name: str, value: Any) -> None:
     problems = HealthCheck(check, **{name: value}).problems()
     assert len(problems) == 1
     assert problems[0].startswith(f"{name} expects seconds > 0, got ")
+
+
+@pytest.mark.parametrize("name", ["interval", "deadline"])
+def test_every_check_is_run_again_and_has_an_end(name: str) -> None:
+    """Only when a result is stale can be left to the checker."""
+    options: dict[str, Any] = {name: None}
+    assert HealthCheck(check, **options).problems() == [f"{name} expects seconds > 0, got None"]
+
+
+def test_durations_may_be_short() -> None:
+    assert HealthCheck(check, interval=0.001, deadline=0.001, stale_after=0.002).problems() == []
 
 
 def test_a_result_must_not_be_stale_before_the_next_one() -> None:
@@ -109,13 +129,25 @@ def test_what_a_value_means(value: Any, expected: Health) -> None:
     assert verdict(value) == expected
 
 
-@pytest.mark.parametrize("value", [1, 0, "fine", Health("fine"), Health("healthy", 5), Unspeakable(), []])  # type: ignore[arg-type]  # the mistakes under test
-def test_what_nobody_understands_is_unhealthy(value: Any) -> None:
-    found = verdict(value)
-    assert found.status == "unhealthy"
-    assert (
-        "expected None, a bool, one of unhealthy, unknown, degraded, healthy, or Health(status, detail)"
-        in found.detail
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (1, "1"),
+        (0, "0"),
+        ("fine", "'fine'"),
+        (Health("fine"), "Health(status='fine', detail='')"),  # type: ignore[arg-type]  # the mistake under test
+        (Health("healthy", 5), "Health(status='healthy', detail=5)"),  # type: ignore[arg-type]  # as above
+        (Unspeakable(), "<Unspeakable that cannot be shown: ValueError>"),
+        ([], "[]"),
+        (ANY, "<ANY>"),  # equal to everything, so to a status as well
+        ("x" * 300, f"'{'x' * 198}…"),
+    ],
+)
+def test_what_nobody_understands_is_unhealthy(value: Any, shown: str) -> None:
+    assert verdict(value) == Health(
+        "unhealthy",
+        f"the check returned {shown}; expected None, a bool, one of unhealthy, unknown, degraded, healthy, "
+        "or Health(status, detail)",
     )
 
 

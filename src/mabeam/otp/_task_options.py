@@ -56,7 +56,7 @@ class TaskOptions:
         """As ``TaskSupervisor.start_child``."""
         check_function(function, "start_child", args, kwargs)
         spec = self._spec(function, args, kwargs, None)
-        process = await reach(supervisor).call(TaskPool.begin_task, spec, None, False)
+        process = await reach(supervisor).call(TaskPool.begin_task, spec)
         return process.pid
 
     @overload

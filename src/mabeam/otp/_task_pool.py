@@ -74,8 +74,14 @@ class TaskPool(DynamicSupervisor):
         """Streams that wait for room, the first one first."""
 
     @system_call(raises=(RejectedError,))
-    def begin_task(self, spec: ChildSpec[Any], task: TaskRef[Any] | None, link: bool, /) -> Process:  # noqa: FBT001  (a handler)
-        """Start a task for whoever calls, and give it to its owner before it runs.
+    def begin_task(
+        self,
+        spec: ChildSpec[Any],
+        task: TaskRef[Any] | None = None,
+        link: bool = False,  # noqa: FBT001, FBT002  (a handler)
+        /,
+    ) -> Process:
+        """Start a task for whoever calls, and give it to its owner, if it has one, before it runs.
 
         Raises:
             RejectedError: there are ``max_children`` already.
