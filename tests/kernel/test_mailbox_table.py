@@ -247,8 +247,10 @@ async def test_a_cancelled_wait_gives_back_what_it_was_just_given() -> None:
         taking = take_matching(process, even, None)
         waits_on = step(taking)
         give(process)
-        with pytest.raises(asyncio.CancelledError):
-            taking.throw(asyncio.CancelledError())
+        cancellation = asyncio.CancelledError()
+        with pytest.raises(asyncio.CancelledError) as raised:
+            taking.throw(cancellation)
+        assert raised.value is cancellation
         assert process.returned == returned
         assert (process.receivers, process.status) == (None, 0)
         assert waits_on.done() or not returned

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ("Receiver", "offer", "offer_again", "remove_matching", "take_matching")
 
-Match = "Callable[[Any], bool]"
-
 
 class Receiver:
     """One wait for a message that ``match`` accepts."""
@@ -69,8 +67,7 @@ def offer_again(process: Process) -> None:
     """Give what has come meanwhile to those who wait, once a plain process is no longer suspended."""
     mailbox = process.mailbox or ()
     taken = [message for message in tuple(mailbox) if process.status & RECEIVING and offer(process, message)]
-    if taken:
-        remove_matching(process, lambda message: any(message is each for each in taken))
+    remove_matching(process, lambda message: any(message is each for each in taken))
 
 
 async def take_matching(process: Process, match: Callable[[Any], bool], timeout: float | None) -> Any:

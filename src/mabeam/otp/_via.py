@@ -19,7 +19,7 @@ __all__ = ("RegistryName", "not_running", "refuse_duplicate")
 
 
 @final
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class RegistryName:
     """A key of a registry with unique keys, used as the name of a process. Made by ``RegistryRef.via``.
 
@@ -43,8 +43,7 @@ class RegistryName:
             UsageError: the registry has duplicate keys.
         """
         process = pid._process
-        registrations = None if process is None else registrations_at(process.kernel, self.registry)
-        if process is None or registrations is None:
+        if process is None or (registrations := registrations_at(process.kernel, self.registry)) is None:
             raise not_running(self.registry)
         refuse_duplicate(registrations, f"the name {self!r}")
         return registrations.add(process, self.key, self.value) or pid
@@ -65,17 +64,18 @@ class RegistryName:
     def unregister_name(self, pid: Pid) -> None:
         """Take the key from a process. Never raises: the kernel calls it while the process dies."""
         process = pid._process
+        if process is None:
+            return
         try:
-            registrations = None if process is None else registrations_at(process.kernel, self.registry)
+            registrations = registrations_at(process.kernel, self.registry)
         except UsageError:  # the registry's own name is a key of a registry that has duplicate keys by now
             return
-        if process is not None and registrations is not None:
+        if registrations is not None:
             registrations.remove(process, registrations.table.both(self.key, pid))
 
     def __repr__(self) -> str:
         """Show registry and key, so that different names look different: child ids are made of this."""
-        registry = self.registry if isinstance(self.registry, str) else repr(self.registry)
-        return f"{registry}[{self.key!r}]"
+        return f"{self.registry}[{self.key!r}]"
 
 
 def refuse_duplicate(registrations: Registrations, what: str) -> None:

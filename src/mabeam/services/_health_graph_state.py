@@ -28,9 +28,8 @@ class Dependencies:
         for each in depends_on:
             if each == check:
                 return (check, check)
-            if each not in came_from:
-                came_from[each] = check
-                to_visit.append(each)
+            came_from[each] = check
+            to_visit.append(each)
         while to_visit:
             here = to_visit.pop()
             for each in self._of.get(here, ()):
