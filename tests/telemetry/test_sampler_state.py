@@ -41,6 +41,12 @@ def test_per_second_counts_anew_when_the_clock_goes_backwards() -> None:
     assert [state.keep(now) for now in (100.0, 100.5, 3.0, 3.5)] == [True, False, True, False]
 
 
+def test_per_second_counts_anew_however_little_the_clock_goes_backwards() -> None:
+    """Also when it does not go back to before all that is remembered."""
+    state = PerSecondState(2)
+    assert [state.keep(now) for now in (0.0, 0.5, 0.25, 0.5, 0.5)] == [True, True, True, True, False]
+
+
 @given(st.floats(0.5, 50.0), STEPS, st.lists(st.floats(0.0, 0.999), min_size=60, max_size=60))
 def test_the_adaptive_share_is_a_share(target: float, steps: list[float], draws: list[float]) -> None:
     """Between 0 and 1, never nothing; a draw of 0 is always kept."""
@@ -147,6 +153,33 @@ def test_the_adaptive_rate_by_example() -> None:
         state.keep(3.5, 0.5)
     assert state.keep(3.625, 0.5)  # 3 within 1 s: less than it looked, by a quarter
     assert state.rate == 3.125
+
+
+def test_adaptive_knows_nothing_before_the_first() -> None:
+    state = AdaptiveState(2.0, 1.0)
+    assert (state.rate, state.share) == (None, 1.0)
+
+
+def test_a_rise_is_believed_at_once() -> None:
+    """Not by half, as a fall is."""
+    state = AdaptiveState(2.0, 1.0)
+    state.keep(0.0, 0.999)
+    state.keep(1.0, 0.999)
+    assert state.rate == 1.0
+    for _ in range(3):
+        state.keep(1.5, 0.999)
+    state.keep(2.0, 0.999)  # 4 within 1 s
+    assert (state.rate, state.share) == (4.0, 0.5)
+
+
+def test_the_adaptive_target_is_for_each_second_of_a_window() -> None:
+    """One of four seconds ends early once eight times its target has been kept."""
+    state = AdaptiveState(1.0, 4.0)
+    for number in range(9):
+        assert state.keep(number / 8, 0.999)
+        assert state.rate is None
+    assert not state.keep(1.125, 0.999)  # 9 within 1.125 s
+    assert (state.rate, state.share) == (8.0, 0.125)
 
 
 def test_a_rate_that_is_just_its_target_is_kept_whole() -> None:

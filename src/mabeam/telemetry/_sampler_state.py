@@ -6,6 +6,7 @@ clock has gone backwards, so that what was known means nothing.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 __all__ = ("AdaptiveState", "PerSecondState")
@@ -46,15 +47,14 @@ class AdaptiveState:
 
     __slots__ = ("_began", "_kept", "_last", "_seen", "_window", "rate", "share", "target")
 
+    rate: float | None
+    share: float
+
     def __init__(self, target: float, window: float) -> None:
         self.target = target
         self._window = window
-        self.rate: float | None = None
-        self.share = 1.0
-        self._began: float | None = None
-        self._last = 0.0
-        self._seen = 0
-        self._kept = 0
+        self._last = math.inf  # whatever comes first is before it, and begins a window
+        self._restart(self._last)
 
     def keep(self, now: float, draw: float) -> bool:
         """Decide about one that begins at ``now``, in seconds.
@@ -63,7 +63,7 @@ class AdaptiveState:
             now: when it is.
             draw: a number drawn evenly from 0 to 1, 1 excluded.
         """
-        if self._began is None or now < self._last:
+        if now < self._last:
             self._restart(now)
         else:
             self._look(now)
@@ -82,7 +82,6 @@ class AdaptiveState:
 
     def _look(self, now: float) -> None:
         """End the window if it is over, and choose the share for the next."""
-        assert self._began is not None
         elapsed = now - self._began
         if elapsed <= 0.0:
             return  # on a clock that stands still no rate can be told
