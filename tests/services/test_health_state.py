@@ -223,7 +223,31 @@ def test_removing_and_adding_before_anybody_looks_is_one_change_or_none() -> Non
         HealthChanged(check="a", before="unknown", after="healthy", overall="healthy")
     ]
     state.remove("a")
-    assert state.changes(0.0) == [HealthChanged(check="a", before="healthy", after=None, overall="unknown")]
+    state.add("a", settings())
+    assert state.changes(0.0) == [
+        HealthChanged(check="a", before="healthy", after="unknown", overall="unknown")
+    ]
+    state.remove("a")
+    state.add("a", settings())
+    state.remove("a")
+    assert state.changes(0.0) == [HealthChanged(check="a", before="unknown", after=None, overall="unknown")]
+    state.add("a", settings())
+    state.remove("a")
+    assert state.changes(0.0) == []
+
+
+def test_what_a_check_was_is_forgotten_with_it() -> None:
+    """Though another with its id has come before anybody looked: the whole is not unhealthy for ever."""
+    state = HealthState(9)
+    state.add("a", settings())
+    _run(state, "a", "unhealthy", 0.0)
+    state.changes(0.0)
+    state.remove("a")
+    state.add("a", settings())
+    _run(state, "a", "healthy", 0.0)
+    assert state.changes(0.0) == [
+        HealthChanged(check="a", before="unhealthy", after="healthy", overall="healthy")
+    ]
 
 
 def test_a_check_that_was_replaced_while_it_was_queued_is_not_run() -> None:

@@ -41,10 +41,9 @@ class Check:
         result: what the last run has come to; ``None`` before the first.
         at: when that was.
         duration: seconds that it took.
-        told: the status that was told last.
     """
 
-    __slots__ = ("at", "duration", "id", "phase", "result", "settings", "told")
+    __slots__ = ("at", "duration", "id", "phase", "result", "settings")
 
     def __init__(self, check_id: str, settings: HealthCheck) -> None:
         """Nothing is known of it."""
@@ -54,7 +53,6 @@ class Check:
         self.result: Health | None = None
         self.at = 0.0
         self.duration = 0.0
-        self.told: HealthStatus | None = None
 
     def is_stale(self, now: float) -> bool:
         """Whether its result means nothing any more."""
@@ -78,7 +76,7 @@ class HealthState:
         checks: by id, in the order in which they were added. To be changed by the methods below only.
     """
 
-    __slots__ = ("_graph", "_queue", "_to_look_at", "_told", "checks", "limit")
+    __slots__ = ("_graph", "_how_many", "_queue", "_to_look_at", "_told", "checks", "limit")
 
     def __init__(self, limit: int) -> None:
         """No checks."""
@@ -87,9 +85,11 @@ class HealthState:
         self._graph = Dependencies()
         self._queue: dict[str, None] = {}
         # Whose status may have changed since changes were last told.
-        self._to_look_at: dict[str, HealthStatus | None] = {}
+        self._to_look_at: dict[str, None] = {}
+        # The status of each that was told last. By id: a check may go, and another come in its place, untold.
+        self._told: dict[str, HealthStatus] = {}
         # How many checks were told to be so; what they come to together must not take time for each of them.
-        self._told: dict[HealthStatus, int] = dict.fromkeys(PRECEDENCE, 0)
+        self._how_many: dict[HealthStatus, int] = dict.fromkeys(PRECEDENCE, 0)
 
     # ------------------------------------------------------------------------------------------- checks come and go
 
@@ -104,11 +104,8 @@ class HealthState:
             return None
         if there is not None and there.settings == settings:
             return "unchanged"
-        check = Check(check_id, settings)
-        if there is not None:
-            check.told = there.told
-            self._queue.pop(check_id, None)
-        self.checks[check_id] = check
+        self._queue.pop(check_id, None)
+        self.checks[check_id] = Check(check_id, settings)
         self._graph.put(check_id, settings.depends_on)
         self._look_at(check_id)
         return "created" if there is None else "replaced"
@@ -120,7 +117,6 @@ class HealthState:
             self._queue.pop(check_id, None)
             self._graph.remove(check_id)
             self._look_at(check_id)
-            self._to_look_at[check_id] = check.told
         return check
 
     # ------------------------------------------------------------------------------------------- running
@@ -183,24 +179,20 @@ class HealthState:
 
     def changes(self, now: float) -> list[HealthChanged]:
         """What has changed since this was last asked, in the order of dependencies."""
-        if not self._to_look_at:
-            return []
         looked_at, self._to_look_at = self._to_look_at, {}
         statuses = self._statuses([each for each in looked_at if each in self.checks], now)
         found: list[tuple[str, HealthStatus | None, HealthStatus | None]] = []
-        for check_id, before in looked_at.items():
-            check = self.checks.get(check_id)
-            if check is None:
-                if before is not None:
-                    found.append((check_id, before, None))
-                    self._told[before] -= 1
-            elif check.told != statuses[check_id]:
-                found.append((check_id, check.told, statuses[check_id]))
-                if check.told is not None:
-                    self._told[check.told] -= 1
-                check.told = statuses[check_id]
-                self._told[check.told] += 1
-        overall = worst(status for status, count in self._told.items() if count)
+        for check_id in looked_at:
+            before = self._told.pop(check_id, None)
+            after = statuses[check_id] if check_id in self.checks else None
+            if before is not None:
+                self._how_many[before] -= 1
+            if after is not None:
+                self._how_many[after] += 1
+                self._told[check_id] = after
+            if before != after:
+                found.append((check_id, before, after))
+        overall = worst(status for status, count in self._how_many.items() if count)
         return [
             HealthChanged(check=each, before=before, after=after, overall=overall)
             for each, before, after in found
@@ -218,7 +210,7 @@ class HealthState:
 
     def _look_at(self, check_id: str) -> None:
         for each in (check_id, *self._graph.dependents(check_id)):
-            self._to_look_at.setdefault(each, None)
+            self._to_look_at[each] = None
 
     def _statuses(self, checks: Iterable[str], now: float) -> dict[str, HealthStatus]:
         """The statuses of these and of all that they depend on; what nobody has added is ``unknown``."""
