@@ -79,6 +79,20 @@ def test_slow_calls_open_it_whether_they_fail_or_not() -> None:
     assert state.transitions[0].reason == "slow_call_rate"
 
 
+def test_slow_calls_below_their_rate_leave_it_closed() -> None:
+    """And one that is slow is no failure for that."""
+    state = _state(
+        slow_call_rate=0.5, slow_call_seconds=1.0, failure_rate=0.25, minimum_calls=4, window_calls=4
+    )
+    _do(state, SUCCEEDED, SUCCEEDED, SUCCEEDED)
+    _do(state, SUCCEEDED, slow=True)
+    assert _phase(state) == "closed"
+    assert state.window is not None
+    assert (state.window.calls, state.window.slow, state.window.failed) == (4, 1, 0)
+    _do(state, SUCCEEDED, slow=True)
+    assert (_phase(state), state.transitions[0].reason) == ("open", "slow_call_rate")
+
+
 def test_failures_that_are_not_slow_do_not_count_as_slow() -> None:
     state = _state(slow_call_rate=0.5, slow_call_seconds=1.0, minimum_calls=1, window_calls=4)
     _do(state, FAILED, FAILED, FAILED)
@@ -191,7 +205,7 @@ def test_a_trial_that_lasts_too_long_opens_it_at_that_moment() -> None:
 def test_the_outcome_of_a_probe_after_the_end_of_its_trial_is_late() -> None:
     state = _opened(half_open_seconds=10.0)
     permit = state.admit(130.0)
-    assert not state.record(permit, SUCCEEDED, False, 140.0)
+    assert state.record(permit, SUCCEEDED, False, 140.0) is False
     assert (_phase(state), state.late, state.open_until) == ("open", 1, 170.0)
 
 
