@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mabeam import Health, HealthChanged, HealthCheck, HealthStatus
 from mabeam.services._health_state import Check, HealthState
 from mabeam.services._health_values import PRECEDENCE, worst
 
-IDS = st.sampled_from("abcde")
+IDS = st.sampled_from("abcd")
+WHICH = st.integers(0, 3)
+"""One of those that are there: an id chosen by chance is seldom that of a check."""
 STATUSES: Any = st.sampled_from(PRECEDENCE)
 
 
@@ -34,9 +36,9 @@ class Known:
 
 
 class HealthMachine(RuleBasedStateMachine):
-    """Add, remove, run and wait, in any order."""
+    """Add, remove, run, wait and look, in any order."""
 
-    @initialize(limit=st.integers(1, 5))
+    @initialize(limit=st.sampled_from([2, 3, 9]))
     def begin(self, limit: int) -> None:
         self.limit = limit
         self.state = HealthState(limit)
@@ -73,16 +75,26 @@ class HealthMachine(RuleBasedStateMachine):
             else:
                 self.model = {**self.model, each: Known(wanted)}
 
+    def below(self, each: str) -> set[str]:
+        """All that a check depends on, directly or through others."""
+        known = self.model.get(each)
+        directly = () if known is None else known.settings.depends_on
+        return set(directly).union(*(self.below(other) for other in directly))
+
+    def one(self, which: int) -> str:
+        """One of the checks; there must be some."""
+        return list(self.model)[which % len(self.model)]
+
     @rule(each=IDS)
     def remove(self, each: str) -> None:
         removed = self.state.remove(each)
         assert (removed is not None) == (each in self.model)
         self.model.pop(each, None)
 
-    @rule(each=IDS)
-    def due(self, each: str) -> None:
-        if each not in self.model:
-            return
+    @precondition(lambda self: self.model)
+    @rule(which=WHICH)
+    def due(self, which: int) -> None:
+        each = self.one(which)
         before = self.state.checks[each].phase
         phase = self.state.due(each, self.now)
         assert phase == self.state.checks[each].phase
@@ -97,6 +109,13 @@ class HealthMachine(RuleBasedStateMachine):
         else:
             assert phase == "queued"
 
+    @precondition(lambda self: self.model)
+    @rule(which=WHICH, status=STATUSES)
+    def whole_run(self, which: int, status: HealthStatus) -> None:
+        self.due(which=which)
+        self.start()
+        self.end(status=status, last=True)
+
     @rule()
     def start(self) -> None:
         queued = [each for each in self.state.checks.values() if each.phase == "queued"]
@@ -108,16 +127,20 @@ class HealthMachine(RuleBasedStateMachine):
             self.running.append(found)
 
     @rule(status=STATUSES, last=st.booleans())
-    def end(self, status: HealthStatus, last: bool) -> None:  # noqa: FBT001  (hypothesis gives it by name)
+    def end(self, *, status: HealthStatus, last: bool) -> None:
         if not self.running:
             return
         ended = self.running.pop(-1 if last else 0)
         is_current = self.state.checks.get(ended.id) is ended
-        assert self.state.ended(ended, Health(status, "said so"), now=self.now, duration=0.5) == is_current
+        assert self.state.ended(ended, Health(status, "said so"), now=self.now, duration=0.5) is is_current
         if is_current:
             self.model[ended.id].result, self.model[ended.id].at = status, self.now
             held_up = self.state.held_up_by(ended.id)
-            assert all(each.phase in {"waiting", "blocked"} for each in held_up)
+            assert {each.id for each in held_up} == {
+                each
+                for each, check in self.state.checks.items()
+                if check.phase in {"waiting", "blocked"} and ended.id in self.below(each)
+            }
             for each in held_up:
                 self.state.due(each.id, self.now)
 
@@ -155,8 +178,8 @@ class HealthMachine(RuleBasedStateMachine):
             )
         assert report.status == worst(self.status(each) for each in self.model)
 
-    @invariant()
-    def changes_lead_to_what_is(self) -> None:
+    @rule()
+    def look_at_changes(self) -> None:
         for change in self.state.changes(self.now):
             assert self.told.pop(change.check, None) == change.before
             assert change.before != change.after
@@ -259,3 +282,97 @@ def test_a_check_that_was_replaced_while_it_was_queued_is_not_run() -> None:
     state.due("a", 0.0)
     state.remove("a")
     assert state.next() is None
+
+
+def test_a_result_is_stale_at_its_time_and_not_before() -> None:
+    state = HealthState(9)
+    state.add("a", settings())
+    _run(state, "a", "healthy", 100.0)
+    for now, age, stale, status in ((100.25, 0.25, False, "healthy"), (110.0, 10.0, True, "unknown")):
+        report = state.report("a", now)
+        assert (report.age, report.is_stale, report.status) == (age, stale, status)
+    assert state.report("a", 99.0).age == 0.0, "of a clock that another thread has read a little earlier"
+    assert state.changes(109.0)[0].after == "healthy"
+    assert state.changes(110.0) == []
+    state.look_again("a")
+    state.look_again("nobody")
+    assert [change.after for change in state.changes(110.0)] == ["unknown"]
+
+
+def test_a_check_that_has_never_run_rests_and_has_no_age() -> None:
+    state = HealthState(9)
+    state.add("a", settings())
+    assert state.checks["a"].phase == "resting"
+    report = state.report("a", 100.0)
+    assert (report.age, report.duration, report.is_stale, report.is_running) == (None, None, False, False)
+
+
+def test_a_run_goes_from_queued_to_running_to_resting() -> None:
+    """Being due in between changes nothing."""
+    state = HealthState(9)
+    state.add("a", settings())
+    assert [state.due("a", 0.0), state.due("a", 0.0)] == ["queued", "queued"]
+    ran = state.next()
+    assert ran is not None
+    assert (ran.phase, state.due("a", 0.0), state.next()) == ("running", "running", None)
+    assert state.ended(ran, Health("healthy"), now=1.0, duration=0.25) is True
+    assert (ran.phase, state.report("a", 1.0).duration) == ("resting", 0.25)
+
+
+def test_what_it_depends_on_comes_first_and_holds_it_up() -> None:
+    """Through others as well; only those that are held up are told so."""
+    state = HealthState(9)
+    state.add("a", settings())
+    state.add("b", settings("a"))
+    state.add("c", settings("b"))
+    state.add("d", settings("a"))
+    assert [state.due(each, 0.0) for each in "bc"] == ["waiting", "waiting"]
+    _run(state, "a", "unhealthy", 0.0)
+    assert [check.id for check in state.held_up_by("a")] == ["b", "c"]
+    assert [state.due(each, 0.0) for each in "bc"] == ["blocked", "blocked"]
+    assert [check.id for check in state.held_up_by("a")] == ["b", "c"]
+    _run(state, "a", "healthy", 0.0)
+    _run(state, "b", "healthy", 0.0)
+    assert [check.id for check in state.held_up_by("a")] == ["c"]
+    assert [state.report(each, 0.0).status for each in "abcd"] == ["healthy", "healthy", "unknown", "unknown"]
+
+
+def test_the_result_of_a_check_that_was_replaced_or_removed_means_nothing() -> None:
+    state = HealthState(9)
+    state.add("a", settings())
+    state.due("a", 0.0)
+    ran = state.next()
+    assert ran is not None
+    state.add("a", settings(interval=2.0))
+    assert state.ended(ran, Health("unhealthy"), now=0.0, duration=0.0) is False
+    assert state.report("a", 0.0).age is None
+    assert state.remove("a") is not ran
+    assert state.remove("a") is None
+    assert state.ended(ran, Health("unhealthy"), now=0.0, duration=0.0) is False
+
+
+def test_a_check_that_was_removed_depends_on_nothing() -> None:
+    state = HealthState(9)
+    state.add("a", settings("b"))
+    state.remove("a")
+    assert state.cycle("b", ("a",)) is None
+    state.changes(0.0)
+    state.add("b", settings())
+    assert [change.check for change in state.changes(0.0)] == ["b"]
+
+
+def test_a_detail_is_the_last_result_where_the_status_is() -> None:
+    """Though something is missing as well."""
+    state = HealthState(9)
+    state.add("b", settings("z"))
+    state.due("b", 0.0)
+    ran = state.next()
+    assert ran is not None
+    state.ended(ran, Health("unhealthy", "no answer"), now=0.0, duration=0.0)
+    report = state.report("b", 0.0)
+    assert (report.status, report.detail, report.missing, report.down) == (
+        "unhealthy",
+        "no answer",
+        ("z",),
+        (),
+    )
