@@ -167,11 +167,74 @@ def _put(state: CacheState, key: Any, ttl: float = math.inf, *, now: float = 0.0
 def test_the_heap_does_not_grow_with_what_has_gone() -> None:
     """A key that is put again and again leaves a time each; more than twice as many as entries are swept out."""
     state = CacheState(None, None)
+    sizes = []
     for number in range(10_000):
         _put(state, number % 10, ttl=1e6)
-        assert len(state._heap) <= 2 * 10 + 64 + 1
+        sizes.append(len(state._heap))
+    assert max(sizes) == 2 * 10 + 64 + 1, "nor is it made anew before it is worth that"
     assert len(state.expire(2e6)) == 10
     assert not state._heap
+
+
+def test_a_heap_that_is_made_anew_has_those_who_will_die_the_first_in_front() -> None:
+    state = CacheState(None, None)
+    _put(state, "for ever")
+    for number in range(2 * 11 + 64 + 2):
+        _put(state, number % 10, ttl=1_000.0 - number)
+    assert len(state._heap) == 10
+    assert [entry.dies for entry in state.expire(917.0)] == [913.0, 914.0, 915.0, 916.0, 917.0]
+    assert len(state._heap) == 5
+
+
+def test_a_cache_that_was_cleared_remembers_no_times() -> None:
+    state = CacheState(None, None)
+    for number in range(10):
+        _put(state, number, ttl=1.0)
+    assert set(state.clear()) == set(range(10))
+    assert (state._heap, state.entries, state.deleted) == ([], {}, 10)
+
+
+def test_everything_is_counted_once() -> None:
+    state = CacheState(None, None)
+    state.put("a", 1, weight=1, expires=1.0, dies=2.0, now=0.0)
+    _put(state, "b")
+    for now in (0.5, 1.0, 2.0, 3.0):
+        if state.find("a", now) is None:
+            state.missed("a", now)
+    assert (state.hits, state.stale, state.expired, state.not_found) == (1, 1, 1, 1)
+    assert (state.puts, state.removed_expired, state.deleted, state.refused, state.evicted) == (2, 1, 0, 0, 0)
+    assert state.delete("b") is not None
+    assert state.delete("b") is None
+    assert state.deleted == 1
+
+
+def test_only_the_entry_itself_is_deleted_not_what_took_its_place() -> None:
+    state = CacheState(None, None)
+    _put(state, "a")
+    old = state.entries["a"]
+    _put(state, "a")
+    assert state.delete_entry(old) is False
+    assert state.delete_entry(state.entries["a"]) is True
+    assert (state.entries, state.deleted) == ({}, 1)
+
+
+def test_a_put_takes_what_is_due_at_this_very_moment() -> None:
+    """Though there is room enough."""
+    state = CacheState(None, None)
+    _put(state, "early", ttl=0.5)
+    _put(state, "late", ttl=3.0)
+    assert [entry.key for entry in _put(state, "new", now=0.5).expired] == ["early"]
+
+
+@pytest.mark.parametrize(("weight", "due"), [(8.0, 8), (9.0, 9), (10.0, 10)])
+def test_those_who_are_due_make_room_before_anybody_else(weight: float, due: int) -> None:
+    """As many as are needed, though a put takes but a few else."""
+    state = CacheState(None, 10.0)
+    for number in range(10):
+        _put(state, number, ttl=1.0)
+    gone = _put(state, "new", now=1.0, weight=weight)
+    assert (len(gone.expired), gone.evicted, gone.refused) == (due, [], False)
+    assert state.policy.weight == 10 - due + weight
 
 
 def test_what_does_not_expire_is_in_no_heap() -> None:

@@ -158,9 +158,10 @@ class CacheState:
             gone.evicted.append(victim)
         self._number += 1
         entry = Entry(key, value, weight=weight, expires=expires, dies=dies, number=self._number)
-        if replaced is None or queue is None:
+        if replaced is None:
             policy.add(entry)
         else:
+            assert queue is not None
             policy.add_again(entry, replaced, queue)
         self.entries[key] = entry
         self.puts += 1
