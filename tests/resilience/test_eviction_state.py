@@ -232,6 +232,30 @@ def test_clearing_forgets_ghosts_too() -> None:
     assert policy.small.count == 1
 
 
+def test_a_main_queue_that_has_too_many_gives_before_the_small_one() -> None:
+    """Also when the small one is due for its weight."""
+    policy = S3Fifo(20, 10.0)
+    for number in range(18):
+        policy.main.push(_entry(number, 0.1))
+    policy.small.push(_entry("asked for", 1.0, frequency=2))
+    policy.small.push(_entry("new", 1.0))
+    gone = policy.evict()
+    assert gone is not None
+    assert gone.key == 0
+    assert list(_keys(policy.main)) == [*range(1, 18), "asked for"]
+    assert list(_keys(policy.small)) == ["new"]
+
+
+def test_a_hash_that_two_keys_share_is_remembered_from_the_latest_on() -> None:
+    policy = S3Fifo(100, None)
+    assert hash(-1) == hash(-2)
+    for key in (-1, 7, -2):
+        policy.add(_entry(key))
+    for _ in range(3):
+        policy.evict()
+    assert list(policy.ghosts) == [7, hash(-2)]
+
+
 def test_an_empty_queue_weighs_nothing() -> None:
     """Whatever rounding has left of sums of floats."""
     queue = Queue()
