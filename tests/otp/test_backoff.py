@@ -44,6 +44,20 @@ def test_true_is_no_number(options: dict[str, Any], field: str) -> None:
     assert problem.startswith(f"Backoff.{field} expects")
 
 
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"first": -0.5}, "Backoff.first expects seconds >= 0, got -0.5"),
+        ({"factor": 0.5}, "Backoff.factor expects a number >= 1, got 0.5"),
+        ({"limit": -0.5}, "Backoff.limit expects seconds >= 0, got -0.5"),
+        ({"limit": "5"}, "Backoff.limit expects seconds >= 0, got '5'"),
+        ({"first": None}, "Backoff.first expects seconds >= 0, got None"),
+    ],
+)
+def test_what_is_too_small_or_no_number_is_one_problem(options: dict[str, Any], problem: str) -> None:
+    assert Backoff(**options).check() == (problem,)
+
+
 @pytest.mark.parametrize("options", [{"first": 0}, {"limit": 0}, {"factor": 1}, {"first": 1, "limit": 2}])
 def test_the_smallest_numbers_and_whole_ones_are_right(options: dict[str, Any]) -> None:
     assert Backoff(**options).check() == ()
