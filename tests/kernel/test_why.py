@@ -62,7 +62,7 @@ class Worker(GenServer):
         """In a way that the check for cycles does not see through: one of two would be enough."""
         method, arguments = (Worker.ask_in_task, further) if further else (Worker.ping, ())
         calls = [asyncio.create_task(other.options(timeout=None).call(method, *arguments))]
-        done, _ = await asyncio.wait(calls)
+        done, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
         assert all(call.exception() is not None for call in done)
 
     @handle_call
@@ -154,7 +154,7 @@ async def test_a_lock_cycle_is_named_as_one() -> None:
         @handle_call
         async def take(self) -> None:
             task = asyncio.create_task(take())
-            await asyncio.wait([task])
+            await asyncio.wait([task], return_when=asyncio.FIRST_COMPLETED)
 
     async def take() -> None:
         async with lock:

@@ -260,6 +260,7 @@ async def test_a_plain_process_answers_no_calls() -> None:
         await plain.call(Faulty.add, 1)
     with pytest.raises(UsageError, match="plain process"):
         plain.cast(Faulty.cast_error, ValueError())
+    await wait_until_idle()  # what has not begun has nothing to clean up
     await asyncio.wait_for(plain.stop(), 1)
     assert got == ["cleaned up"]
 

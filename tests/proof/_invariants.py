@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mabeam import DynamicSupervisor, ExitSignal, Registry, Supervisor
 from mabeam.kernel import DEAD, EXITING, STARTING, Crashed, NoProcess
+from mabeam.otp._requests import Arguments
 from mabeam.otp._server import ServerBehaviour
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def _may_rest(world: World, supervisor: Process, child: Child) -> bool:
 
     As in OTP, terminating a child whose restart has failed leaves those at rest that were stopped for that restart.
     """
-    body = child.spec.body
-    may_ignore = isinstance(body, tuple) and body[2].get("odd", False)
+    arguments = child.spec.body
+    may_ignore = isinstance(arguments, Arguments) and arguments.kwargs.get("odd", False)
     alone = supervisor.body._children.strategy == "one_for_one"
     return may_ignore or (child.spec.id if alone else supervisor.name) in world.set_aside

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar, final
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeGuard, TypeVar, final
 
 from mabeam.errors import UsageError
 from mabeam.resilience._checks import is_number, surroundings
