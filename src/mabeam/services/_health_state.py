@@ -39,9 +39,12 @@ class Check:
         settings: how it is run.
         phase: see the module.
         result: what the last run has come to; ``None`` before the first.
-        at: when that was.
-        duration: seconds that it took.
+        at: when that was; not there before the first.
+        duration: seconds that it took; likewise.
     """
+
+    at: float
+    duration: float
 
     __slots__ = ("at", "duration", "id", "phase", "result", "settings")
 
@@ -51,8 +54,6 @@ class Check:
         self.settings = settings
         self.phase: Phase = "resting"
         self.result: Health | None = None
-        self.at = 0.0
-        self.duration = 0.0
 
     def is_stale(self, now: float) -> bool:
         """Whether its result means nothing any more."""
@@ -112,12 +113,10 @@ class HealthState:
 
     def remove(self, check_id: str) -> Check | None:
         """Forget a check; ``None`` when there is none."""
-        check = self.checks.pop(check_id, None)
-        if check is not None:
-            self._queue.pop(check_id, None)
-            self._graph.remove(check_id)
-            self._look_at(check_id)
-        return check
+        self._queue.pop(check_id, None)
+        self._graph.remove(check_id)
+        self._look_at(check_id)
+        return self.checks.pop(check_id, None)
 
     # ------------------------------------------------------------------------------------------- running
 
@@ -174,17 +173,16 @@ class HealthState:
 
     def look_again(self, check_id: str) -> None:
         """Its result may have become stale."""
-        if check_id in self.checks:
-            self._look_at(check_id)
+        self._look_at(check_id)
 
     def changes(self, now: float) -> list[HealthChanged]:
         """What has changed since this was last asked, in the order of dependencies."""
         looked_at, self._to_look_at = self._to_look_at, {}
-        statuses = self._statuses([each for each in looked_at if each in self.checks], now)
+        statuses = self._statuses(looked_at, now)
         found: list[tuple[str, HealthStatus | None, HealthStatus | None]] = []
         for check_id in looked_at:
             before = self._told.pop(check_id, None)
-            after = statuses[check_id] if check_id in self.checks else None
+            after = statuses.get(check_id)
             if before is not None:
                 self._how_many[before] -= 1
             if after is not None:
@@ -213,16 +211,15 @@ class HealthState:
             self._to_look_at[each] = None
 
     def _statuses(self, checks: Iterable[str], now: float) -> dict[str, HealthStatus]:
-        """The statuses of these and of all that they depend on; what nobody has added is ``unknown``."""
+        """The statuses of these and of all that they depend on; what nobody has added has none."""
         found: dict[str, HealthStatus] = {}
         for each in self._graph.in_order(checks):
             check = self.checks.get(each)
             if check is None:
-                found[each] = "unknown"
                 continue
             own = check.own(now).status
             depends_on = check.settings.depends_on
-            if any(found[other] == "unhealthy" for other in depends_on):
+            if any(found.get(other) == "unhealthy" for other in depends_on):
                 found[each] = "unhealthy"
             elif any(other not in self.checks for other in depends_on):
                 found[each] = worst((own, "unknown"))
@@ -232,13 +229,13 @@ class HealthState:
 
     def _report(self, check: Check, statuses: dict[str, HealthStatus], now: float) -> CheckReport:
         depends_on = check.settings.depends_on
-        down = tuple(each for each in depends_on if statuses[each] == "unhealthy")
+        down = tuple(each for each in depends_on if statuses.get(each) == "unhealthy")
         missing = tuple(each for each in depends_on if each not in self.checks)
         own = check.own(now)
         detail = own.detail
         if down:
             detail = f"not run: it depends on {', '.join(down)}, which {'is' if len(down) == 1 else 'are'} unhealthy"
-        elif missing and statuses[check.id] != own.status:
+        elif statuses[check.id] != own.status:
             detail = f"it depends on {', '.join(missing)}, which nobody has added"
         return CheckReport(
             check=check.id,
