@@ -9,6 +9,7 @@ import pytest
 
 from mabeam import PoolUnavailable
 from mabeam.services import PoolOptions
+from mabeam.telemetry import current_bus
 from tests.services._http import site
 from tests.services._http_scenes import balanced, connections, scene
 
@@ -48,7 +49,14 @@ async def test_those_who_wait_are_served_in_the_order_in_which_they_came() -> No
 
 
 async def test_too_many_that_wait_are_refused_at_once() -> None:
-    """Nothing was sent."""
+    """Nothing was sent, and the event of it counts no attempt."""
+    attempts: list[float] = []
+    bus = current_bus.get()
+    assert bus is not None
+    attached = bus.attach(
+        lambda _event, numbers, _more: attempts.append(numbers["attempts"]),
+        events=["connections.request_finished"],
+    )
     async with scene(max_connections=1, max_waiting=1) as (there, them):
         async with asyncio.TaskGroup() as group:
             group.create_task(them.request("it", "GET", "/gate"))
@@ -63,6 +71,8 @@ async def test_too_many_that_wait_are_refused_at_once() -> None:
         now = them.statistics("it")
         assert (now.refused, now.attempts, now.requests, there.seen["/ok"]) == (1, 2, 3, 1)
         assert balanced(them)
+    attached.detach()
+    assert attempts == [0, 1, 1]
 
 
 async def _nothing() -> None:

@@ -40,6 +40,7 @@ class Call:
         "_exchanges",
         "_is_over",
         "_pools",
+        "_refused",
         "_request",
         "_returned",
         "_status",
@@ -55,6 +56,7 @@ class Call:
         self._request = request
         self._began = monotonic()
         self._exchanges: list[Exchange] = []
+        self._refused = 0
         self._returned: Exchange | None = None
         self._status = ""
         self._is_over = False
@@ -115,6 +117,7 @@ class Call:
 
     def exchange_over(self, exchange: Exchange, outcome: str) -> None:
         """An attempt is over; so is the request, when it was the one whose answer the caller has."""
+        self._refused += outcome == "refused"
         if exchange is self._returned:
             self._over(self._status if outcome == "completed" else outcome)
 
@@ -134,7 +137,7 @@ class Call:
             method = self._request.method
             measurements = {
                 "duration": monotonic() - self._began,
-                "attempts": len(self._exchanges),
+                "attempts": len(self._exchanges) - self._refused,
             }
             metadata = {
                 "manager": self._pools.process.pid.serial,
