@@ -223,9 +223,48 @@ def test_finishing_without_having_begun_changes_nothing() -> None:
     assert pair.machine.event is None  # or it would keep the last message alive
     assert (pair.machine.is_open, pair.machine.is_entering) == (False, False)
     pair.machine.become("b")
-    assert not pair.machine.left()
+    assert pair.machine.left() is False
     assert pair.machine.finish() == Changes([], [])
     assert pair.machine.state == "a"
+
+
+def test_finishing_twice_does_not_break_a_silence() -> None:
+    """An idle timeout is ended by an event, and there was one only."""
+    pair = Pair("a")
+    pair.handle("x", [("ask", IDLE, 1.0, None)])
+    assert pair.machine.finish() == Changes([], [])
+    assert IDLE in pair.machine.timeouts
+
+
+def test_nothing_is_postponed_where_there_is_no_event() -> None:
+    """What ``init`` asks for belongs to none."""
+    machine: Machine[str] = Machine()
+    machine.postpone()
+    machine.become("a")
+    assert machine.left() is True
+    machine.finish()
+    assert machine.postponed == []
+    assert not machine.has_next
+
+
+def test_an_event_that_asks_for_no_state_enters_none() -> None:
+    machine: Machine[str] = Machine()
+    machine.become("a")
+    machine.left()
+    machine.finish()
+    machine.begin("x")
+    assert machine.left() is False
+
+
+def test_a_timeout_that_was_replaced_is_over_for_nobody() -> None:
+    """Its timer may have gone off already."""
+    pair = Pair("a")
+    pair.handle("x", [("ask", named("one"), 1.0, "old")])
+    old = pair.timers[named("one")]
+    pair.handle("y", [("ask", named("one"), 1.0, "new")])
+    assert pair.machine.expired(old) is False
+    assert pair.machine.expired(pair.machine.timeouts[named("one")]) is True
+    assert named("one") == ("named", "one")
 
 
 def test_of_several_wishes_for_a_timeout_the_last_counts_and_has_the_last_place() -> None:
@@ -259,8 +298,9 @@ def test_continuations_go_before_inserted_events() -> None:
     machine: Machine[str] = Machine()
     machine.become("a")
     machine.insert("inserted")
+    machine.insert("then")
     machine.insert_first(["one", "two"])
-    assert machine.inserts == 3
+    assert machine.inserts == 4
     machine.left()
     machine.finish()
-    assert [machine.next() for _ in range(4)] == ["one", "two", "inserted", None]
+    assert [machine.next() for _ in range(5)] == ["one", "two", "inserted", "then", None]

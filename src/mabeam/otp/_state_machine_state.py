@@ -112,8 +112,7 @@ class Machine(Generic[E]):
     def _forget_requests(self, event: E | None) -> None:
         self.event: E | None = event
         self._target: str | None = None
-        self._repeats = self._changes = False
-        self._postpones = False
+        self._repeats = self._changes = self._postpones = False
         self._inserted: list[E] = []
         self._asked: list[tuple[TimeoutKey, Seconds, object]] = []
 
@@ -182,9 +181,8 @@ class Machine(Generic[E]):
         self._cancel(IDLE, changes)
         if self._changes:
             self._cancel(STATE, changes)
-            if self.postponed:
-                self.queue.extendleft(reversed(self.postponed))
-                self.postponed = []
+            self.queue.extendleft(reversed(self.postponed))
+            self.postponed = []
         self.queue.extendleft(reversed(self._inserted))
         self._start_timeouts(changes)
         self._forget_requests(None)
