@@ -126,6 +126,7 @@ def test_all_problems_are_named_at_once() -> None:
         {"period": math.nan},
         {"period": "10"},
         {"period": 9e-7},
+        {"period": 1e12 + 0.5},
         {"max_wait": math.nan},
         {"max_wait": None},
         {"max_keys": 0},
@@ -139,6 +140,7 @@ def test_a_wrong_option_is_refused(options: dict[str, Any]) -> None:
 
 def test_limits_at_their_edges_are_taken() -> None:
     _limiter(limit=1, period=1e-6, burst=1, max_wait=0, max_keys=1)
+    _limiter(limit=1, period=1e12)
     _limiter(max_wait=math.inf)
 
 
