@@ -8,6 +8,7 @@ import pytest
 
 from mabeam import (
     GenServer,
+    NoSuchProcess,
     Pid,
     Registry,
     RegistryRef,
@@ -62,7 +63,7 @@ async def test_a_link_of_ones_own_outlives_the_registration_once() -> None:
     assert not are_linked(one, pid)
 
 
-async def test_a_registry_may_be_in_itself_and_leave() -> None:
+async def test_a_registry_may_be_in_itself_and_leave(caplog: pytest.LogCaptureFixture) -> None:
     """It goes on to be told of its own end: those who are in it must not keep what they know of it."""
     registry, pid = await start()
     register(registry.via("itself"), pid)
@@ -71,6 +72,7 @@ async def test_a_registry_may_be_in_itself_and_leave() -> None:
     unregister(registry.via("itself"))
     one = spawn(for_ever)
     acting_as(one, registry.register, "key")
+    acting_as(one, registry.register, "another")
     process = process_of(one)
     acting_as(one, unlink, pid)  # or it would end as well
     assert process.registrations
@@ -78,6 +80,16 @@ async def test_a_registry_may_be_in_itself_and_leave() -> None:
     await wait_until_idle()
     assert process.is_alive
     assert not process.registrations
+    assert caplog.messages == []
+
+
+async def test_a_registry_that_has_ended_is_not_asked_any_more() -> None:
+    """Its pid leads to it, but nobody is in it, and nobody gets in."""
+    registry, pid = await start()
+    assert registry.keys(spawn(for_ever)) == []
+    kill(pid)
+    with pytest.raises(NoSuchProcess):
+        registry.keys(spawn(for_ever))
 
 
 async def test_what_has_registrations_of_another_kind_is_no_registry() -> None:

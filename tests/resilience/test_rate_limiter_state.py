@@ -191,6 +191,42 @@ def test_forgetting_and_coming_back_does_not_fill_the_memory() -> None:
     assert len(state._heap) <= 66
 
 
+def test_what_is_left_of_keys_that_came_back_is_cleared_away_now_and_then() -> None:
+    """When there are twice as many notes as keys, and some more; here one that is busy for longer keeps them from being met."""
+    state = GcraState(limit=1, period=1e6, burst=1, max_keys=10)
+    state.admit("first", state.ticks(1.0), 1)
+    sizes = []
+    for _ in range(150):
+        assert state.admit("k", state.ticks(2.0), 1) == 0
+        sizes.append(len(state._heap))
+        state.forget("k")
+    assert sizes[:68] == [*range(2, 70)]
+    assert sizes[68:] == [*range(2, 70), *range(2, 16)]
+
+
+def test_who_rests_first_is_known_after_that_as_well() -> None:
+    """Though the one that came first is busy for longest."""
+    state = GcraState(limit=1, period=1.0, burst=100, max_keys=3)
+    begin = state.ticks(1.0)
+    state.admit("longest", begin, 99)
+    state.admit("shortest", begin, 1)
+    size = 0
+    while len(state._heap) > size:
+        size = len(state._heap)
+        state.admit("again", begin, 2)
+        state.forget("again")
+    state.admit("again", begin, 2)
+    assert state.admit("new", state.ticks(2.5), 1) == 0
+    assert set(state.ends) == {"longest", "again", "new"}
+
+
+def test_a_tick_too_early_is_too_early() -> None:
+    state = GcraState(limit=1, period=1.0, burst=1, max_keys=10)
+    assert state.admit("k", 0, 1) == 0
+    assert state.admit("k", 999_999_999, 1) == 1
+    assert state.admit("k", 1_000_000_000, 1) == 0
+
+
 class Standing(RuleBasedStateMachine):
     """Lines beside lists."""
 

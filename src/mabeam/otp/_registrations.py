@@ -7,7 +7,7 @@ does at the moment can delay it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 from mabeam.errors import NoSuchProcess
 from mabeam.kernel import DEAD, NoProcess, Pid, add_link, are_linked, find, remove_link
@@ -79,20 +79,14 @@ class Registrations:
         """Called by the kernel in the step in which a registered process dies, or the registry's own."""
         if pid == self.process.pid:
             gone = self.table.clear()
-            self._linked_before.clear()
             for entry in gone:
-                _forget(entry.holder._process, self)
+                _forget(_process_of(entry.holder), self)
         else:
             gone = self.table.remove_holder(pid)
-            if gone:
-                self._unlink(pid._process)
+            self._unlink(_process_of(pid))
         self._emit("registry.unregistered", [(entry.key, entry.holder) for entry in gone])
 
-    def _unlink(self, process: Process | None) -> None:
-        if (
-            process is None
-        ):  # pragma: no cover  (only a pid that was pickled has none, and none such is registered)
-            return
+    def _unlink(self, process: Process) -> None:
         if process.pid in self._linked_before:
             del self._linked_before[process.pid]
         else:
@@ -112,15 +106,20 @@ def _remember(process: Process, registrations: Registrations) -> None:
     process.registrations[registrations] = None
 
 
-def _forget(process: Process | None, registrations: Registrations) -> None:
-    if process is not None and process.registrations is not None:
-        process.registrations.pop(registrations, None)
+def _forget(process: Process, registrations: Registrations) -> None:
+    # It has been remembered; with several keys it may have been forgotten already.
+    cast("dict[Any, None]", process.registrations).pop(registrations, None)
+
+
+def _process_of(holder: Pid) -> Process:
+    """Who is registered; only a pid that was pickled is nobody's, and none such is."""
+    return cast("Process", holder._process)
 
 
 def registrations_at(kernel: Kernel, address: Pid | Name) -> Registrations | None:
     """The registrations of the registry that is there; ``None`` when there is none that lives and has begun to serve."""
     process = find(kernel, address)
-    if process is None or process.status & DEAD or process.kernel is not kernel:
+    if process is None or process.kernel is not kernel:
         return None
-    registrations = getattr(process.body, "registrations", None)
+    registrations = getattr(process.body, "registrations", None)  # the dead have no body
     return registrations if isinstance(registrations, Registrations) else None

@@ -126,7 +126,6 @@ class GcraState:
             # Keys that were forgotten by hand and came back are in it more than once.
             self._heap = [(each, number, known) for number, (known, each) in enumerate(self.ends.items())]
             heapq.heapify(self._heap)
-            self._count = len(self._heap)
         else:
             self._count += 1
             heapq.heappush(self._heap, (end, self._count, key))
@@ -147,8 +146,6 @@ class GcraState:
                 heapq.heapreplace(heap, (end, number, key))
             elif len(self.ends) >= self.max_keys:
                 return end - now
-            else:
-                break
         return 0
 
 
