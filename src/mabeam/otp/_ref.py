@@ -280,12 +280,12 @@ class Ref(Generic[S_co]):
             deadline = kernel.loop.time() + timeout
         caller: Caller[Any] = Caller(process, kernel.loop.create_future(), handler.what, deadline)
         message = Call(handler, args, kwargs, caller)
-        if kernel.scheduler.traced:
+        if scheduler.traced:
             message.trace = current_trace()
         if process.status == 0 and handler.in_task:
-            kernel.scheduler.take_at_once(process, message)
+            scheduler.take_at_once(process, message)
         elif kernel.has_room(process):
-            kernel.scheduler.enqueue(process, message)
+            scheduler.enqueue(process, message)
         else:
             since = kernel.loop.time()
             await enter_full(process, message, timeout)
