@@ -22,6 +22,7 @@ from mabeam import (
     Registry,
     Runtime,
     Shutdown,
+    Stop,
     Supervisor,
     TraceEvent,
     UsageError,
@@ -197,13 +198,13 @@ async def test_what_cannot_replace_a_state_is_refused(function: Any) -> None:
         await replace_state(counter, function)
 
 
-@pytest.mark.parametrize("error", [StopIteration, GeneratorExit, asyncio.CancelledError])
+@pytest.mark.parametrize("error", [StopIteration, GeneratorExit, asyncio.CancelledError, Stop])
 async def test_whoever_asks_hears_of_exceptions_that_no_future_carries(error: type[BaseException]) -> None:
     """The program would hear of them otherwise, and whoever asked would wait for nothing."""
     counter = await Counter.start_link(7)
 
     def fail(state: Counter) -> Counter:
-        raise error
+        raise error() if error is not Stop else Stop(Shutdown())
 
     with pytest.raises(RuntimeError, match=error.__name__) as caught:
         await replace_state(counter, fail)
@@ -276,6 +277,33 @@ async def test_a_suspension_takes_its_place_in_the_mailbox() -> None:
     await slow
     await suspending
     assert state_of(counter).got == ["before"]
+
+
+async def test_requests_that_came_before_the_suspension_was_taken_do_not_wait_for_its_end() -> None:
+    """A ``resume`` behind its ``suspend`` in the mailbox: nobody else would ever let the server go on."""
+    counter = await Counter.start_link()
+    slow = await begun(counter.call(Counter.slow, 1.0))
+    suspending = await begun(suspend(counter))
+    counter.cast(Counter.put, "after")
+    replacing = await begun(replace_state(counter, lambda state: state))
+    resuming = await begun(resume(counter))
+    await slow
+    await suspending
+    await replacing
+    await resuming
+    await wait_until_idle()
+    assert state_of(counter).got == ["after"]
+
+
+async def test_a_stop_that_came_before_the_suspension_was_taken_ends_the_server() -> None:
+    counter = await Counter.start_link()
+    slow = await begun(counter.call(Counter.slow, 1.0))
+    suspending = await begun(suspend(counter))
+    stopping = await begun(counter.stop())
+    await slow
+    await suspending
+    await stopping
+    assert not pid_of(counter).is_alive
 
 
 async def test_a_suspended_server_can_be_stopped_and_killed() -> None:
@@ -353,14 +381,34 @@ async def test_a_suspended_plain_process_receives_nothing() -> None:
     pid = spawn(reader)
     await wait_until_idle()
     await suspend(pid)
-    send(pid, 1)
-    send(pid, 2)
+    word = "the same object"
+    for message in (1, 2, word, word):
+        send(pid, message)
     await wait_until_idle()
     assert got == []
     assert info(pid).state == "suspended"
     await resume(pid)
     await wait_until_idle()
-    assert got == [1, 2]
+    assert got == [1, 2, word, word]
+
+
+async def test_a_message_that_is_sent_twice_to_a_suspended_process_comes_twice() -> None:
+    """The first that it waits for is given to it, the other one stays: though they are one object."""
+    got: list[object] = []
+
+    async def reader() -> None:
+        while True:
+            got.append(await receive(str))
+
+    pid = spawn(reader)
+    await wait_until_idle()
+    await suspend(pid)
+    for message in (1, "tick", 2, "tick", "tick"):
+        send(pid, message)
+    await resume(pid)
+    await wait_until_idle()
+    assert got == ["tick"] * 3
+    assert info(pid).messages == 2
 
 
 async def test_a_supervisor_can_be_suspended() -> None:

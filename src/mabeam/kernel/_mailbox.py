@@ -65,9 +65,15 @@ def remove_matching(process: Process, match: Callable[[Any], bool]) -> list[Any]
 
 def offer_again(process: Process) -> None:
     """Give what has come meanwhile to those who wait, once a plain process is no longer suspended."""
-    mailbox = process.mailbox or ()
-    taken = [message for message in tuple(mailbox) if process.status & RECEIVING and offer(process, message)]
-    remove_matching(process, lambda message: any(message is each for each in taken))
+    mailbox = process.mailbox
+    if mailbox is None or not process.status & RECEIVING:
+        return
+    # By their places: two messages may be one object, a word that is sent twice, say.
+    taken = [index for index, message in enumerate(tuple(mailbox)) if offer(process, message)]
+    for index in reversed(taken):
+        del mailbox[index]
+    if not mailbox:
+        process.mailbox = None
 
 
 async def take_matching(process: Process, match: Callable[[Any], bool], timeout: float | None) -> Any:

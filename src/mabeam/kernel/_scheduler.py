@@ -151,6 +151,20 @@ class Scheduler:
         if process.status & BUSY and not process.status & SCHEDULED:
             self.schedule(process)
 
+    def take_urgent_mail(self, process: Process) -> None:
+        """Have a process that has just been suspended take what is in its mailbox and does not wait for its resumption."""
+        is_urgent = process.behaviour.is_urgent
+        while process.status & SUSPENDED and process.ending is None:
+            mailbox = process.mailbox or ()
+            index = next((at for at, message in enumerate(mailbox) if is_urgent(process, message)), None)
+            if index is None:
+                return
+            message = mailbox[index]
+            del mailbox[index]  # type: ignore[union-attr]  # it has just been looked through
+            if not mailbox:
+                process.mailbox = None
+            self._take_urgent(process, message)
+
     def _take_urgent(self, process: Process, message: Any) -> None:
         """Have a suspended process take a message out of turn."""
         if not process.status & SUSPENDED or process.ending is not None:

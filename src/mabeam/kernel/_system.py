@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mabeam.errors import UsageError
@@ -15,6 +14,7 @@ from mabeam.kernel._process import SUSPENDED
 from mabeam.kernel._waits import check_cycle
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from mabeam.kernel._current import Target
@@ -41,13 +41,16 @@ class SystemRequest(Generic[T]):
         """Do it, and tell whoever asked; what the function raises is theirs."""
         try:
             value = self._function(process)
-        except (StopIteration, GeneratorExit, asyncio.CancelledError) as error:
-            # It would end the asker's coroutine in silence, if a future took it at all (PEP 479).
+        except BaseException as error:
+            if isinstance(error, Exception) and not isinstance(error, StopIteration):
+                self._settle(None, error)
+                return
+            # No future takes it (PEP 479), or it means something only where it was raised: ``Stop``, a cancellation.
             wrapped = RuntimeError(f"the function given to {self.what} raised {type(error).__name__}")
             wrapped.__cause__ = error
             self._settle(None, wrapped)
-        except Exception as error:  # noqa: BLE001  (it is the asker's, whose function it may be)
-            self._settle(None, error)
+            if isinstance(error, SystemExit | KeyboardInterrupt):
+                raise  # it stops the loop
         else:
             self._settle(value, None)
 
@@ -114,6 +117,8 @@ async def resume(target: Target, /, *, timeout: float | None = 5.0) -> None:
 
 def _suspend(process: Process) -> None:
     process.status |= SUSPENDED
+    # What came before it was, and is taken all the same, must not wait for a ``resume`` that is among it, perhaps.
+    process.kernel.loop.call_soon(process.kernel.scheduler.take_urgent_mail, process)
 
 
 def _resume(process: Process) -> None:
