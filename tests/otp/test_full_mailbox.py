@@ -203,6 +203,58 @@ async def test_those_who_gave_up_are_not_kept() -> None:
     assert await let_go(small) == [1, 2]
 
 
+class Pooling(Small):
+    """Those who wait for a place among concurrent handlers do so apart from the mailbox."""
+
+    @handle_call(concurrent=1)
+    async def work(self, item: object) -> object:
+        await self.gate.wait()
+        self.got.append(item)
+        return item
+
+
+class PoolingBlocking(Pooling):
+    on_full = "block"
+
+
+class PoolingDroppingOldest(Pooling):
+    on_full = "drop_oldest"
+
+
+@pytest.mark.parametrize(
+    ("server", "done"),
+    [(Pooling, [0, 1, 2]), (PoolingBlocking, [0, 1, 2, 3, 4]), (PoolingDroppingOldest, [0, 3, 4])],
+)
+async def test_the_policy_holds_for_places_among_concurrent_handlers(
+    server: type[Pooling], done: list[int]
+) -> None:
+    pooling = await server.start_link()
+    calls = [await begun(pooling.call(Pooling.work, number)) for number in range(5)]
+    await wait_until_idle()
+    assert await let_go(pooling) == done
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert [each for each in answers if not isinstance(each, RejectedError)] == done
+
+
+async def test_whoever_gives_up_before_there_was_room_for_it_is_not_kept_and_has_asked_for_nothing() -> None:
+    pooling = await PoolingBlocking.start_link()
+    first = [await begun(pooling.call(Pooling.work, number)) for number in range(3)]
+    await wait_until_idle()
+    for number in range(100):
+        call = await begun(pooling.call(Pooling.work, number))
+        await wait_until_idle()
+        call.cancel()
+        await asyncio.wait([call])
+    waiting = process_of(pooling).extra.waiting
+    assert sum(len(each) for each in waiting.values()) <= 4
+    last = await begun(pooling.call(Pooling.work, "last"))
+    await wait_until_idle()
+    got = await let_go(pooling)
+    assert got[:3] == [0, 1, 2]
+    assert got[-1] == "last"
+    assert await asyncio.gather(*first, last) == [0, 1, 2, "last"]
+
+
 async def test_a_limit_that_is_raised_lets_those_in_who_wait() -> None:
     """Before anybody who comes later."""
 

@@ -30,7 +30,7 @@ class ConcurrentHandlers(Behaviour):
         running = asides.running.get(name, 0)
         if running >= handler.concurrent:
             waiting = asides.waiting.setdefault(name, deque())
-            if len(waiting) >= self.mailbox_limit:
+            if len(waiting) >= self.mailbox_limit and not self._make_place(process, waiting):
                 self.drop(process, message, mailbox_is_full(process))
                 return
             waiting.append(message)
@@ -52,6 +52,24 @@ class ConcurrentHandlers(Behaviour):
         if type(message) is Call:
             caller = message.caller
             caller.answerer, caller.detached, activation.deadline = activation, "", caller.deadline
+
+    def _make_place(self, process: Process, waiting: deque[Any]) -> bool:
+        """Whether one more may wait, though as many do as the mailbox may hold: its policy holds for them, too."""
+        if self.on_full == "drop_oldest":
+            oldest = waiting.popleft()
+            self.drop(process, oldest, mailbox_is_full(process, ": it was dropped for a newer message"))
+            return True
+        if self.on_full != "block":
+            return False
+        # Its caller waits here as others do in front of a full mailbox: whoever gives up has asked for nothing. They are
+        # looked for now and then only, so that a flood of callers is not looked through for each of them.
+        if len(waiting) % self.mailbox_limit == 0:
+            there = [
+                each for at, each in enumerate(waiting) if at < self.mailbox_limit or each.caller.is_waiting
+            ]
+            waiting.clear()
+            waiting.extend(there)
+        return True
 
     def _concurrent_over(self, activation: Activation, value: object, error: BaseException | None) -> None:
         process, message = activation.process, activation.message
