@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import threading
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,10 @@ class Server(GenServer):
         await in_thread(int)
         block(seen)
 
+    @handle_call
+    def holding(self) -> None:
+        ctypes.PyDLL(None).usleep(400_000)  # a PyDLL keeps the lock, unlike a CDLL
+
     @handle_call(concurrent=2)
     async def beside(self, seen: Seen) -> None:
         block(seen)
@@ -88,6 +93,21 @@ async def test_process_handler_and_stack_are_named_while_it_blocks(
     ((seconds, what),) = durations
     assert seconds >= 0.1
     assert what == f"Server.{handler.__name__}"
+    assert runtime.kernel.watchdog is not None
+    assert runtime.kernel.watchdog.counts[pid_of(server).serial] == 1
+
+
+async def test_what_holds_the_lock_of_the_interpreter_is_named_when_it_lets_go(
+    seen: Seen, runtime: Runtime
+) -> None:
+    """The watchdog is a thread, too, and stood still meanwhile; there would be nothing to be seen at its next look."""
+    server = await Server.start_link()
+    await in_thread(int)
+    await server.options(timeout=60).call(Server.holding)
+    while not seen.lines:
+        await in_thread(int)
+    assert seen.lines[0].startswith("the event loop is blocked by Server.holding of Server (pid ")
+    assert "in Server.holding" in seen.lines[0].splitlines()[-1]
     assert runtime.kernel.watchdog is not None
     assert runtime.kernel.watchdog.counts[pid_of(server).serial] == 1
 

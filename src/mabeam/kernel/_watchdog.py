@@ -65,6 +65,9 @@ class Watchdog:
     is all, so an idle program is not woken. Otherwise the loop is asked to answer; if it does not within
     ``blocked_after`` seconds, whatever it is doing blocks it. So what takes a quarter more than the limit is always seen.
 
+    C code that holds the interpreter's lock stops this thread as well. It is named as soon as it lets go, when the watchdog
+    finds that it has slept for so much longer than it wanted.
+
     Attributes:
         blocked: what blocks the loop now.
         counts: how often a process did, by its serial number; the latest thousand processes.
@@ -89,25 +92,34 @@ class Watchdog:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._stopped.wait(self._blocked_after / _LOOKS_PER_LIMIT):
+        pause = self._blocked_after / _LOOKS_PER_LIMIT
+        began = self._stopwatch()
+        while not self._stopped.wait(pause):
             frame = sys._current_frames().get(self._watched)
             waits = frame is None or frame.f_code.co_filename.endswith(_IDLE_PLACES)
             del frame  # it would keep the locals of a stranger alive
-            if not waits and not self._ask():
-                return
+            if not waits:
+                if self._stopwatch() - began - pause > self._blocked_after:
+                    # No thread has run since: what the loop's thread is at has held the interpreter's lock. It has only
+                    # just let go of it, so this is the moment at which its place can be seen.
+                    self._report(began + pause)
+                if not self._ask():
+                    return
+            began = self._stopwatch()
 
     def _ask(self) -> bool:
         """Have the loop answer; false when there is no loop any more."""
         self._answered.clear()
-        since = self._stopwatch()
+        since = self._stopwatch() if self.blocked is None else self.blocked.since
         if self._stopped.is_set():
             return False
         try:
             self._kernel.loop.call_soon_threadsafe(self._answered.set)
         except RuntimeError:
             return False  # the loop is closed
-        if not self._answered.wait(self._blocked_after):
-            self._report(since)
+        if self.blocked is not None or not self._answered.wait(self._blocked_after):
+            if self.blocked is None:
+                self._report(since)
             self._answered.wait()
             blocked, self.blocked = self.blocked, None
             if blocked is not None and not self._stopped.is_set():
