@@ -15,10 +15,14 @@ from mabeam import (
     GenServer,
     Lock,
     NoSuchProcess,
+    Postpone,
     Ref,
     Runtime,
+    Shutdown,
+    StateMachine,
     Supervisor,
     Why,
+    become,
     handle_call,
     handle_cast,
     in_thread,
@@ -26,13 +30,16 @@ from mabeam import (
     receive,
     reply_later,
     send_after,
+    send_exit,
     spawn,
+    state,
     suspend,
     trap_exit,
     unlink,
     why,
 )
 from mabeam.testing import wait_until_idle
+from tests.otp._servers import pid_of
 
 if TYPE_CHECKING:
     from mabeam import Pid
@@ -418,6 +425,83 @@ async def test_what_waits_for_nothing_in_particular() -> None:
     unlink(idle)
     with pytest.raises(NoSuchProcess):
         why("nobody")
+
+
+async def test_a_call_that_a_state_machine_has_postponed() -> None:
+    """Its mailbox is empty, and what it waits for is not just any message."""
+
+    class Door(StateMachine):
+        def __init__(self) -> None:
+            self.gate = asyncio.Event()
+            become(self.locked)
+
+        @state
+        def locked(self) -> None: ...
+
+        @locked.handle_call
+        def enter(self) -> None:
+            raise Postpone
+
+        @handle_call
+        async def hold(self) -> None:
+            await self.gate.wait()
+
+    door = await Door.start_link()
+
+    async def visitor() -> None:
+        await door.options(timeout=None).call(Door.enter)
+
+    pid = spawn(visitor)
+    await wait_until_idle()
+    answer = why(pid)
+    assert kinds(answer) == ["call", "kept_caller"]
+    assert answer.root.pid == pid_of(door)
+    assert "'locked' has postponed it" in answer.root.what
+    spawn(lambda: door.options(timeout=None).call(Door.hold))
+    await wait_until_idle()
+    assert kinds(why(pid)) == [
+        "call",
+        "outside_lock",
+    ]  # whatever is to change its state waits for that as well
+    assert "Door.hold" in why(pid).root.what
+
+
+async def test_tasks_whose_first_result_a_process_waits_for() -> None:
+    async def part() -> None:
+        await worker.options(timeout=None).call(Worker.hold)
+
+    async def whole() -> None:
+        for each in asyncio.as_completed([part()]):
+            await each
+
+    worker = await Worker.start_link()
+    pid = spawn(whole)
+    await wait_until_idle()
+    assert kinds(why(pid))[:2] == ["task", "call"]
+
+
+@pytest.mark.real_time
+async def test_the_output_of_an_os_process_that_does_not_end() -> None:
+    """Asyncio reads it as it reads a socket; what has to happen is that the process ends."""
+    begun = asyncio.Event()
+
+    async def run() -> None:
+        child = await asyncio.create_subprocess_exec("sleep", "60", stdout=asyncio.subprocess.PIPE)
+        try:
+            begun.set()
+            await child.communicate()
+        finally:
+            child.kill()
+            await child.wait()
+
+    pid = spawn(run)
+    await begun.wait()
+    while why(pid).root.kind in {"ready", "running", "unknown", "task"}:
+        await in_thread(int)
+    assert why(pid).root.kind == "os_process"
+    send_exit(pid, Shutdown())
+    while pid.is_alive:
+        await in_thread(int)
 
 
 async def test_a_task_that_a_process_waits_for() -> None:

@@ -11,6 +11,7 @@ from mabeam.kernel._system import SystemRequest
 
 if TYPE_CHECKING:
     from mabeam.errors import RejectedError
+    from mabeam.kernel._calls import Caller
     from mabeam.kernel._process import Process
     from mabeam.kernel._reasons import ExitReason
 
@@ -116,6 +117,10 @@ class Behaviour:
     def drop(self, process: Process, message: Any, error: RejectedError) -> None:
         """Tell whoever sent a message that was dropped from a full mailbox."""
         process.kernel.dead_letters.add(process.describe(), message, "full")
+
+    def why_kept(self, process: Process, caller: Caller[Any]) -> str:
+        """Why a caller who was taken from the mailbox has no answer, though nothing works on it; empty if that is not so."""
+        return ""
 
     def terminate(self, process: Process, reason: ExitReason) -> Step:
         """Run what user code wants to run at an orderly end."""

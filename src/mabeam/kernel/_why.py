@@ -225,7 +225,8 @@ def _follow(activation: Activation, chain: list[Cause], seen: set[object]) -> No
 
 def _perhaps(activation: Activation, stack: tuple[Position, ...]) -> tuple[Activation, ...]:
     """Tasks of a process that wait for others while it waits for any of its tasks, with ``asyncio.wait`` say."""
-    if not stack or not stack[-1].file.endswith(("asyncio/tasks.py", "asyncio/timeouts.py")):
+    # ``as_completed`` waits in a queue of its own.
+    if not any(each.file.endswith(("asyncio/tasks.py", "asyncio/timeouts.py")) for each in stack[-2:]):
         return ()
     return tuple(each for each in activation.process.tasks or () if each.waits_for is not None)
 
@@ -250,6 +251,8 @@ def _follow_wait(activation: Activation, wait: Wait, chain: list[Cause], seen: s
             chain.append(_cause(other, "kept_caller", f"has not answered {wait.what}: {caller.detached}"))
         elif caller.answerer is not None:
             _follow(caller.answerer, chain, seen)
+        elif (kept := other.behaviour.why_kept(other, caller)) and not blockers(other):
+            chain.append(_cause(other, "kept_caller", f"has not answered {wait.what}: {kept}"))
         else:
             _follow_process(other, chain, seen)
         return
@@ -298,6 +301,8 @@ def _kind_of(stack: tuple[Position, ...]) -> Kind:
         for each in stack[-3:]
     ):
         return "socket"  # anyio, and so httpx, waits for its socket by an event
+    if any(each.file.endswith("asyncio/subprocess.py") for each in stack):
+        return "os_process"  # ``communicate`` reads pipes, which are streams to asyncio
     for end, kind in _PLACES:
         if file.endswith(end) and (kind != "timer" or stack[-1].function == "sleep"):
             return kind  # type: ignore[return-value]  # the table above has kinds only

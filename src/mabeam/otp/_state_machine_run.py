@@ -259,6 +259,13 @@ class StateMachineBehaviour(ServerBehaviour):
         asides: MachineAsides = process.extra
         object.__setattr__(state, "_machine", asides.machine)
 
+    def why_kept(self, process: Process, caller: Caller[Any]) -> str:
+        """It is postponed, perhaps."""
+        machine = process.extra.machine
+        if not any(type(each) is Call and each.caller is caller for each in tuple(machine.postponed)):
+            return ""
+        return f"state {machine.state!r} has postponed it, and it is handled again in another one"
+
     def where(self, process: Process, message: Any) -> str:
         """The method that works on a message, with the state."""
         asides: MachineAsides = process.extra
