@@ -274,6 +274,35 @@ async def test_a_limit_that_is_raised_lets_those_in_who_wait() -> None:
     assert state_of(small).got == [1, 2, 3, 4]
 
 
+class Changed(Blocking):
+    @handle_call
+    def ask(self, item: object) -> object:
+        return "changed", item
+
+
+async def test_those_who_wait_for_room_are_handled_by_the_new_code() -> None:
+    small = await Blocking.start_link()
+    await suspend(small)
+    waiting = [await begun(small.call(Small.ask, number)) for number in range(5)]
+    await code_change(small, Changed)
+    await resume(small)
+    assert await asyncio.gather(*waiting) == [("changed", number) for number in range(5)]
+
+
+async def test_those_who_wait_for_room_are_told_when_the_new_code_does_not_answer_them() -> None:
+    class Other(GenServer):
+        mailbox_limit = 2
+
+    small = await Blocking.start_link()
+    await suspend(small)
+    waiting: list[asyncio.Task[Any]] = [await begun(small.call(Small.ask, number)) for number in range(3)]
+    waiting.append(await begun(small.cast_wait(Small.put, 3)))
+    await code_change(small, Other)
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(each) for each in answers] == [UsageError] * 4
+    assert process_of(small).mailbox is None
+
+
 async def test_those_who_wait_for_room_hear_of_the_death() -> None:
     small, holding = await held(Blocking)
     small.cast(Small.put, 1)

@@ -30,7 +30,7 @@ from mabeam.kernel._current_task import current_tasks, out_of_task
 from mabeam.kernel._dead_letters import DeadLetter, DeadLetters
 from mabeam.kernel._ending import crash_reason, end, is_decided, stop
 from mabeam.kernel._ending import kill as kill_process
-from mabeam.kernel._full_mailbox import admit, check_mailbox, enter_full, mailbox_is_full
+from mabeam.kernel._full_mailbox import admit, check_mailbox, crowd_of, enter_full, mailbox_is_full
 from mabeam.kernel._in_thread import in_thread, run_blocking
 from mabeam.kernel._info import ActivityInfo, ProcessInfo, info, name_of
 from mabeam.kernel._kernel import Kernel
@@ -193,6 +193,7 @@ __all__ = (
     "check_seconds",
     "context_of_sender",
     "crash_reason",
+    "crowd_of",
     "current_kernel",
     "current_process",
     "current_tasks",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = (
     "admit",
     "check_mailbox",
+    "crowd_of",
     "enter_full",
     "leave_crowd",
     "mailbox_is_full",
@@ -148,6 +149,12 @@ def admit(process: Process) -> None:
     if isinstance(process.mailbox, CrowdedMailbox):
         process.mailbox.limit = process.behaviour.mailbox_limit
         process.mailbox.admit()
+
+
+def crowd_of(process: Process) -> tuple[tuple[asyncio.Future[None], Any], ...]:
+    """Those who wait for room, each with what it wants to put there."""
+    mailbox = process.mailbox
+    return tuple(mailbox.waiting.items()) if isinstance(mailbox, CrowdedMailbox) else ()
 
 
 def _withdraw(process: Process, message: Any) -> None:

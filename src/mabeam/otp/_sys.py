@@ -7,7 +7,7 @@ from types import CoroutineType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from mabeam.errors import UsageError
-from mabeam.kernel import admit, ask
+from mabeam.kernel import admit, ask, crowd_of
 from mabeam.otp._observed import unobserved
 from mabeam.otp._ref import Ref
 from mabeam.otp._requests import Call, Cast
@@ -190,20 +190,18 @@ def _redirect(process: Process) -> None:
             if type(message) is Call:
                 message.caller.detached = ""
             process.kernel.put_back(process, message)
+    # Those who wait for room first: whoever is turned away below makes some.
+    for entered, message in crowd_of(process):
+        error = _redirected(process, behaviour, message)
+        if error is not None and not entered.done():
+            entered.set_exception(error)
     mailbox = process.mailbox
     for index in reversed(range(len(mailbox or ()))):
         message = mailbox[index]  # type: ignore[index]  # not empty, or there is no index
-        if not isinstance(message, Call | Cast | StreamRequest):
-            continue
-        name = message.handler.what.rpartition(".")[2]
-        handler = behaviour.handlers.get(name) if behaviour.handlers is not None else None
-        if handler is not None and handler.kind == message.handler.kind:
-            message.handler = handler
+        error = _redirected(process, behaviour, message)
+        if error is None:
             continue
         del mailbox[index]  # type: ignore[union-attr]  # as above
-        error = UsageError(
-            f"{message.handler.what} is no handler of {process.describe()} since its code was changed"
-        )
         if type(message) is Call:
             message.caller.fail(error)
         elif type(message) is StreamRequest:
@@ -212,3 +210,17 @@ def _redirect(process: Process) -> None:
             process.kernel.dead_letters.add(process.describe(), message, "not_understood")
     if not mailbox:
         process.mailbox = None
+
+
+def _redirected(process: Process, behaviour: ServerBehaviour, message: Any) -> UsageError | None:
+    """Have one message handled by the new class; what to tell its sender if that has no handler for it."""
+    if not isinstance(message, Call | Cast | StreamRequest):
+        return None
+    name = message.handler.what.rpartition(".")[2]
+    handler = behaviour.handlers.get(name) if behaviour.handlers is not None else None
+    if handler is not None and handler.kind == message.handler.kind:
+        message.handler = handler
+        return None
+    return UsageError(
+        f"{message.handler.what} is no handler of {process.describe()} since its code was changed"
+    )
