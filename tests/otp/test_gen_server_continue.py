@@ -13,14 +13,17 @@ from mabeam import (
     ProcessDied,
     UsageError,
     continue_with,
+    get_state,
     handle_call,
     handle_cast,
     idle_timeout,
+    resume,
     send,
+    suspend,
 )
 from mabeam.kernel import Crashed, Shutdown, current_process
 from mabeam.testing import Probe, wait_until_idle
-from tests.otp._servers import clock, pid_of, state_of
+from tests.otp._servers import begun, clock, pause, pid_of, state_of
 
 
 class Stepper(GenServer):
@@ -144,6 +147,11 @@ class Sleepy(GenServer):
     def wait(self, seconds: float) -> None:
         idle_timeout(seconds)
 
+    @handle_call
+    async def wait_later(self, seconds: float) -> None:
+        await pause(1.0)
+        idle_timeout(seconds)
+
     @handle_call(concurrent=1)
     async def touch(self) -> None: ...
 
@@ -163,6 +171,28 @@ async def test_silence_for_as_long_as_asked_reaches_handle_info_once() -> None:
     await server.call(Sleepy.wait, 3.0)
     await clock().advance(10)
     assert state_of(server).idle_at == [2.0, 13.0]
+
+
+async def test_introspection_does_not_break_a_silence() -> None:
+    """Somebody who looks at a server must not change what it does."""
+    server = await Sleepy.start_link()
+    await server.call(Sleepy.wait, 2.0)
+    await clock().advance(1)
+    await get_state(server)
+    await suspend(server)
+    await resume(server)
+    await clock().advance(5)
+    assert state_of(server).idle_at == [2.0]
+
+
+async def test_introspection_that_waits_in_the_mailbox_does_not_break_a_silence() -> None:
+    server = await Sleepy.start_link()
+    holding = await begun(server.call(Sleepy.wait_later, 2.0))
+    looking = await begun(get_state(server))
+    await holding
+    await looking
+    await clock().advance(5)
+    assert state_of(server).idle_at == [3.0]
 
 
 @pytest.mark.parametrize("how", ["call", "concurrent", "cast", "info"])

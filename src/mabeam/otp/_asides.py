@@ -209,7 +209,8 @@ def continue_with(argument: object, /) -> None:
 def idle_timeout(seconds: float, /) -> None:
     """Have ``handle_info(IdleTimeout())`` run when no message has come for ``seconds`` after this handler.
 
-    Any message cancels it; a handler that wants it again asks again. 0 is at once, if no message waits already.
+    Any message cancels it; a handler that wants it again asks again. 0 is at once, if no message waits already. Introspection
+    (``get_state``, ``suspend`` and the like) is no message.
 
     Raises:
         UsageError: it is no duration; or no handler of the server asks.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from mabeam.errors import DeadlineExceeded, UsageError
 from mabeam.kernel import (
     BUSY,
+    SCHEDULED,
     SUSPENDED,
     Activation,
     Down,
@@ -193,9 +194,9 @@ class ServerBehaviour(ConcurrentHandlers):
 
     def take(self, process: Process, message: Any) -> bool:
         """Work on one message."""
-        if process.extra is not None:
-            process.extra.end_silence()
         kind = type(message)
+        if process.extra is not None and kind is not SystemRequest:
+            process.extra.end_silence()
         if kind is Call or kind is Cast:
             handler: Handler = message.handler
             caller = message.caller if kind is Call else None
@@ -408,7 +409,7 @@ class ServerBehaviour(ConcurrentHandlers):
             return True
         asides.pending = False
         seconds, asides.idle_seconds = asides.idle_seconds, None
-        if seconds is not None and process.mailbox is None:
+        if seconds is not None and _is_silent(process):
             if process.registrations is None:
                 process.registrations = {}
             process.registrations[asides] = None  # the timer goes with the process
@@ -452,7 +453,12 @@ def _activate_serial(process: Process, coroutine: Any, message: Any, done: Any) 
     return activate(process, coroutine, message, done, serial=True)
 
 
+def _is_silent(process: Process) -> bool:
+    """Whether no message waits. Whoever looks at a server does not disturb it, as in OTP."""
+    return process.mailbox is None or all(type(each) is SystemRequest for each in process.mailbox)
+
+
 def _idle(process: Process, asides: Asides) -> None:
     asides.idle_timer = None
-    if not process.status & ~SUSPENDED and process.mailbox is None:
+    if not process.status & ~(SUSPENDED | SCHEDULED) and _is_silent(process):
         process.kernel.scheduler.enqueue(process, IdleTimeout())
