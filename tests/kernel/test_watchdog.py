@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mabeam import ExitReason, GenServer, Runtime, continue_with, handle_call, in_thread, send, spawn
+from mabeam import (
+    ExitReason,
+    GenServer,
+    Runtime,
+    continue_with,
+    handle_call,
+    in_thread,
+    info,
+    kill,
+    receive,
+    send,
+    spawn,
+)
 from tests.otp._servers import pid_of, process_of
 
 if TYPE_CHECKING:
@@ -58,6 +70,11 @@ class Server(GenServer):
     async def waiting(self, seen: Seen) -> None:
         await in_thread(int)
         block(seen)
+
+    @handle_call
+    def until(self, seen: Seen, reports: int) -> None:
+        while len(seen.lines) < reports:
+            seen.reported.wait(0.01)
 
     @handle_call
     def holding(self) -> None:
@@ -110,6 +127,20 @@ async def test_what_holds_the_lock_of_the_interpreter_is_named_when_it_lets_go(
     assert "in Server.holding" in seen.lines[0].splitlines()[-1]
     assert runtime.kernel.watchdog is not None
     assert runtime.kernel.watchdog.counts[pid_of(server).serial] == 1
+
+
+async def test_it_is_counted_against_that_process_and_not_against_one_of_another_runtime(
+    seen: Seen, runtime: Runtime
+) -> None:
+    """Two Runtimes of one loop number their processes alike, and the watchdogs of both see it."""
+    server = await Server.start_link()
+    async with Runtime():
+        innocent = spawn(receive)
+        assert innocent.serial == pid_of(server).serial
+        await server.options(timeout=60).call(Server.until, seen, 2)
+        assert info(innocent).blocked == 0
+        kill(innocent)
+    assert info(server).blocked == 1
 
 
 async def test_a_plain_process_is_named(seen: Seen) -> None:

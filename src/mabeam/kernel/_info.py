@@ -58,6 +58,7 @@ class ProcessInfo:
         on_full: what happens to more.
         unanswered: callers that it has taken and not answered yet.
         timers: timers that will send to it.
+        blocked: how often its code has blocked the event loop, as the watchdog saw it.
         activities: what runs for it, oldest first.
     """
 
@@ -76,6 +77,7 @@ class ProcessInfo:
     on_full: str
     unanswered: int
     timers: int
+    blocked: int
     activities: tuple[ActivityInfo, ...]
 
 
@@ -95,7 +97,7 @@ def info(target: Target, /) -> ProcessInfo:
         assert mabeam.run(main) == "starting"
     """
     process = find_or_raise(current_kernel(), target, "info")
-    behaviour = process.behaviour
+    behaviour, watchdog = process.behaviour, process.kernel.watchdog
     return ProcessInfo(
         pid=process.pid,
         name=process.name,
@@ -112,6 +114,7 @@ def info(target: Target, /) -> ProcessInfo:
         on_full=behaviour.on_full,
         unanswered=sum(caller.is_waiting for caller in process.callers or ()),
         timers=len(process.timers or ()),
+        blocked=watchdog.counts[process.pid.serial] if watchdog is not None else 0,
         activities=tuple(_activity(process, each) for each in process.running()),
     )
 

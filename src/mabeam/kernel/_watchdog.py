@@ -138,8 +138,8 @@ class Watchdog:
             stack=stack_of(frame),
         )
         del frame
-        if process is not None:
-            self._count(process.pid.serial)
+        if process is not None and process.kernel is self._kernel:
+            self._count(process.pid.serial)  # in another Runtime of this loop that is somebody else's number
         logger.error(
             "%s, for %.2g s already. Nothing else runs meanwhile. Move what blocks to a thread: @handle_call(thread=True), "
             "or await in_thread(...).\n%s",
