@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mabeam import receive, self_pid, send, spawn
+from mabeam import GenServer, handle_call, receive, self_pid, send, spawn
 from mabeam.testing import Faults, SimulationFailed, replay, simulate
 from tests.conformance.otp.normalize import load_jsonl
 from tests.conformance.otp.run import _run as run_in_loop
@@ -168,3 +168,34 @@ def test_a_trace_holds_everything_and_nothing_that_differs() -> None:
     text = "\n".join(trace)
     assert " at 0x" not in text
     assert "Account 'ann' <3>" in text
+
+
+class Handed(GenServer):
+    @handle_call
+    def ping(self) -> None: ...
+
+
+async def hand_off_now_and_then() -> None:
+    server = await Handed.start_link()
+    for _ in range(5):
+        await server.call(Handed.ping)
+    raise ValueError
+
+
+def test_a_run_is_the_same_for_whoever_is_handling_an_exception() -> None:
+    """The usual place to replay is the ``except`` block that has caught the failure."""
+    found: list[SimulationFailed] = []
+    for _ in range(2):
+        try:
+            raise found[-1] if found else AssertionError
+        except (AssertionError, SimulationFailed):
+            handled = sys.exception()
+            with pytest.raises(SimulationFailed) as failed:
+                simulate(hand_off_now_and_then, seeds=[3])
+            found.append(failed.value)
+            if sys.exception() is not handled:
+                pytest.fail("the exception that was being handled is gone")
+    with pytest.raises(SimulationFailed) as outside:
+        simulate(hand_off_now_and_then, seeds=[3])
+    assert [each.trace for each in found] == [outside.value.trace] * 2
+    assert any("at once" in line for line in outside.value.trace)

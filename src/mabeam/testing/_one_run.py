@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import logging
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
@@ -75,6 +77,21 @@ def run_once(program: Program, decider: Decider, limits: Limits, *, injects: boo
         The same decisions give the same run, also in what the program draws from ``random``. A run that ends well and leaves
         a thread, an OS process or a socket behind has failed.
     """
+    # Whoever replays in an ``except`` block is handling an exception, and all code of the run would see it: calls would not be
+    # handed off, and the run would be another one.
+    handled = sys.exception()
+    _set_handled(None)
+    try:
+        return _run_once(program, decider, limits, injects=injects)
+    finally:
+        _set_handled(handled)
+
+
+def _set_handled(error: BaseException | None) -> None:
+    ctypes.pythonapi.PyErr_SetHandledException(ctypes.py_object(error))
+
+
+def _run_once(program: Program, decider: Decider, limits: Limits, *, injects: bool) -> Run:
     simulation = Simulation(decider, injects=injects, checks_mutation=limits.check_mutation)
     begun = _Program(program, simulation)
     before = Snapshot()
