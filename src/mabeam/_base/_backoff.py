@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import dataclass
 
 __all__ = ("Backoff",)
@@ -28,10 +28,9 @@ class Backoff:
 
     def delay(self, attempt: int) -> float:
         """Seconds before attempt number ``attempt``, from 1."""
-        # The exponent is bounded so that a long series cannot overflow a float; a large factor can, nevertheless.
         try:
-            return min(self.limit, self.first * self.factor ** min(attempt - 1, 64))
-        except OverflowError:
+            return min(self.limit, self.first * float(self.factor) ** (attempt - 1))
+        except OverflowError:  # a series this long has reached any limit
             return self.limit if self.first > 0 else 0.0
 
     def check(self) -> tuple[str, ...]:
@@ -51,7 +50,4 @@ def _is_at_least(least: float, value: object) -> bool:
 
 
 def _is_finite(number: float) -> bool:
-    try:
-        return math.isfinite(number)
-    except OverflowError:
-        return False
+    return number <= sys.float_info.max  # whole numbers may be larger than any float
