@@ -162,6 +162,10 @@ async def test_what_came_while_it_was_suspended_is_offered_in_order() -> None:
     last = waiting(lonely, anything)
     offer_again(lonely)
     assert (last.result(), lonely.mailbox) == (1, None)
+    empty = bare()
+    waits_on = waiting(empty, anything)
+    offer_again(empty)
+    assert not waits_on.done()
 
 
 async def test_what_is_there_is_taken_at_once() -> None:
