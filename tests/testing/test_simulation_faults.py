@@ -367,3 +367,46 @@ def test_an_injected_fault_says_which_and_survives_pickle() -> None:
     error = pickle.loads(pickle.dumps(InjectedFault(fault)))
     assert error.fault == fault
     assert "delay by 1.5 s: Echo takes Echo.plain (2nd time)" in str(error)
+
+
+class Clock(GenServer):
+    """Answers a call with the time at which it did."""
+
+    @handle_call
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_call_that_is_answered_at_once_may_be_slow_as_well(seed: int) -> None:
+    """Whatever road it takes; and it is done when its time has come, not before."""
+
+    async def program() -> None:
+        clock = await Clock.start_link()
+        before = asyncio.get_running_loop().time()
+        assert await clock.options(timeout=None).call(Clock.now) == before, "late"
+
+    with pytest.raises(SimulationFailed) as caught:
+        simulate(program, seeds=[seed], faults=Faults(delay=1.0, max_delay=3.0))
+    assert [fault.kind for fault in caught.value.faults] == ["delay"]
+    with pytest.raises(SimulationFailed, match="late"):
+        replay(program, caught.value.token)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_server_may_be_killed_before_it_answers_at_once(seed: int) -> None:
+    done: list[str] = []
+
+    class Fragile(GenServer):
+        @handle_call
+        def work(self) -> None:
+            done.append("worked")
+
+    async def program() -> None:
+        server = await Fragile.child_spec().start()
+        with pytest.raises(ProcessDied) as died:
+            await server.call(Fragile.work)
+        assert died.value.reason == Killed()
+
+    simulate(program, seeds=[seed], faults=Faults(kill=1.0))
+    assert done == []

@@ -108,17 +108,25 @@ class Injector:
         self._crash(process, message, fault)
         return True
 
-    def at_hand_off(self, process: Process, what: str) -> None:
+    def at_hand_off(self, process: Process, what: str) -> Awaitable[None] | None:
         """A handler runs in its caller's turn.
+
+        Returns:
+            What the server has to wait for before it does; ``None`` for nothing.
 
         Raises:
             InjectedFault: it is to fail.
         """
-        if not self._is_spared(process):
-            site = f"{self._subject(process)} takes {what}"
-            fault = self._fault("crash", site, self._time(site), process)
-            if fault is not None:
-                raise InjectedFault(fault)
+        if self._is_spared(process):
+            return None
+        site = f"{self._subject(process)} takes {what}"
+        occurrence = self._time(site)
+        if (fault := self._fault("crash", site, occurrence, process)) is not None:
+            raise InjectedFault(fault)
+        if self._fault("kill", site, occurrence, process) is not None:
+            return _killed(process)
+        fault = self._fault("delay", site, occurrence, process)
+        return None if fault is None else _Delay(process.kernel.loop, fault.seconds)
 
     def _at_taking(self, process: Process, message: Any) -> Fault | None:
         if self._is_spared(process) or process.status & SUSPENDED or isinstance(message, SystemRequest):
@@ -230,6 +238,11 @@ class _Failing:
     def __code__(self) -> Any:
         """That of the function: it tells a call that does not fit from an error inside."""
         return self._function.__code__
+
+
+async def _killed(process: Process) -> None:
+    kill_process(process)
+    await process.kernel.loop.create_future()
 
 
 async def _fail(fault: Fault) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, final
 
 from mabeam.kernel import here
@@ -178,16 +179,34 @@ class Simulation:
     def call_handler(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A plain handler is about to run."""
         process = here.get().process
-        handled = None
+        handled = before = None
         if type(process.message) is type(handler):  # a call that runs at once, without a message
             caller, self._caller = self._caller, None
             sender = self.name(caller) if caller is not None else "outside"
             what = short_name(handler.what)
             self.note("call", f"{what} of {self.name(process)} by {sender}, at once")
             if self.injector is not None:
-                self.injector.at_hand_off(process, what)
+                before = self.injector.at_hand_off(process, what)
             if self.mutations is not None:
                 handled = self.mutations.handed_over(process, sender, handler, args[1:], kwargs)
+        if before is None:
+            return self._call(process, handler, args, kwargs, handled)
+
+        async def later() -> Any:
+            await before
+            value = self._call(process, handler, args, kwargs, handled)
+            return await value if type(value) is CoroutineType else value
+
+        return later()
+
+    def _call(
+        self,
+        process: Process,
+        handler: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        handled: Callable[[], None] | None,
+    ) -> Any:
         if self.mutations is None:
             return handler.function(*args, **kwargs)
         self.mutations.before_handler(process)
