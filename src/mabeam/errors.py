@@ -328,9 +328,10 @@ class CallTimeout(MabeamError, TimeoutError):
 
     def __init__(self, process: str, handler: str, timeout: float) -> None:
         """Name the callee, the handler and the seconds waited."""
+        longer = "ref.options(timeout=...)" if "." in handler else "timeout=..."
         super().__init__(
             f"{process} did not answer {handler} within {timeout:g} s. It may be busy, waiting for somebody else, or "
-            f"its handler takes longer: pass ref.options(timeout=...) if that is expected."
+            f"its handler takes longer: pass {longer} if that is expected."
         )
         self.process = process
         self.handler = handler

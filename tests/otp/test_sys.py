@@ -261,7 +261,7 @@ async def test_a_suspended_server_takes_nothing_until_it_is_resumed() -> None:
 async def test_a_suspended_server_is_not_called_directly() -> None:
     counter = await Counter.start_link()
     await suspend(counter)
-    with pytest.raises(CallTimeout):
+    with pytest.raises(CallTimeout, match=r"pass ref\.options\(timeout=\.\.\.\) if"):
         await counter.options(timeout=1.0).call(Counter.add, 5)
     await resume(counter)
     await wait_until_idle()
@@ -341,7 +341,7 @@ async def test_one_that_is_asked_while_it_ends_answers_no_more_though_it_was_sus
     assert info(server).state == "exiting"
     assert why(server).root.kind != "suspended"
     for ask in (get_state, suspend, resume):
-        with pytest.raises(CallTimeout):
+        with pytest.raises(CallTimeout, match=r"pass timeout=\.\.\. if"):
             await ask(server, timeout=0.5)
     asking = await begun(get_state(server))
     await stopping
