@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -66,6 +67,7 @@ def test_rules_are_values() -> None:
         ({"outcome_rate": "x"}, "outcome_rate expects"),
         ({"latency": (-1.0, 2.0)}, "latency expects seconds >= 0, got -1.0"),
         ({"latency": (2.0, 1.0)}, "latency expects seconds >= 2, got 1.0"),
+        ({"latency": (2.0, math.inf)}, "latency expects seconds that pass, got inf"),
     ],
 )
 def test_what_cannot_be_right_is_one_problem(options: dict[str, Any], problem: str) -> None:

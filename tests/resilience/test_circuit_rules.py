@@ -48,6 +48,7 @@ def test_defaults_that_depend_on_each_other() -> None:
     assert window.seconds == 3.0
     assert CircuitRules(failure_rate=1, window_seconds=3.0, minimum_calls=1000).minimum_calls == 1000
     assert CircuitRules(failure_rate=1, window_calls=7, minimum_calls=7).minimum_calls == 7
+    assert CircuitRules(failure_rate=1, window_calls=10_000_000).window_calls == 10_000_000
     both = CircuitRules(failure_rate=1, consecutive_failures=2)
     assert (both.consecutive_failures, both.failure_rate) == (2, 1)
 
@@ -78,6 +79,7 @@ def test_open_for_is_fixed_or_grows() -> None:
         ({"slow_call_rate": 1}, "slow_call_rate and slow_call_seconds expect"),
         ({"slow_call_seconds": 1}, "slow_call_rate and slow_call_seconds expect"),
         ({"failure_rate": 1, "window_calls": 0}, "window_calls expects"),
+        ({"failure_rate": 1, "window_calls": 10_000_001}, "window_calls expects at most 10,000,000"),
         ({"failure_rate": 1, "window_seconds": math.inf}, "window_seconds expects"),
         ({"failure_rate": 1, "window_seconds": 0}, "window_seconds expects"),
         ({"failure_rate": 1, "minimum_calls": 0}, "minimum_calls expects"),
