@@ -46,7 +46,7 @@ class Plain:
 )
 def test_what_is_asynchronous(function: Any, *, expected: bool) -> None:
     assert is_async(function) is expected
-    assert HealthCheck(function).blocks is not expected
+    assert HealthCheck(function).blocks is (not expected)
 
 
 def test_defaults() -> None:
