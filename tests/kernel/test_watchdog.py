@@ -23,6 +23,7 @@ from mabeam import (
     send,
     spawn,
 )
+from mabeam.kernel import Process
 from tests.otp._servers import pid_of, process_of
 
 if TYPE_CHECKING:
@@ -178,6 +179,31 @@ async def test_what_code_of_ours_works_on_is_not_taken_for_whose_code_it_is(
         await in_thread(int)
     assert seen.lines[0].splitlines()[0].startswith("the event loop is blocked by ")
     assert "Server" not in seen.lines[0]
+
+
+async def test_a_process_that_is_only_being_made_is_not_taken_for_the_one_that_blocks(
+    seen: Seen, runtime: Runtime
+) -> None:
+    """The watchdog looks from its thread at any moment, also while the fields of a process are being set."""
+    make = _block_as_ours(seen, "process")
+    runtime.kernel.loop.call_soon(make, Process.__new__(Process))
+    while not seen.lines:
+        await in_thread(int)
+    assert seen.lines[0].startswith("the event loop is blocked by code of no process at ")
+
+
+class _Unshowable(str):
+    def __repr__(self) -> str:
+        raise ValueError("cannot be shown")
+
+
+async def test_it_goes_on_watching_when_what_it_has_found_cannot_be_shown(seen: Seen) -> None:
+    first = await Server.child_spec().named(_Unshowable("first")).start_link()
+    second = await Server.child_spec().named("second").start_link()
+    await first.options(timeout=60).call(Server.until, seen, 1)
+    assert seen.lines[0] == "mabeam: the watchdog could not say what blocks the loop"
+    await second.options(timeout=60).call(Server.until, seen, 2)
+    assert seen.lines[1].startswith("the event loop is blocked by Server.until of Server ('second', pid ")
 
 
 async def test_code_that_belongs_to_no_process_has_a_stack(seen: Seen) -> None:

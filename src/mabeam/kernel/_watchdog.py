@@ -127,6 +127,13 @@ class Watchdog:
         return True
 
     def _report(self, since: float) -> None:
+        try:
+            self._look_and_say(since)
+        except Exception:
+            # Names and messages are of users, so showing them may raise; the next report may be the one that is needed.
+            logger.critical("mabeam: the watchdog could not say what blocks the loop", exc_info=True)
+
+    def _look_and_say(self, since: float) -> None:
         frame = sys._current_frames().get(self._watched)
         owner, function = _owner_of(frame)
         process = owner.process if owner is not None else None
@@ -216,8 +223,8 @@ def _owner_of(frame: FrameType | None) -> tuple[Process | Activation | None, str
             in_ours = True
             for name in ("activation", "process"):
                 owner = frame.f_locals.get(name)
-                if isinstance(owner, Activation | Process):
-                    return owner, function
+                if isinstance(owner, Activation | Process) and hasattr(owner.process, "pid"):
+                    return owner, function  # without a pid it is only being made, and not the one that blocks
         elif frame.f_code is _RUN_CALLBACK and not in_ours:
             owner = frame.f_locals["self"]._context.get(here)
             # The block of a Runtime runs in a task that is not of ours.
