@@ -12,9 +12,10 @@ import pytest
 
 from mabeam.errors import ProcessDied
 from mabeam.kernel import Crashed, Down, Exited, Stop, kill, receive, send_exit, spawn, spawn_monitor, unlink
+from mabeam.kernel._reports import crash_report
 from mabeam.otp import GenServer, handle_call
 from mabeam.testing import wait_until_idle
-from tests.kernel._scenes import Turn, wait_for_ever
+from tests.kernel._scenes import Turn, process_of, wait_for_ever
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,9 +28,11 @@ class Records(logging.Filter):
         super().__init__()
         self.texts: list[str] = []
         self.tracebacks: list[str] = []
+        self.places: list[tuple[str, str | None, int]] = []
 
     def filter(self, record: logging.LogRecord) -> bool:
         self.texts.append(record.getMessage())
+        self.places.append((record.pathname, record.funcName, record.lineno))
         self.tracebacks.append(
             logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
         )
@@ -103,6 +106,33 @@ async def test_no_frame_outlives_the_report(records: Records, *, is_async: bool)
     error = down.reason.exception
     assert error.__traceback__ is None
     assert error.__cause__.__traceback__ is None
+
+
+async def test_the_place_of_the_record_is_where_it_was_raised(records: Records) -> None:
+    """What a log shows as file and line leads to what can be mended, however deep."""
+    _, ref = spawn_monitor(_crash, [])
+    assert (await receive()).ref == ref
+    line = _crash.__code__.co_firstlineno + 3
+    assert records.places == [(__file__, "_crash", line)]
+
+
+async def test_an_end_that_was_raised_nowhere_is_reported_all_the_same(records: Records) -> None:
+    """An awaited future may hold an exception that never was raised; but whoever reports one must not fail."""
+    process = process_of(spawn(wait_for_ever))
+    crash_report(logging.getLogger("mabeam"), process, ValueError("never raised"), "nowhere")
+    assert "crashed in nowhere: ValueError('never raised')" in records.texts[0]
+    assert records.places == [("(unknown file)", None, 0)]
+
+
+async def test_a_log_that_is_switched_off_costs_no_record(records: Records) -> None:
+    logger = logging.getLogger("mabeam")
+    logger.disabled = True
+    try:
+        _, ref = spawn_monitor(_crash, [])
+        assert (await receive()).ref == ref
+    finally:
+        logger.disabled = False
+    assert records.texts == []
 
 
 async def test_a_server_crash_names_the_handler_and_keeps_no_frame(records: Records) -> None:

@@ -193,6 +193,8 @@ async def test_a_process_that_is_only_being_made_is_not_taken_for_the_one_that_b
 
 
 class _Unshowable(str):
+    __slots__ = ()
+
     def __repr__(self) -> str:
         raise ValueError("cannot be shown")
 

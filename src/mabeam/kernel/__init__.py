@@ -26,7 +26,7 @@ from mabeam.kernel._current import (
     left_behind,
     name_target,
 )
-from mabeam.kernel._current_task import current_tasks, out_of_task
+from mabeam.kernel._current_task import current_tasks
 from mabeam.kernel._dead_letters import DeadLetter, DeadLetters
 from mabeam.kernel._ending import crash_reason, end, is_decided, stop
 from mabeam.kernel._ending import kill as kill_process
@@ -215,7 +215,6 @@ __all__ = (
     "name_of",
     "name_target",
     "no_target",
-    "out_of_task",
     "remove_link",
     "remove_matching",
     "remove_monitor",

@@ -6,13 +6,12 @@ What runs there must not find the other's task: ``asyncio.current_task().cancel(
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, MutableMapping
+    from collections.abc import MutableMapping
 
-__all__ = ("current_tasks", "out_of_task")
+__all__ = ("current_tasks",)
 
 
 class _OfThisThread:
@@ -36,14 +35,3 @@ try:
     from _asyncio import _current_tasks as current_tasks  # type: ignore[attr-defined,no-redef]  # private
 except ImportError:  # from Python 3.14 on each thread has its own
     current_tasks = _OfThisThread()  # type: ignore[assignment]  # no more of a mapping is needed
-
-
-@contextmanager
-def out_of_task(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """While the block runs there is no current task, as in a callback of the loop."""
-    task = current_tasks.pop(loop, None)
-    try:
-        yield
-    finally:
-        if task is not None:
-            current_tasks[loop] = task

@@ -294,6 +294,9 @@ class Kernel:
 
     def _forget(self, process: Process) -> None:
         """Give up its name and its registrations, each for itself: a via name may be of somebody else's making."""
+        if process.registrations is None and (process.name is None or type(process.name) is str):
+            self.names.take(process)  # as a rule: no code of others is asked
+            return
         forgetting = [registration.process_ended for registration in process.registrations or ()]
         for forget in (lambda _pid: self.names.take(process), *forgetting):
             try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import logging
     from types import TracebackType
 
     from mabeam.kernel._process import Process
@@ -19,18 +19,33 @@ _OURS = ("mabeam.kernel.", "mabeam.otp.")
 def crash_report(
     logger: logging.Logger, process: Process, error: BaseException, where: str, *, survives: bool = False
 ) -> None:
-    """Log who crashed, where, on which message, with the traceback."""
+    """Log who crashed, where, on which message, with the traceback. The place of the record is where it was raised."""
+    if not logger.isEnabledFor(logging.ERROR):
+        return
     message = f"; message: {_clip(process.message)}" if process.message is not None else ""
-    logger.error(
+    traceback = last = _of_users(error.__traceback__)
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    code = last.tb_frame.f_code if last is not None else None
+    # Not logger.error(), which takes its time to find out that this line here has called it.
+    record = logger.makeRecord(
+        logger.name,
+        logging.ERROR,
+        code.co_filename if code is not None else "(unknown file)",
+        last.tb_lineno if last is not None else 0,
         "process %s %s %s: %s%s",
-        process.describe(),
-        "goes on after a failure in" if survives else "crashed in",
-        where,
-        _show(error),
-        message,
-        exc_info=(type(error), error, _of_users(error.__traceback__)),
-        extra={"mabeam_pid": process.pid.serial, "mabeam_label": process.label},
+        (
+            process.describe(),
+            "goes on after a failure in" if survives else "crashed in",
+            where,
+            _show(error),
+            message,
+        ),
+        (type(error), error, traceback),
+        code.co_name if code is not None else None,
+        {"mabeam_pid": process.pid.serial, "mabeam_label": process.label},
     )
+    logger.handle(record)
 
 
 def _of_users(traceback: TracebackType | None) -> TracebackType | None:
@@ -55,6 +70,9 @@ def _clip(message: object) -> str:
 
 def forget_tracebacks(error: BaseException) -> None:
     """Drop the tracebacks of an exception and of those it came from: they keep whole frames alive."""
+    error.__traceback__ = None
+    if error.__cause__ is None and error.__context__ is None and not isinstance(error, BaseExceptionGroup):
+        return
     seen: set[int] = set()
     pending: list[BaseException] = [error]
     while pending:

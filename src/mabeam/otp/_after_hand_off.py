@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from mabeam.kernel import Caller, Turn, in_trace, out_of_task, wait_for_reply
+from mabeam.kernel import Caller, Turn, current_tasks, in_trace, wait_for_reply
 from mabeam.otp._asides import take_deferred
 from mabeam.otp._requests import Call
 from mabeam.telemetry import current_trace
@@ -47,12 +47,16 @@ async def after_hand_off(
         error: what it raised.
         goes_on: false when it ended its own caller, which must not go on.
     """
-    with out_of_task(process.kernel.loop):
+    task = current_tasks.pop(process.kernel.loop, None)
+    try:
         caller = (
             _returned(process, handler, args, kwargs, timeout, value)
             if error is None
             else _raised(process, handler, args, kwargs, error)
         )
+    finally:
+        if task is not None:
+            current_tasks[process.kernel.loop] = task
     if not goes_on:
         await process.kernel.loop.create_future()
     row_is_over = process.kernel.scheduler.end_row_if_over()
