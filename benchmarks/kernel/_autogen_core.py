@@ -17,7 +17,7 @@ from autogen_core import (
 )
 
 from benchmarks._rounds import check, resident_bytes
-from benchmarks.kernel._asyncio import on_asyncio
+from benchmarks.kernel._asyncio_server import on_asyncio
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ import anyio
 from fauxtp import ChildSpec, GenServer, Supervisor, call, cast
 
 from benchmarks._rounds import check, resident_bytes
-from benchmarks.kernel._asyncio import on_asyncio
+from benchmarks.kernel._asyncio_server import on_asyncio
 from benchmarks.kernel._lateness import Lateness, all_busy, lateness_figures, ring_of, seconds_of_load
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import mabeam
 from benchmarks._rounds import GcPauses, check, resident_bytes
 from benchmarks.kernel import _mabeam_calls
+from benchmarks.kernel._crash_log import MakesText, log_to
 from benchmarks.kernel._lateness import Lateness, all_busy, lateness_figures, ring_of, seconds_of_load
 from benchmarks.kernel._mabeam_calls import on_mabeam
 from mabeam import (
@@ -79,13 +80,6 @@ class Node(GenServer):
             self.next.cast(Node.hand_on)
 
 
-class _MakesText(logging.Handler):
-    """Formats what it gets, and throws it away."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        check("text of a report", bool(self.format(record)), True)
-
-
 async def _start(supervisor: Ref[Any], count: int, *, named: bool = True) -> list[Ref[Cell]]:
     refs: list[Ref[Cell]] = []
     for number in range(count):
@@ -142,9 +136,7 @@ async def fan_out(rounds: Rounds) -> Figures:
 
 def _crash_restart(handler: logging.Handler) -> Any:
     async def body(rounds: Rounds) -> Figures:
-        logger = logging.getLogger("mabeam")
-        logger.addHandler(handler)
-        logger.propagate = False
+        log_to(handler, "mabeam")
         fragile = mabeam.ref("fragile", Fragile)
         for _ in rounds:
             supervisor = await Supervisor.start_link(
@@ -259,7 +251,7 @@ MEASURES = {
     "memory_idle": on_mabeam(memory_idle),
     "fan_out": on_mabeam(fan_out),
     "crash_restart": on_mabeam(_crash_restart(logging.NullHandler())),
-    "crash_restart_report": on_mabeam(_crash_restart(_MakesText())),
+    "crash_restart_report": on_mabeam(_crash_restart(MakesText())),
     "stop_orderly": on_mabeam(stop_orderly),
     "million": on_mabeam(million),
     "async_stream": on_mabeam(async_stream),

@@ -42,8 +42,6 @@ SUBJECTS: Final = (
         imports=("uvloop",),
         absent={
             "start_supervised": _NO_SUPERVISOR,
-            "crash_restart": _NO_SUPERVISOR,
-            "crash_restart_report": _NO_SUPERVISOR,
         },
     ),
     Subject(
@@ -53,8 +51,6 @@ SUBJECTS: Final = (
         uvloop=False,
         absent={
             "start_supervised": _NO_SUPERVISOR,
-            "crash_restart": _NO_SUPERVISOR,
-            "crash_restart_report": _NO_SUPERVISOR,
         },
     ),
     Subject(
