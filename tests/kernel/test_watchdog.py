@@ -215,6 +215,24 @@ async def test_code_that_belongs_to_no_process_has_a_stack(seen: Seen) -> None:
     assert "in block" in seen.lines[0]
 
 
+@pytest.mark.real_time(loop="uvloop")
+async def test_a_callback_without_a_frame_is_found_in_uvloop_though_it_looks_idle(
+    seen: Seen, runtime: Runtime
+) -> None:
+    pytest.importorskip("uvloop")
+    watchdog = runtime.kernel.watchdog
+    assert watchdog is not None
+    while watchdog._entry is None:  # it has looked at this loop for the first time
+        await in_thread(int)
+    runtime.kernel.loop.call_soon(seen.gate.acquire)  # held by the test, until a report has come
+    while not seen.lines:
+        await in_thread(int)
+    assert seen.lines[0].startswith(
+        "the event loop is blocked by a function that is not Python of no process, for "
+    )
+    assert seen.lines[0].splitlines()[1:] == []
+
+
 async def test_an_idle_loop_is_not_woken(runtime: Runtime) -> None:
     """It is seen to wait; nothing is asked of it."""
     asked: list[Callable[..., object]] = []
@@ -224,7 +242,7 @@ async def test_an_idle_loop_is_not_woken(runtime: Runtime) -> None:
     assert watchdog is not None
 
     def spy(callback: Callable[..., object], *args: Any, **options: Any) -> Any:
-        if callback == watchdog._answered.set:
+        if callback == watchdog._answer:
             asked.append(callback)
         return original(callback, *args, **options)
 

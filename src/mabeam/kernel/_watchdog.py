@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 import threading
@@ -10,14 +9,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mabeam._base import Position, start_thread, stopwatch_of
-from mabeam.kernel._activation import Activation, here
-from mabeam.kernel._info import name_of
-from mabeam.kernel._process import Process
+from mabeam._base import start_thread, stopwatch_of
+from mabeam.kernel._frames import handler_of, is_dark, is_waiting, loop_entry, owner_of, stack_of
 
 if TYPE_CHECKING:
-    from types import FrameType
-
+    from mabeam._base import Position
+    from mabeam.kernel._frames import Entry
     from mabeam.kernel._kernel import Kernel
     from mabeam.kernel._pid import Pid
 
@@ -27,11 +24,8 @@ logger = logging.getLogger("mabeam")
 
 _LOOKS_PER_LIMIT: Final = 4
 """How often it looks within the time that a loop may be blocked."""
-_DEEPEST: Final = 32
-_IDLE_PLACES: Final = ("selectors.py", "asyncio/runners.py", "uvloop/__init__.py", "mabeam/kernel/_run.py")
-"""Where the innermost Python frame of a loop's thread is when the loop waits for something to do."""
-_RUN_CALLBACK: Final = asyncio.Handle._run.__code__
-"""What asyncio runs a callback with; uvloop does it in C, where no context is to be seen."""
+_SECONDS_IN_THE_DARK: Final = 1.0
+"""How long a loop that may wait, or may run what has no frame, is taken to wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +56,14 @@ class Watchdog:
     """Watches one event loop from a thread.
 
     It looks where the loop's thread is, four times within ``blocked_after``. While the loop waits for something to do, that
-    is all, so an idle program is not woken. Otherwise the loop is asked to answer; if it does not within
+    is all, so an idle program is not woken (on uvloop once a second, see below). Otherwise the loop is asked to answer; if it does not within
     ``blocked_after`` seconds, whatever it is doing blocks it. So what takes a quarter more than the limit is always seen.
 
     C code that holds the interpreter's lock stops this thread as well. It is named as soon as it lets go, when the watchdog
     finds that it has slept for so much longer than it wanted.
+
+    uvloop leaves no frames. Whether it waits, or runs a callback that is not written in Python, cannot be seen, so it is asked
+    once a second.
 
     Attributes:
         blocked: what blocks the loop now.
@@ -81,6 +78,8 @@ class Watchdog:
         self._blocked_after = blocked_after
         self._stopwatch = stopwatch_of(kernel.loop)
         self._watched = threading.get_ident()
+        self._entry: Entry = None
+        """From where the loop is run, if that is all that there is to be seen of it; known from its first answer on."""
         self._stopped = threading.Event()
         self._answered = threading.Event()
         self._thread = start_thread(f"mabeam-{kernel.id}-watchdog", self._watch)
@@ -94,9 +93,12 @@ class Watchdog:
     def _watch(self) -> None:
         pause = self._blocked_after / _LOOKS_PER_LIMIT
         began = self._stopwatch()
+        answered = began
         while not self._stopped.wait(pause):
             frame = sys._current_frames().get(self._watched)
-            waits = frame is None or frame.f_code.co_filename.endswith(_IDLE_PLACES)
+            waits = frame is None or is_waiting(frame)
+            if frame is not None and is_dark(frame, self._entry):
+                waits = self._stopwatch() - answered < _SECONDS_IN_THE_DARK
             del frame  # it would keep the locals of a stranger alive
             if not waits:
                 if self._stopwatch() - began - pause > self._blocked_after:
@@ -105,6 +107,7 @@ class Watchdog:
                     self._report(began + pause)
                 if not self._ask():
                     return
+                answered = self._stopwatch()
             began = self._stopwatch()
 
     def _ask(self) -> bool:
@@ -114,7 +117,7 @@ class Watchdog:
         if self._stopped.is_set():
             return False
         try:
-            self._kernel.loop.call_soon_threadsafe(self._answered.set)
+            self._kernel.loop.call_soon_threadsafe(self._answer)
         except RuntimeError:
             return False  # the loop is closed
         if self.blocked is not None or not self._answered.wait(self._blocked_after):
@@ -126,6 +129,10 @@ class Watchdog:
                 self._report_end(blocked, self._stopwatch() - since)
         return True
 
+    def _answer(self) -> None:
+        self._entry = loop_entry(sys._getframe())
+        self._answered.set()
+
     def _report(self, since: float) -> None:
         try:
             self._look_and_say(since)
@@ -135,24 +142,26 @@ class Watchdog:
 
     def _look_and_say(self, since: float) -> None:
         frame = sys._current_frames().get(self._watched)
-        owner, function = _owner_of(frame)
+        owner, function = owner_of(frame, self._entry)
         process = owner.process if owner is not None else None
+        in_dark = frame is not None and is_dark(frame, self._entry)
+        code = "a function that is not Python" if in_dark else "code"
         self.blocked = blocked = Blocked(
             pid=process.pid if process is not None else None,
             process=process.describe() if process is not None else "no process",
-            handler=_handler_of(owner, function) if owner is not None else "code",
+            handler=handler_of(owner, function) if owner is not None else code,
             since=since,
-            stack=stack_of(frame),
+            stack=() if in_dark else stack_of(frame, self._entry),
         )
         del frame
         if process is not None and process.kernel is self._kernel:
             self._count(process.pid.serial)  # in another Runtime of this loop that is somebody else's number
         logger.error(
             "%s, for %.2g s already. Nothing else runs meanwhile. Move what blocks to a thread: @handle_call(thread=True), "
-            "or await in_thread(...).\n%s",
+            "or await in_thread(...).%s",
             blocked,
             self._stopwatch() - since,
-            "\n".join(f"    {place}" for place in blocked.stack),
+            "".join(f"\n    {place}" for place in blocked.stack),
         )
 
     def _count(self, serial: int) -> None:
@@ -177,79 +186,3 @@ class Watchdog:
     def _emit(self, measurements: dict[str, float], metadata: dict[str, object]) -> None:
         if self._kernel.bus.listening:
             self._kernel.bus.emit("loop.blocked", measurements, metadata)
-
-
-def stack_of(frame: FrameType | None) -> tuple[Position, ...]:
-    """The frames of user code around a running frame, innermost last; those of the loop and of mabeam are left out.
-
-    If there is no user code between the frame and the loop, it is code of mabeam that takes so long: then that is shown.
-    """
-    positions: list[Position] = []
-    innermost = _position(frame) if frame is not None else None
-    while frame is not None and len(positions) < _DEEPEST and not _is_loop(frame):
-        if _is_of_users(frame):
-            positions.append(_position(frame))
-        elif positions:
-            break
-        frame = frame.f_back
-    return tuple(reversed(positions)) or ((innermost,) if innermost is not None else ())
-
-
-def _position(frame: FrameType) -> Position:
-    code = frame.f_code
-    return Position(code.co_filename, frame.f_lineno, code.co_qualname)
-
-
-def _is_loop(frame: FrameType) -> bool:
-    """Whether what is further out has called the loop, not been called by it."""
-    return frame.f_code.co_name == "_run_once" or frame.f_code.co_filename.endswith(_IDLE_PLACES)
-
-
-def _owner_of(frame: FrameType | None) -> tuple[Process | Activation | None, str]:
-    """Whose code runs in ``frame``, and which function of theirs it is.
-
-    It is what the innermost function of mabeam that runs code for a process was given. What that code has called of mabeam
-    has been given a process, too: the one that is sent something, say. In a callback, of a library say, it is the one whose
-    context that has.
-    """
-    innermost = frame
-    while frame is not None and not _is_loop(frame) and not _is_of_users(frame):
-        frame = frame.f_back
-    if frame is None or _is_loop(frame):
-        frame = innermost  # it is code of mabeam itself
-    function, in_ours = "", False
-    while frame is not None:
-        if _is_ours(frame):
-            in_ours = True
-            for name in ("activation", "process"):
-                owner = frame.f_locals.get(name)
-                if isinstance(owner, Activation | Process) and hasattr(owner.process, "pid"):
-                    return owner, function  # without a pid it is only being made, and not the one that blocks
-        elif frame.f_code is _RUN_CALLBACK and not in_ours:
-            owner = frame.f_locals["self"]._context.get(here)
-            # The block of a Runtime runs in a task that is not of ours.
-            return (owner if owner is not None and owner.process.parent is not None else None), function
-        else:
-            function = frame.f_code.co_qualname
-        frame = frame.f_back
-    return None, function
-
-
-def _is_ours(frame: FrameType) -> bool:
-    package, _, rest = frame.f_globals.get("__name__", "").partition(".")
-    return package == "mabeam" and rest.partition(".")[0] in {"_base", "kernel", "otp"}
-
-
-def _is_of_users(frame: FrameType) -> bool:
-    return not _is_ours(frame) and frame.f_globals.get("__name__", "").partition(".")[0] != "asyncio"
-
-
-def _handler_of(owner: Process | Activation, function: str) -> str:
-    """``Class.method`` of a handler, a callback of a server or a plain process; else the name of a task."""
-    process = owner.process
-    if isinstance(owner, Activation) and owner in (process.tasks or ()):
-        return name_of(owner)
-    what = getattr(getattr(owner.message, "handler", owner.message), "what", None)
-    if what is None and function:
-        return function
-    return name_of(owner) if isinstance(owner, Activation) else str(what or owner.label)

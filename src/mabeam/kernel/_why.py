@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from mabeam.kernel._current import current_kernel, find_or_raise
 from mabeam.kernel._ending import LIFESPAN, TERMINATE
+from mabeam.kernel._frames import stack_of
 from mabeam.kernel._info import name_of
 from mabeam.kernel._process import DEAD, RECEIVING, SCHEDULED, STARTING, SUSPENDED
 from mabeam.kernel._waits import awaits, blockers
-from mabeam.kernel._watchdog import stack_of
 
 if TYPE_CHECKING:
     from types import FrameType
