@@ -18,6 +18,7 @@ from mabeam import (
     Supervisor,
     UsageError,
     handle_call,
+    info,
     stop_self,
 )
 from mabeam.kernel import Crashed, Exited, Killed, Normal, Shutdown, kill, send_exit
@@ -65,6 +66,12 @@ async def test_it_is_entered_before_init_and_left_after_terminate_in_one_task() 
     server = await Held.child_spec().start()
     await server.stop()
     assert ["enter", "init", ("terminate", Normal()), "leave"] == LOG
+
+
+async def test_it_is_called_by_its_name_wherever_activities_are_shown() -> None:
+    server = await Held.start_link()
+    (activity,) = info(server).activities
+    assert (activity.kind, activity.name) == ("lifespan", "Held.lifespan")
 
 
 @pytest.mark.parametrize("how", ["raise", "Stop", "stop_self", "exit", "stop"])

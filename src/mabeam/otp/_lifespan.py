@@ -75,7 +75,11 @@ def hold_lifespan(
             process.kernel.report_crash(process, reason, f"{process.label}.lifespan")
             stop(process, reason)
 
-    activation: Any = activate(process, hold(), None, over, serial=True)
+    coroutine: Any = hold()
+    coroutine.__qualname__ = (
+        f"{process.label}.lifespan"  # what introspection and the task are to be called by
+    )
+    activation: Any = activate(process, coroutine, None, over, serial=True)
 
 
 def _ended_early(process: Process) -> UsageError:
