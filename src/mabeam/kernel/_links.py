@@ -79,8 +79,6 @@ def _remove(process: Process, other: Process) -> None:
     links = process.links
     if isinstance(links, dict):
         del links[other]
-    elif len(links) == 1:
-        process.links = ()
     else:
         process.links = tuple([each for each in links if each is not other])
 
