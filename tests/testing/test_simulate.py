@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import pickle
 import socket
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mabeam import receive, self_pid, send, spawn
+from mabeam import Down, Pid, kill, monitor, receive, self_pid, send, spawn
 from mabeam.errors import CallTimeout, ProcessDied, UsageError
 from mabeam.kernel import Runtime
 from mabeam.testing import (
@@ -65,6 +66,33 @@ def test_a_planted_bug_is_found_and_shrunk_to_the_one_choice_that_it_needs(progr
     assert failed.choices[0] in text
     assert f"simulate({program.__name__}, seeds=[{failed.seed}])" in text
     assert f"replay({program.__name__}, {failed.token!r})" in text
+
+
+def test_what_runs_leave_behind_for_ever_does_not_slow_later_ones_down() -> None:
+    """A frozen coroutine is never collected, so the collector must not look at it again after each run."""
+    seen: list[int] = []
+
+    async def refuse(starter: Pid) -> None:
+        send(starter, "begun")
+        while True:
+            try:
+                await asyncio.get_running_loop().create_future()
+            except asyncio.CancelledError:
+                continue
+
+    async def program() -> None:
+        seen.append(len(gc.get_objects()))
+        pid = spawn(refuse, self_pid())
+        await receive(str)
+        monitor(pid)
+        kill(pid)
+        assert (await receive(Down)).pid == pid
+
+    frozen_before = gc.get_freeze_count()
+    simulate(program, seeds=50)
+    assert max(seen[10:]) <= seen[5] + 100
+    assert gc.isenabled()
+    assert gc.get_freeze_count() <= frozen_before
 
 
 async def _in_order(program: Any) -> None:

@@ -6,9 +6,7 @@ reported, the first that fails or else the last.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterable
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
@@ -20,14 +18,14 @@ from _pytest.runner import runtestprotocol
 from mabeam._base import shared_random_seeded
 from mabeam.errors import UsageError
 from mabeam.testing._deciders import Recorded, Seeded
-from mabeam.testing._one_run import have_same_classes
+from mabeam.testing._one_run import garbage_kept_small, have_same_classes
 from mabeam.testing._schedule import Schedule
 from mabeam.testing._shrink import Shrinker
 from mabeam.testing._simulation import Simulation
 from mabeam.testing._story import what_happened, what_it_needs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from mabeam.testing._deciders import Decider
     from mabeam.testing._faults import Faults
@@ -159,12 +157,13 @@ class SeededTest:
         reports = self._once(None)
         if any(not report.passed for report in reports):
             return reports  # it fails in the ordinary order, or was skipped
-        with _no_collections():
+        with garbage_kept_small() as collect:
             for seed in settings.seeds:
                 simulation = self._simulation(Seeded(seed, settings.faults, settings.max_faults))
                 reports = self._once(simulation)
                 if any(report.failed for report in reports):
                     return self._shrunk(seed, simulation, reports)
+                collect()
         return reports
 
     def _simulation(self, decider: Decider) -> Simulation:
@@ -225,15 +224,3 @@ class SeededTest:
             if report.failed:
                 report.sections.append((f"simulation: {title}", "\n".join(lines)))
         return reports
-
-
-@contextmanager
-def _no_collections() -> Iterator[None]:
-    """Keep the garbage collector from running at moments that differ from run to run."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
