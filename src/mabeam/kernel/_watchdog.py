@@ -56,8 +56,9 @@ class Watchdog:
     """Watches one event loop from a thread.
 
     It looks where the loop's thread is, four times within ``blocked_after``. While the loop waits for something to do, that
-    is all, so an idle program is not woken (on uvloop once a second, see below). Otherwise the loop is asked to answer; if it does not within
-    ``blocked_after`` seconds, whatever it is doing blocks it. So what takes a quarter more than the limit is always seen.
+    is all, so an idle program is not woken (on uvloop once a second, see below). Otherwise the loop is asked to answer; if
+    it does not within ``blocked_after`` seconds, whatever it is doing blocks it. So what takes a quarter more than the limit
+    is always seen.
 
     C code that holds the interpreter's lock stops this thread as well. It is named as soon as it lets go, when the watchdog
     finds that it has slept for so much longer than it wanted.
