@@ -19,6 +19,7 @@ TABLE: Final[dict[str, tuple[str, ...]]] = {
     "kernel/_pid.py": ("tests/kernel/test_pid.py",),
     "kernel/_reasons.py": ("tests/kernel/test_reasons.py",),
     "kernel/_timeouts.py": ("tests/kernel/test_timeouts.py",),
+    "kernel/_watch_state.py": ("tests/kernel/test_watch_state.py",),
     "otp/_child_spec.py": ("tests/otp/test_child_spec_values.py", "tests/otp/test_child_spec.py"),
     "otp/_registrations.py": (
         "tests/otp/test_registrations.py",

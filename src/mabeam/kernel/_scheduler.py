@@ -67,6 +67,7 @@ class Scheduler:
         "stopwatch",
         "thread",
         "traced",
+        "turns",
     )
 
     def __init__(
@@ -85,6 +86,8 @@ class Scheduler:
         self.handoffs_until = -math.inf
         """Until when, by the stopwatch, that is so without asking."""
         self._receives = 0
+        self.turns = 0
+        """How often the loop has come to this scheduler's callbacks: the watchdog sees by it that the loop goes on."""
         self.traced = False
         """Somebody traces, or has: messages may come with a trace. The one test that all others pay for it."""
         self.chooser = chooser
@@ -208,6 +211,7 @@ class Scheduler:
 
     def _end_row(self) -> None:
         """The loop has had its turn, so calls may be handed off again."""
+        self.turns += 1
         self._in_a_row = False
         self.handoffs_until = -math.inf
 
@@ -234,6 +238,7 @@ class Scheduler:
 
     def _drain(self) -> None:
         """Run ready processes for one turn of the event loop."""
+        self.turns += 1
         ready, stopwatch = self.ready, self.stopwatch
         until = stopwatch() + SECONDS_PER_TURN
         self.thread = get_ident()  # whoever owns the loop may have gone on with it in another one

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from mabeam._base import start_thread, stopwatch_of
 from mabeam.kernel._frames import handler_of, is_dark, is_waiting, loop_entry, owner_of, stack_of
+from mabeam.kernel._watch_state import Looks
 
 if TYPE_CHECKING:
     from mabeam._base import Position
     from mabeam.kernel._frames import Entry
     from mabeam.kernel._kernel import Kernel
     from mabeam.kernel._pid import Pid
+    from mabeam.kernel._watch_state import Doing
 
 __all__ = ("Blocked", "Watchdog")
 
@@ -24,8 +26,6 @@ logger = logging.getLogger("mabeam")
 
 _LOOKS_PER_LIMIT: Final = 4
 """How often it looks within the time that a loop may be blocked."""
-_SECONDS_IN_THE_DARK: Final = 1.0
-"""How long a loop that may wait, or may run what has no frame, is taken to wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +55,12 @@ class Blocked:
 class Watchdog:
     """Watches one event loop from a thread.
 
-    It looks where the loop's thread is, four times within ``blocked_after``. While the loop waits for something to do, that
-    is all, so an idle program is not woken (on uvloop once a second, see below). Otherwise the loop is asked to answer; if
-    it does not within ``blocked_after`` seconds, whatever it is doing blocks it. So what takes a quarter more than the limit
-    is always seen.
+    It looks where the loop's thread is, four times within ``blocked_after``, and needs the interpreter's lock for no more than
+    that. While the loop waits for something to do nothing is asked of it, so an idle program is not woken (on uvloop once a
+    second, see below). Otherwise it is to answer; if it has not within ``blocked_after`` seconds, whatever it is doing blocks
+    it. So what takes a quarter more than the limit is always seen. What follows from a look is decided in ``_watch_state.py``.
 
-    C code that holds the interpreter's lock stops this thread as well. It is named as soon as it lets go, when the watchdog
-    finds that it has slept for so much longer than it wanted.
+    C code that holds the interpreter's lock stops this thread as well. It is named as soon as it lets go.
 
     uvloop leaves no frames. Whether it waits, or runs a callback that is not written in Python, cannot be seen, so it is asked
     once a second.
@@ -82,57 +81,46 @@ class Watchdog:
         self._entry: Entry = None
         """From where the loop is run, if that is all that there is to be seen of it; known from its first answer on."""
         self._stopped = threading.Event()
-        self._answered = threading.Event()
+        self._answered: float | None = None
+        """When the loop answered the last question."""
         self._thread = start_thread(f"mabeam-{kernel.id}-watchdog", self._watch)
 
     def stop(self) -> None:
         """Watch no longer; the thread has ended when this returns."""
         self._stopped.set()
-        self._answered.set()
         self._thread.join()
 
     def _watch(self) -> None:
         pause = self._blocked_after / _LOOKS_PER_LIMIT
-        began = self._stopwatch()
-        answered = began
+        looks = Looks(self._blocked_after, pause, self._stopwatch())
         while not self._stopped.wait(pause):
-            frame = sys._current_frames().get(self._watched)
-            waits = frame is None or is_waiting(frame)
-            if frame is not None and is_dark(frame, self._entry):
-                waits = self._stopwatch() - answered < _SECONDS_IN_THE_DARK
-            del frame  # it would keep the locals of a stranger alive
-            if not waits:
-                if self._stopwatch() - began - pause > self._blocked_after:
-                    # No thread has run since: what the loop's thread is at has held the interpreter's lock. It has only
-                    # just let go of it, so this is the moment at which its place can be seen.
-                    self._report(began + pause)
-                if not self._ask():
+            turns, answered = self._kernel.scheduler.turns, self._answered
+            for step in looks.look(self._stopwatch(), self._doing(), turns=turns, answered=answered):
+                if step == "report":
+                    self._report(looks.since)
+                elif step == "end":
+                    self._report_end(answered)
+                elif not self._ask():
                     return
-                answered = self._stopwatch()
-            began = self._stopwatch()
+
+    def _doing(self) -> Doing:
+        frame = sys._current_frames().get(self._watched)
+        if frame is None or is_waiting(frame):
+            return "waits"
+        return "dark" if is_dark(frame, self._entry) else "works"
 
     def _ask(self) -> bool:
         """Have the loop answer; false when there is no loop any more."""
-        self._answered.clear()
-        since = self._stopwatch() if self.blocked is None else self.blocked.since
-        if self._stopped.is_set():
-            return False
+        self._answered = None
         try:
             self._kernel.loop.call_soon_threadsafe(self._answer)
         except RuntimeError:
             return False  # the loop is closed
-        if self.blocked is not None or not self._answered.wait(self._blocked_after):
-            if self.blocked is None:
-                self._report(since)
-            self._answered.wait()
-            blocked, self.blocked = self.blocked, None
-            if blocked is not None and not self._stopped.is_set():
-                self._report_end(blocked, self._stopwatch() - since)
         return True
 
     def _answer(self) -> None:
         self._entry = loop_entry(sys._getframe())
-        self._answered.set()
+        self._answered = self._stopwatch()
 
     def _report(self, since: float) -> None:
         try:
@@ -171,8 +159,12 @@ class Watchdog:
         if len(self.counts) > 1_000:
             del self.counts[next(iter(self.counts))]
 
-    def _report_end(self, blocked: Blocked, seconds: float) -> None:
+    def _report_end(self, answered: float | None) -> None:
         """In the loop again: the handlers of events belong there."""
+        blocked, self.blocked = self.blocked, None
+        if blocked is None or answered is None:
+            return  # it could not be shown
+        seconds = answered - blocked.since
         metadata: dict[str, object] = {
             "pid": blocked.pid.serial if blocked.pid is not None else None,
             "process": blocked.process,
