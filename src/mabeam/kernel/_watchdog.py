@@ -66,24 +66,28 @@ class Watchdog:
     once a second.
 
     Attributes:
-        blocked: what blocks the loop now.
         counts: how often a process did, by its serial number; the latest thousand processes.
     """
 
     def __init__(self, kernel: Kernel, blocked_after: float) -> None:
         """Begin to watch the loop of ``kernel``, in whose thread this is called."""
-        self.blocked: Blocked | None = None
         self.counts: Counter[int] = Counter()
         self._kernel = kernel
         self._blocked_after = blocked_after
         self._stopwatch = stopwatch_of(kernel.loop)
         self._watched = threading.get_ident()
+        self._blocked: Blocked | None = None
         self._entry: Entry = None
         """From where the loop is run, if that is all that there is to be seen of it; known from its first answer on."""
         self._stopped = threading.Event()
         self._answered: float | None = None
         """When the loop answered the last question."""
         self._thread = start_thread(f"mabeam-{kernel.id}-watchdog", self._watch)
+
+    @property
+    def blocked(self) -> Blocked | None:
+        """What blocks the loop now."""
+        return self._blocked if self._answered is None else None
 
     def stop(self) -> None:
         """Watch no longer; the thread has ended when this returns."""
@@ -135,7 +139,7 @@ class Watchdog:
         process = owner.process if owner is not None else None
         in_dark = frame is not None and is_dark(frame, self._entry)
         code = "a function that is not Python" if in_dark else "code"
-        self.blocked = blocked = Blocked(
+        self._blocked = blocked = Blocked(
             pid=process.pid if process is not None else None,
             process=process.describe() if process is not None else "no process",
             handler=handler_of(owner, function) if owner is not None else code,
@@ -161,7 +165,7 @@ class Watchdog:
 
     def _report_end(self, answered: float | None) -> None:
         """In the loop again: the handlers of events belong there."""
-        blocked, self.blocked = self.blocked, None
+        blocked, self._blocked = self._blocked, None
         if blocked is None or answered is None:
             return  # it could not be shown
         seconds = answered - blocked.since
