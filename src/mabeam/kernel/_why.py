@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import gc
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from mabeam.kernel._current import current_kernel, find_or_raise
 from mabeam.kernel._ending import LIFESPAN, TERMINATE
 from mabeam.kernel._frames import stack_of
 from mabeam.kernel._info import name_of
+from mabeam.kernel._outside_waits import WORDS, frame_of, job_of, outside_kind
 from mabeam.kernel._process import DEAD, RECEIVING, SCHEDULED, STARTING, SUSPENDED
 from mabeam.kernel._waits import awaits, blockers
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from mabeam._base import Position
     from mabeam.kernel._activation import Activation
     from mabeam.kernel._current import Target
@@ -34,27 +31,6 @@ Kind: TypeAlias = Literal[
     "running", "socket", "suspended", "thread", "timer", "unknown",
 ]  # fmt: skip
 """The first line leads on to another process or activation; the second is where the way ends."""
-
-_PLACES: Final = (
-    ("asyncio/locks.py", "outside_lock"),
-    ("asyncio/queues.py", "queue"),
-    ("asyncio/streams.py", "socket"),
-    ("asyncio/selector_events.py", "socket"),
-    ("asyncio/base_events.py", "socket"),
-    ("asyncio/sslproto.py", "socket"),
-    ("asyncio/subprocess.py", "os_process"),
-    ("asyncio/base_subprocess.py", "os_process"),
-    ("asyncio/tasks.py", "timer"),
-)
-_ANYIO_SOCKETS: Final = ("receive", "send", "accept", "receive_fds", "send_fds")
-_WORDS: Final = {
-    "outside_lock": "a lock, an event or a semaphore of asyncio, which does not know who holds it",
-    "queue": "a queue of asyncio",
-    "socket": "a socket",
-    "os_process": "an OS process",
-    "timer": "time to pass",
-    "unknown": "something that mabeam knows nothing of",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,10 +179,10 @@ def _follow(activation: Activation, chain: list[Cause], seen: set[object]) -> No
         _follow(task, chain, seen)
         return
     thread = process.kernel.threads.thread_of(activation.waits_on)
-    job = _job_of(activation.waits_on) if thread is None else None
+    job = job_of(activation.waits_on) if thread is None else None
     if thread is not None or job is not None:
         running = sys._current_frames()
-        innermost = running.get(thread) if thread is not None else _frame_of(job, running)
+        innermost = running.get(thread) if thread is not None else frame_of(job, running)
         words = (
             "an OS thread that has not returned" if innermost is not None else "a free thread of an executor"
         )
@@ -217,10 +193,8 @@ def _follow(activation: Activation, chain: list[Cause], seen: set[object]) -> No
     if not stack or not activation.started:
         chain.append(_cause(process, "running", f"{doing} runs, or has not begun"))
         return
-    kind = _kind_of(stack)
-    if kind == "unknown" and _is_in_socket_call(activation.coroutine):
-        kind = "socket"
-    chain.append(_cause(process, kind, f"{doing} waits for {_WORDS[kind]}", stack=stack))
+    kind = outside_kind(stack, activation.coroutine)
+    chain.append(_cause(process, kind, f"{doing} waits for {WORDS[kind]}", stack=stack))
 
 
 def _perhaps(activation: Activation, stack: tuple[Position, ...]) -> tuple[Activation, ...]:
@@ -290,48 +264,3 @@ def _doing(activation: Activation) -> str:
     if process.status & STARTING:
         return "(in init)"
     return f"(in {name_of(activation)})"
-
-
-def _kind_of(stack: tuple[Position, ...]) -> Kind:
-    """What kind of thing the innermost frames wait for."""
-    file = stack[-1].file
-    if file.endswith("asyncio/locks.py") and any(
-        each.file.endswith("anyio/_backends/_asyncio.py")
-        and each.function.rpartition(".")[2] in _ANYIO_SOCKETS
-        for each in stack[-3:]
-    ):
-        return "socket"  # anyio, and so httpx, waits for its socket by an event
-    if any(each.file.endswith("asyncio/subprocess.py") for each in stack):
-        return "os_process"  # ``communicate`` reads pipes, which are streams to asyncio
-    for end, kind in _PLACES:
-        if file.endswith(end) and (kind != "timer" or stack[-1].function == "sleep"):
-            return kind  # type: ignore[return-value]  # the table above has kinds only
-    return "unknown"
-
-
-def _is_in_socket_call(coroutine: Any) -> bool:
-    """Whether the innermost awaited is one of the loop's own ``sock_...``, which uvloop has in C: without a frame."""
-    while (inner := getattr(coroutine, "cr_await", None)) is not None:
-        coroutine = inner
-    parts = (coroutine, *gc.get_referents(coroutine))  # a wrapper, and what it wraps
-    return any(str(getattr(each, "__qualname__", "")).startswith("Loop.sock_") for each in parts)
-
-
-def _job_of(future: Any) -> concurrent.futures.Future[Any] | None:
-    """The job of an executor (``asyncio.to_thread``, ``run_in_executor``) whose end a future of asyncio stands for."""
-    for callback, _ in getattr(future, "_callbacks", None) or ():
-        for cell in getattr(callback, "__closure__", None) or ():
-            if isinstance(cell.cell_contents, concurrent.futures.Future):
-                return cell.cell_contents
-    return None
-
-
-def _frame_of(job: object, running: dict[int, FrameType]) -> FrameType | None:
-    """The innermost frame of the thread that does a job; ``None`` while it waits for one."""
-    for innermost in running.values():
-        frame: FrameType | None = innermost
-        while frame is not None:
-            if frame.f_code.co_name == "run" and getattr(frame.f_locals.get("self"), "future", None) is job:
-                return innermost
-            frame = frame.f_back
-    return None
