@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
+import itertools
 import logging
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from mabeam._base import fault_listener, shared_random_seeded
 from mabeam.kernel import Body, NoProcess, PlainBehaviour, Runtime, died, label_of
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     Program = Callable[[], Coroutine[Any, Any, object]]
 
 __all__ = ("Limits", "Run", "garbage_kept_small", "have_same_classes", "quiet", "run_once")
+
+_YOUNG, _OLDEST = 1, 2
+_RUNS_PER_FULL_COLLECTION: Final = 64
 
 
 @final
@@ -223,20 +227,20 @@ def garbage_kept_small() -> Iterator[Callable[[], None]]:
     """Decide when garbage is collected: between two runs, never in one, where its moment would differ from run to run.
 
     Yields:
-        What to call between two runs. What there was before the block is not looked at, nor what earlier runs have left for
-        ever (a coroutine that is frozen, say), so a collection costs little in the thousandth run as well.
+        What to call between two runs. What there was before the block is not looked at, and what earlier runs have left (a
+        coroutine that is frozen, say, for ever) only now and then, so that costs little in the thousandth run as well.
     """
     was_enabled = gc.isenabled()
+    runs = itertools.count(1)
     gc.freeze()
     gc.disable()
     try:
-        yield _collect
+        yield lambda: _collect(next(runs))
     finally:
         gc.unfreeze()
         if was_enabled:
             gc.enable()
 
 
-def _collect() -> None:
-    gc.collect()
-    gc.freeze()
+def _collect(run: int) -> None:
+    gc.collect(_OLDEST if run % _RUNS_PER_FULL_COLLECTION == 0 else _YOUNG)
