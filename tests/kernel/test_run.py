@@ -202,3 +202,34 @@ def test_waiting_for_the_stop_needs_a_process() -> None:
     waiting = wait_stopped()
     with pytest.raises(UsageError, match="running process"):
         waiting.send(None)
+
+
+_BETWEEN = """
+import asyncio, os, signal
+from mabeam.kernel._stop_signals import StopSignals
+
+class Loop(asyncio.SelectorEventLoop):
+    def remove_signal_handler(self, number):
+        super().remove_signal_handler(number)
+        os.kill(os.getpid(), number)  # the worst moment: Python's own handler is in place, which ends the program
+        return True
+
+seen = []
+for each in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(each, lambda number, _: seen.append(number))
+loop = Loop()
+with StopSignals(lambda: None).handled_in(loop):
+    pass
+loop.close()
+print(sorted(seen))
+"""
+
+
+def test_a_signal_that_comes_while_the_handlers_are_restored_goes_to_the_one_that_was_there_before() -> None:
+    """It neither ends the program, which handles it, nor is it lost."""
+    done = subprocess.run(
+        [sys.executable, "-c", _BETWEEN], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, f"{[signal.SIGINT.value, signal.SIGTERM.value]}\n"), (
+        done.stderr
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -130,6 +131,8 @@ async def main(way: str) -> str:
 
 
 if __name__ == "__main__":
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: None)  # one that comes when the program has been left is nobody's
     try:
         say(f"returned {mabeam.run(main, sys.argv[1])}")
     finally:

@@ -62,9 +62,15 @@ class StopSignals:
         try:
             yield
         finally:
-            for number in handled:
-                loop.remove_signal_handler(number)
-                signal.signal(number, before[number])
+            # Removing a handler of the loop restores Python's own, which ends the program. What comes meanwhile waits for the
+            # one that was there before.
+            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, handled)
+            try:
+                for number in handled:
+                    loop.remove_signal_handler(number)
+                    signal.signal(number, before[number])
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     def _arrive(self, number: int, _frame: object) -> None:
         """Run by Python in the main thread, whatever it is doing."""
