@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from benchmarks._suite import Measure, Subject, Suite
 
-__all__ = ("Plan", "run_suite")
+__all__ = ("Plan", "run_suite", "together")
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 QUICK_ROUNDS: Final = 2
@@ -127,16 +127,17 @@ def _measure(
                 collected[subject.name].append(_in_own_process(suite, measure, subject, quick=plan.quick))
     for subject in present:
         size = subject.size_of(measure, quick=plan.quick)
-        outcomes[subject.name] = _together(size, collected[subject.name])
+        outcomes[subject.name] = together(size, collected[subject.name])
     return outcomes
 
 
-def _together(size: int, results: list[dict[str, Any]]) -> Outcome:
+def together(size: int, results: list[dict[str, Any]]) -> Outcome:
     """The results of all OS processes of one subject. One that failed voids them all: it was the same code."""
     for result in results:
         if "failed" in result:
             return Outcome(size=size, failed=result["failed"])
-    names = results[0]["figures"]
+    # The processor time of a round may be too short to be told in one OS process, and not in another.
+    names = [name for name in results[0]["figures"] if all(name in each["figures"] for each in results)]
     return Outcome(
         figures={
             name: samples_of(value for each in results for value in each["figures"][name]) for name in names

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks._measure import Plan, run_suite
+from benchmarks._measure import Plan, run_suite, together
 from benchmarks._results import loads
 from benchmarks._suite import load
 from tests.meta import _project
@@ -92,6 +92,18 @@ def test_a_measure_that_fails_says_so(tmp_path: Path) -> None:
     """The run goes on with the others, and ends with 1."""
     got = _worker({"subject": "mabeam", "measure": "no such measure", "size": 1, "rounds": 1}, tmp_path)
     assert "no such measure" in str(got["failed"])
+
+
+def test_a_figure_that_not_every_os_process_could_tell_is_left_out_and_the_others_stay() -> None:
+    """Erlang's processor time of a short round, say. It used to end the run, and what had been measured was lost."""
+    rest = {"notes": [], "gc": {}, "load": 0.1, "others": 0.0}
+    results = [
+        {"figures": {"value": [1.0, 2.0], "cpu": [0.9, 1.9]}, **rest},
+        {"figures": {"value": [3.0]}, **rest},
+    ]
+    outcome = together(10, results)
+    assert outcome["figures"].keys() == {"value"}
+    assert outcome["figures"]["value"]["samples"] == [1.0, 2.0, 3.0]
 
 
 def test_a_run_has_figures_reasons_and_verdicts(tmp_path: Path) -> None:
