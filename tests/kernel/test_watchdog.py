@@ -120,9 +120,11 @@ async def test_process_handler_and_stack_are_named_while_it_blocks(
 async def test_what_holds_the_lock_of_the_interpreter_is_named_when_it_lets_go(
     seen: Seen, runtime: Runtime
 ) -> None:
-    """The watchdog is a thread, too, and stood still meanwhile; there would be nothing to be seen at its next look."""
+    """The watchdog is a thread, too, and stood still meanwhile; there would be nothing to be seen at its next look.
+
+    No other thread wants the lock here: it might get it first.
+    """
     server = await Server.start_link()
-    await in_thread(int)
     await server.options(timeout=60).call(Server.holding)
     while not seen.lines:
         await in_thread(int)

@@ -58,8 +58,11 @@ class Scheduler:
         "_awake",
         "_in_a_row",
         "_loop",
+        "_often",
         "_receives",
         "_row_until",
+        "_visit",
+        "_visit_at",
         "chooser",
         "handoffs_left",
         "handoffs_until",
@@ -88,6 +91,10 @@ class Scheduler:
         self._receives = 0
         self.turns = 0
         """How often the loop has come to this scheduler's callbacks: the watchdog sees by it that the loop goes on."""
+        self._often = 0
+        self._visit: Callable[[], None] | None = None
+        self._visit_at: float = math.inf
+        """At which turn ``_visit`` is called."""
         self.traced = False
         """Somebody traces, or has: messages may come with a trace. The one test that all others pay for it."""
         self.chooser = chooser
@@ -96,6 +103,17 @@ class Scheduler:
     def choose(self, kind: str, count: int) -> int:
         """Every free choice of the kernel goes through here."""
         return 0 if self.chooser is None or count < 2 else self.chooser.choose(kind, count)
+
+    def each_so_often(self, turns: int | None, function: Callable[[], None]) -> None:
+        """Call a function after each so many turns, from the loop and between two processes; ``None`` calls it no more."""
+        self._often, self._visit = turns or 0, function
+        self._visit_at = math.inf if turns is None else self.turns + turns
+
+    def _turned(self) -> None:
+        self.turns += 1
+        if self.turns >= self._visit_at and self._visit is not None:
+            self._visit_at = self.turns + self._often
+            self._visit()
 
     def enqueue(self, process: Process, message: Any) -> None:
         """Put a message into a mailbox and see to it that it is taken."""
@@ -211,7 +229,7 @@ class Scheduler:
 
     def _end_row(self) -> None:
         """The loop has had its turn, so calls may be handed off again."""
-        self.turns += 1
+        self._turned()
         self._in_a_row = False
         self.handoffs_until = -math.inf
 
@@ -238,7 +256,7 @@ class Scheduler:
 
     def _drain(self) -> None:
         """Run ready processes for one turn of the event loop."""
-        self.turns += 1
+        self._turned()
         ready, stopwatch = self.ready, self.stopwatch
         until = stopwatch() + SECONDS_PER_TURN
         self.thread = get_ident()  # whoever owns the loop may have gone on with it in another one

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from mabeam._base import start_thread, stopwatch_of
 from mabeam.kernel._frames import handler_of, is_dark, is_waiting, loop_entry, owner_of, stack_of
+from mabeam.kernel._lending import Lending
 from mabeam.kernel._watch_state import Looks
 
 if TYPE_CHECKING:
@@ -56,11 +57,13 @@ class Watchdog:
     """Watches one event loop from a thread.
 
     It looks where the loop's thread is, four times within ``blocked_after``, and needs the interpreter's lock for no more than
-    that. While the loop waits for something to do nothing is asked of it, so an idle program is not woken (on uvloop once a
-    second, see below). Otherwise it is to answer; if it has not within ``blocked_after`` seconds, whatever it is doing blocks
-    it. So what takes a quarter more than the limit is always seen. What follows from a look is decided in ``_watch_state.py``.
+    that; a busy loop lends it (``_lending.py``). While the loop waits for something to do nothing is asked of it, so an idle
+    program is not woken (on uvloop once a second, see below). Otherwise it is to answer; if it has not within ``blocked_after``
+    seconds, whatever it is doing blocks it. So what takes a quarter more than the limit is always seen.
+    What follows from a look is decided in ``_watch_state.py``.
 
-    C code that holds the interpreter's lock stops this thread as well. It is named as soon as it lets go.
+    C code that holds the interpreter's lock stops this thread as well. It is named when it lets go, unless another thread that
+    waits for the lock gets it first.
 
     uvloop leaves no frames. Whether it waits, or runs a callback that is not written in Python, cannot be seen, so it is asked
     once a second.
@@ -74,12 +77,13 @@ class Watchdog:
         self.counts: Counter[int] = Counter()
         self._kernel = kernel
         self._blocked_after = blocked_after
+        self._pause = blocked_after / _LOOKS_PER_LIMIT
+        self._lending = Lending(kernel.scheduler, self._pause)
         self._stopwatch = stopwatch_of(kernel.loop)
         self._watched = threading.get_ident()
         self._blocked: Blocked | None = None
         self._entry: Entry = None
         """From where the loop is run, if that is all that there is to be seen of it; known from its first answer on."""
-        self._stopped = threading.Event()
         self._answered: float | None = None
         """When the loop answered the last question."""
         self._thread = start_thread(f"mabeam-{kernel.id}-watchdog", self._watch)
@@ -91,13 +95,12 @@ class Watchdog:
 
     def stop(self) -> None:
         """Watch no longer; the thread has ended when this returns."""
-        self._stopped.set()
+        self._lending.stop()
         self._thread.join()
 
     def _watch(self) -> None:
-        pause = self._blocked_after / _LOOKS_PER_LIMIT
-        looks = Looks(self._blocked_after, pause, self._stopwatch())
-        while not self._stopped.wait(pause):
+        looks = Looks(self._blocked_after, self._pause, self._stopwatch())
+        while self._lending.sleep():
             turns, answered = self._kernel.scheduler.turns, self._answered
             for step in looks.look(self._stopwatch(), self._doing(), turns=turns, answered=answered):
                 if step == "report":
