@@ -206,7 +206,7 @@ class Verdict:
         limit: the limit as it is written.
         by_minimum: the value of the minima, as it is written.
         by_median: the value of the medians, as it is written.
-        by_cpu: the value of the minima of processor time, where that is known.
+        by_cpu: the value of the processor times, each of the OS process that needed least, where they are known.
         word: ``met`` and ``missed`` when all of them agree, else ``unclear``: the machine was too noisy to tell.
     """
 

@@ -136,7 +136,7 @@ def together(size: int, results: list[dict[str, Any]]) -> Outcome:
     for result in results:
         if "failed" in result:
             return Outcome(size=size, failed=result["failed"])
-    # The processor time of a round may be too short to be told in one OS process, and not in another.
+    # The processor time may be too short to be told in one OS process, and not in another.
     names = [name for name in results[0]["figures"] if all(name in each["figures"] for each in results)]
     return Outcome(
         figures={

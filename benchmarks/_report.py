@@ -31,10 +31,9 @@ make bench                                # installs the peers into .venv and ru
 
 Each figure comes from several OS processes of its own, each with a round that warms up and several that count; between two
 rounds of one subject come those of all the others. *min* is the best round: what the code takes when nobody disturbs it.
-*median* is what this machine gave it; *processor* is the time that the best round had a core for itself. Where they are far
-apart, or *others* says that cores were busy with something else, the machine was noisy, and a budget is *met* or *missed*
-only where all of them agree. The garbage collector is on throughout. Every
-run counts what it did (each call answered, each child stopped), and a miscount voids the figure.
+*median* is what this machine gave it; *processor* is the time that cores worked for it, a mean over all rounds of the OS process
+that needed least. Where they are far apart, or *others* says that cores were busy with something else, the machine was noisy,
+and a budget is *met* or *missed* only where all of them agree. The garbage collector is on throughout. Every run counts what it did (each call answered, each child stopped), and a miscount voids the figure.
 
 No speed is bought with semantics: what is measured is what everybody gets, with all checks on.
 """

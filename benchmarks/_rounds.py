@@ -85,7 +85,9 @@ class Rounds:
             self._cpu.append(cpu)
 
     def per_operation(self, *, elsewhere: bool = False) -> Figures:
-        """Seconds for one operation, a sample for each round that counts; and the processor's share of them.
+        """Seconds for one operation, a sample for each round that counts; and those that the processor worked, one for all.
+
+        A single round may be shorter than the step in which a system tells that.
 
         Args:
             elsewhere: other OS processes do the work, so that the processor time of this one says nothing.
@@ -93,7 +95,7 @@ class Rounds:
         check("rounds timed", len(self._seconds), self._rounds + 1)
         figures = {"value": [seconds / self.size for seconds in self._seconds[1:]]}
         if len(self._cpu) == len(self._seconds) and not elsewhere:
-            figures["cpu"] = [seconds / self.size for seconds in self._cpu[1:]]
+            figures["cpu"] = [sum(self._cpu[1:]) / self._rounds / self.size]
         return figures
 
     def note(self, text: str) -> None:

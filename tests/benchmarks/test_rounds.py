@@ -26,6 +26,14 @@ def test_the_processor_has_its_part() -> None:
     assert set(rounds.per_operation(elsewhere=True)) == {"value"}
 
 
+def test_the_processor_s_part_is_the_mean_of_the_rounds_that_count() -> None:
+    """A single round may be shorter than the step in which a system tells it."""
+    rounds = Rounds(10, 2)
+    for cpu in (1000.0, 0.0, 4.0):
+        rounds.add(5.0, cpu)
+    assert rounds.per_operation()["cpu"] == [0.2]
+
+
 def test_a_round_that_was_not_timed_voids_the_measure() -> None:
     rounds = Rounds(10, 2)
     for number in rounds:
