@@ -11,6 +11,7 @@ from typing import NoReturn
 import mabeam
 from mabeam.kernel import (
     Exited,
+    ExitReason,
     receive,
     run,
     self_pid,
@@ -117,6 +118,38 @@ class Server(GenServer):
     async def leave_later(self, error: type[BaseException]) -> NoReturn:
         await asyncio.sleep(0)  # noqa: TID251  (a turn, not a wait)
         raise error(7)
+
+
+class Last(GenServer):
+    """Wants to end the program, too, when it is asked to end; or takes its time."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+        trap_exit()
+
+    async def terminate(self, _reason: ExitReason) -> None:
+        for _ in range(100 if self.word == "patient" else 1):
+            await asyncio.sleep(0)  # noqa: TID251  (a turn, not a wait)
+        say(f"{self.word} ended")
+        if self.word == "exits":
+            raise SystemExit(8)
+
+
+async def exits_twice() -> None:
+    for word in ("patient", "exits"):
+        await Last.child_spec(word).start_link()
+    server = await Server.child_spec().start()
+    server.cast(Server.leave, SystemExit)
+    await wait_for_ever("main")
+
+
+async def goes_on_after_an_exit() -> None:
+    server = await Server.child_spec().start()
+    try:
+        await server.call(Server.leave_at_once, SystemExit)
+    except BaseException as error:
+        say(f"caught {type(error).__name__}")
+    await wait_for_ever("main")
 
 
 async def exits(how: str) -> None:

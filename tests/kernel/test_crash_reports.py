@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mabeam._base import Log
 from mabeam.errors import ProcessDied
 from mabeam.kernel import Crashed, Down, Exited, Stop, kill, receive, send_exit, spawn, spawn_monitor, unlink
 from mabeam.kernel._reports import crash_report
 from mabeam.otp import GenServer, handle_call
 from mabeam.testing import wait_until_idle
-from tests.kernel._scenes import Turn, process_of, wait_for_ever
+from tests.kernel._scenes import Turn, process_of, swallow_for_ever, wait_for_ever
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +120,7 @@ async def test_the_place_of_the_record_is_where_it_was_raised(records: Records) 
 async def test_an_end_that_was_raised_nowhere_is_reported_all_the_same(records: Records) -> None:
     """An awaited future may hold an exception that never was raised; but whoever reports one must not fail."""
     process = process_of(spawn(wait_for_ever))
-    crash_report(logging.getLogger("mabeam"), process, ValueError("never raised"), "nowhere")
+    crash_report(Log("mabeam"), process, ValueError("never raised"), "nowhere")
     assert "crashed in nowhere: ValueError('never raised')" in records.texts[0]
     assert records.places == [("(unknown file)", None, 0)]
 
@@ -209,3 +210,61 @@ async def test_even_strange_exceptions_are_crashes(records: Records, error: Any)
     pid, ref = spawn_monitor(body)
     assert await receive() == Down(ref, pid, Crashed(error))
     assert len(records.texts) == 1
+
+
+class _FullDisk(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        raise OSError("no space left")
+
+
+@pytest.fixture
+def full_disk(capsys: pytest.CaptureFixture[str]) -> Any:
+    handler = _FullDisk()
+    logging.getLogger("mabeam").addHandler(handler)
+    yield capsys
+    logging.getLogger("mabeam").removeHandler(handler)
+
+
+class _Fragile(GenServer):
+    @handle_call
+    def at_once(self) -> None:
+        raise ValueError("at once")
+
+    @handle_call
+    async def later(self) -> None:
+        raise ValueError("later")
+
+
+@pytest.mark.parametrize("method", [_Fragile.at_once, _Fragile.later])
+async def test_a_log_that_raises_keeps_no_process_from_ending(method: Any, full_disk: Any) -> None:
+    """It would otherwise go on in a state that its handler has half made, or be stuck for ever."""
+    server = await _Fragile.child_spec().start()
+    with pytest.raises(ProcessDied):
+        await server.call(method)
+    assert server.pid is not None
+    assert not server.pid.is_alive
+    told = full_disk.readouterr().err
+    assert "OSError: no space left" in told
+    assert "crashed in _Fragile." in told.splitlines()[-1]
+
+
+async def test_a_log_that_raises_keeps_no_kill_from_its_end(full_disk: Any) -> None:
+    pid, ref = spawn_monitor(swallow_for_ever)
+    await wait_until_idle()
+    kill(pid)
+    assert (await receive()).ref == ref
+    assert "was left behind (frozen)" in full_disk.readouterr().err
+
+
+async def test_what_a_log_raises_is_not_told_when_nobody_wants_to_know(
+    full_disk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    Log("mabeam").error("lost %s", "words")
+    assert full_disk.readouterr().err == ""
+
+
+async def test_a_message_of_ours_is_logged_from_where_it_was_written(records: Records) -> None:
+    Log("mabeam").error("here")
+    line = test_a_message_of_ours_is_logged_from_where_it_was_written.__code__.co_firstlineno + 1
+    assert records.places == [(__file__, "test_a_message_of_ours_is_logged_from_where_it_was_written", line)]

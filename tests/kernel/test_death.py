@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mabeam.kernel import (
     ExitSignal,
     Killed,
+    Pid,
     Registration,
     Runtime,
     kill,
@@ -189,3 +190,23 @@ async def test_a_linked_orphan_ends_with_what_it_is_linked_to() -> None:
     await wait_until_idle()
     assert reason_of(child) == Exited("x")
     assert Killed() != reason_of(child)
+
+
+async def test_a_living_process_keeps_no_row_of_dead_ancestors() -> None:
+    """Each starts its successor and ends: a program that hands on a job for days."""
+    last: list[Pid] = []
+
+    async def generation(left: int) -> None:
+        last[:] = [self_pid()]
+        if left:
+            spawn(generation, left - 1)
+        else:
+            await receive()
+
+    spawn(generation, 20)
+    await wait_until_idle()
+    ancestors, above = [], process_of(last[0]).parent
+    while above is not None:
+        ancestors.append(above.is_alive)
+        above = above.parent
+    assert ancestors == [False, True]  # the one that started it, and the root

@@ -356,3 +356,27 @@ async def test_a_crash_reaches_past_the_tasks_of_the_process() -> None:
     pid, ref = spawn_monitor(body)
     assert await receive() == Down(ref, pid, Crashed(ValueError("the crash")))
     assert spawn(wait_for_ever).is_alive
+
+
+async def test_a_task_that_is_made_while_the_others_are_cancelled_is_cancelled_as_well() -> None:
+    """Nobody would come back for it, and its process would never be dead."""
+    log: list[str] = []
+
+    async def first() -> None:
+        try:
+            await never()
+        finally:
+            log.append("clean-up")
+            keep.append(asyncio.create_task(_mark(log, "second")))
+
+    async def body() -> None:
+        keep.append(asyncio.create_task(first()))
+        await receive()
+
+    keep: list[asyncio.Task[None]] = []
+    pid, _ = spawn_monitor(body)
+    await wait_until_idle()
+    send(pid, "end")
+    assert (await receive(Down)).reason == Normal()
+    assert log == ["clean-up"]
+    assert all(task.done() for task in keep)

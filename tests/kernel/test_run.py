@@ -126,7 +126,7 @@ def test_a_handler_can_end_the_program(how: str, code: int, later: str) -> None:
     """``SystemExit`` and ``KeyboardInterrupt`` stop the Runtime in order, and are raised by ``run``."""
     with program("exits", how + later) as running:
         lines, errors = _rest(running)
-        # Called at once, it is raised in main as well, and main never waited.
+        # Called at once, main is told that the server has died, and has nothing to wait for any more.
         assert [line for line in lines[1:] if line != "main ended"] == [
             "second ended",
             "first ended",
@@ -233,3 +233,19 @@ def test_a_signal_that_comes_while_the_handlers_are_restored_goes_to_the_one_tha
     assert (done.returncode, done.stdout) == (0, f"{[signal.SIGINT.value, signal.SIGTERM.value]}\n"), (
         done.stderr
     )
+
+
+def test_who_calls_what_ends_the_program_cannot_keep_it_alive() -> None:
+    """However the handler ran: what it raised is not raised in its caller."""
+    with program("goes_on_after_an_exit") as running:
+        lines, errors = _rest(running)
+        assert lines[1:] == ["caught ProcessDied", "main ended", RESTORED], errors
+        assert running.returncode == 7
+
+
+def test_a_second_exit_on_the_way_out_cuts_nobody_off() -> None:
+    """The rest has its time all the same, and the first is what the program ends with."""
+    with program("exits_twice") as running:
+        lines, errors = _rest(running)
+        assert lines[1:] == ["main ended", "exits ended", "patient ended", RESTORED], errors
+        assert running.returncode == 7

@@ -512,3 +512,27 @@ async def test_what_is_no_exit_reason_is_refused(reason: Any) -> None:
         Stop(reason)
     assert server.pid is not None
     assert server.pid.is_alive
+
+
+async def test_a_block_that_is_cancelled_ends_though_what_it_kills_starts_more() -> None:
+    async def hydra() -> None:
+        try:
+            await never()
+        finally:
+            try:
+                await never()
+            finally:
+                spawn(receive)
+
+    async def block() -> None:
+        async with Runtime():
+            spawn(hydra)
+            await never()
+
+    task = asyncio.create_task(block())
+    await wait_until_idle()
+    task.cancel()
+    await wait_until_idle()
+    task.cancel()  # out of patience
+    await wait_until_idle()
+    assert task.cancelled()

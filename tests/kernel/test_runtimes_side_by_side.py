@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
+from mabeam import GenServer, Ref, get_state, handle_stream, in_thread, send_after, suspend
 from mabeam.errors import UsageError
-from mabeam.kernel import Runtime, kill, open_portal, receive, register, self_pid, send, spawn, whereis
+from mabeam.kernel import Runtime, Turn, kill, open_portal, receive, register, self_pid, send, spawn, whereis
 from mabeam.testing import VirtualLoop, wait_until_idle
 from tests.kernel._scenes import never, process_of, wait_for_ever
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 async def _count_tasks() -> None:
@@ -138,3 +143,60 @@ def test_two_runtimes_in_two_threads_only_send() -> None:
         other.run(reach, pid)
         heard.wait()
     assert got == ["across"]
+
+
+class _Named(GenServer):
+    def handle_info(self, message: object) -> None:
+        _threads.append(threading.get_ident())
+
+    @handle_stream
+    async def numbers(self) -> AsyncIterator[int]:
+        yield 1
+
+
+_threads: list[int] = []
+
+
+async def _start_named() -> Ref[_Named]:
+    return await _Named.child_spec().start()
+
+
+@pytest.mark.real_time
+async def test_what_is_sent_later_to_another_thread_s_process_is_taken_there() -> None:
+    with open_portal() as portal:
+        server = await in_thread(portal.run, _start_named)
+        _threads.clear()
+        timer = send_after(0.0, server, "hello")
+        while timer.read() is not None:
+            await Turn()
+        await in_thread(portal.run, state, server)  # it has come to what was sent before
+        assert _threads
+        assert threading.get_ident() not in _threads
+        timer = send_after(0.0, server, "too late")
+    while timer.read() is not None:
+        await Turn()
+    assert threading.get_ident() not in _threads
+
+
+async def state(server: Ref[_Named]) -> object:
+    return await get_state(server)
+
+
+@pytest.mark.real_time
+async def test_a_server_of_another_thread_is_neither_stopped_nor_read_nor_asked_from_here() -> None:
+    """It was stopped, by code that ran beside it, and who asked got an error of asyncio."""
+    with open_portal() as portal:
+        server = await in_thread(portal.run, _start_named)
+        for attempt in (server.stop(), get_state(server), suspend(server), _read(server)):
+            with pytest.raises(UsageError, match="portal"):
+                await attempt
+        with pytest.raises(UsageError, match="lives in another Runtime, which has names of its own"):
+            register("theirs", server)
+        assert server.pid is not None
+        assert server.pid.is_alive
+        assert whereis("theirs") is None
+
+
+async def _read(server: Ref[_Named]) -> None:
+    async with server.stream(_Named.numbers):
+        pass

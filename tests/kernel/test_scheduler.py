@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from mabeam.kernel import Runtime, kill, receive, self_pid, send, spawn, spawn_link
+from mabeam.kernel import Runtime, Turn, kill, receive, self_pid, send, spawn, spawn_link
 from mabeam.otp import GenServer, handle_call, handle_cast
 from mabeam.testing import Probe, VirtualLoop, wait_until_idle
 from tests.kernel._scenes import process_of, spawn_idle
@@ -186,3 +187,58 @@ async def test_calls_in_a_row_give_the_loop_its_turn() -> None:
     assert turns[0] == -1
     assert turns[1] < 200
     assert probe.messages == ()
+
+
+class _Slow(GenServer):
+    """Each message takes 3 ms, on the stopwatch of the test."""
+
+    @handle_cast
+    def work(self) -> None:
+        _stopwatch.now += 0.003
+        _seen.append("work")
+
+
+_stopwatch = SimpleNamespace(now=0.0)
+_seen: list[str] = []
+
+
+async def test_slow_handlers_leave_the_loop_its_turn_after_its_time_and_not_after_their_number(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime.kernel.scheduler, "stopwatch", lambda: _stopwatch.now)
+    _seen.clear()
+    server = await _Slow.start_link()
+    loop = asyncio.get_running_loop()
+    for _ in range(16):
+        server.cast(_Slow.work)
+    for _ in range(8):
+        loop.call_soon(_seen.append, "loop")
+        await Turn()
+    await wait_until_idle()
+    assert _seen.count("work") == 16
+    assert all(len(row) <= 4 for row in "".join(word[0] for word in _seen).split("l"))
+
+
+async def test_slow_work_between_two_receives_leaves_the_loop_its_turn(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime.kernel.scheduler, "stopwatch", lambda: _stopwatch.now)
+    seen: list[str] = []
+
+    async def work() -> None:
+        while True:
+            await receive()
+            _stopwatch.now += 0.003
+            seen.append("work")
+
+    pid = spawn(work)
+    await wait_until_idle()
+    for _ in range(16):
+        send(pid, "go")
+    loop = asyncio.get_running_loop()
+    for _ in range(8):
+        loop.call_soon(seen.append, "loop")
+        await Turn()
+    await wait_until_idle()
+    assert seen.count("work") == 16
+    assert all(len(row) <= 4 for row in "".join(word[0] for word in seen).split("l"))

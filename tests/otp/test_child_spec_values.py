@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -231,3 +231,13 @@ async def test_a_child_is_linked_unless_it_is_said_that_it_is_not() -> None:
     me = current_process()
     assert me in Worker.child_spec().begin(me).process.links
     assert me not in Worker.child_spec().begin(me, link=False).process.links
+
+
+def test_specs_that_say_the_same_are_equal_and_can_be_kept_in_sets() -> None:
+    """However an argument was given, and whether it has a hash or not."""
+    assert Worker.child_spec(number=1) == Worker.child_spec(number=1) != Worker.child_spec(number=2)
+    lists: Any = (
+        [Worker.child_spec(number), Worker.child_spec(number)] if (number := cast("Any", [1])) else []
+    )
+    assert len(set(lists)) == 1
+    assert len({Worker.child_spec(1), Worker.child_spec(1).named("other")}) == 2

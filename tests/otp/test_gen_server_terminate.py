@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +23,7 @@ from mabeam import (
 )
 from mabeam.kernel import Crashed, Exited, Killed, Normal, Shutdown, kill, self_pid, send_exit, trap_exit
 from mabeam.testing import Probe, wait_until_idle
-from tests.otp._servers import clock, for_ever, pid_of
+from tests.otp._servers import clock, for_ever, pid_of, process_of
 
 LOG: list[Any] = []
 
@@ -298,3 +300,21 @@ async def test_it_may_use_other_processes() -> None:
     server = await Polite.child_spec().named("polite").start()
     await server.stop()
     assert LOG == ["alive", "done"]
+
+
+@pytest.mark.simulate(False, reason="a simulation remembers what was answered")
+async def test_the_last_answer_is_not_kept_by_the_dead() -> None:
+    class Big:
+        pass
+
+    class Stops(GenServer):
+        @handle_call
+        def last(self) -> Big:
+            stop_self(Normal())
+            return Big()
+
+    server = await Stops.child_spec().start()
+    seen = weakref.ref(await server.call(Stops.last))
+    gc.collect()
+    assert seen() is None
+    assert not process_of(server).is_alive

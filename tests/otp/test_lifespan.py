@@ -11,7 +11,9 @@ import pytest
 from mabeam import (
     ExitReason,
     GenServer,
+    Pid,
     ProcessDied,
+    Ref,
     Runtime,
     StartFailed,
     Stop,
@@ -19,11 +21,12 @@ from mabeam import (
     UsageError,
     handle_call,
     info,
+    self_pid,
     stop_self,
 )
 from mabeam.kernel import Crashed, Exited, Killed, Normal, Shutdown, kill, send_exit
 from mabeam.testing import Probe, wait_until_idle
-from tests.otp._servers import begun, clock, for_ever, pid_of, state_of
+from tests.otp._servers import begun, clock, for_ever, pid_of, process_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -332,3 +335,40 @@ async def test_it_swallows_a_cancellation_and_yields_again_at_its_own_risk() -> 
     assert isinstance((await probe.next()).reason, Crashed)
     await wait_until_idle()
     assert not pid_of(server).is_alive
+
+
+@pytest.mark.parametrize("kind", ["at once", "later"])
+async def test_a_task_of_lifespan_that_calls_what_ends_its_process_is_answered(kind: str) -> None:
+    """It is not cancelled before the clean-up is over, which waits for it: the call goes on as through the mailbox."""
+    log: list[str] = []
+
+    class Callee(GenServer):
+        @handle_call
+        def at_once(self, pid: Pid) -> str:
+            send_exit(pid, Shutdown("evicted"))
+            return "done"
+
+        @handle_call
+        async def later(self, pid: Pid) -> str:
+            return self.at_once(pid)
+
+    class Poller(GenServer):
+        def __init__(self, callee: Ref[Callee]) -> None:
+            self.callee = callee
+
+        async def poll(self) -> None:
+            log.append(
+                await self.callee.call(Callee.later if kind == "later" else Callee.at_once, self_pid())
+            )
+
+        async def lifespan(self) -> AsyncGenerator[None, None]:
+            task = asyncio.create_task(self.poll())
+            yield
+            await task
+            log.append("clean-up")
+
+    poller = await Poller.child_spec(await Callee.start_link()).start()
+    process = process_of(poller)
+    await wait_until_idle()
+    assert process.reason == Shutdown("evicted")
+    assert log == ["done", "clean-up"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from mabeam import (
@@ -11,7 +14,9 @@ from mabeam import (
     GenServer,
     Runtime,
     Supervisor,
+    handle_call,
     kill,
+    send,
     whereis,
 )
 from mabeam.kernel import Exited, Normal, Shutdown, trap_exit
@@ -169,3 +174,30 @@ async def test_a_child_that_hangs_does_not_keep_a_killed_supervisor_alive(runtim
     assert not pid_of(top).is_alive
     (orphan,) = runtime.orphans()
     assert orphan == whereis("h")
+
+
+class _WithCodeOfItsOwn(Supervisor):
+    def handle_info(self, message: object, /) -> Any:
+        return self.later() if message == "later" else super().handle_info(message)
+
+    async def later(self) -> None:
+        async with asyncio.timeout(60):
+            LOG.append("later")
+
+    @handle_call
+    async def ask(self) -> str:
+        async with asyncio.timeout(60):
+            return "answer"
+
+
+async def test_code_that_a_subclass_adds_runs_in_a_task() -> None:
+    """That of a supervisor itself needs none, and is run without."""
+    supervisor: Any = await _WithCodeOfItsOwn.start_link(
+        [child("worker").named("worker")], strategy="one_for_one"
+    )
+    send(supervisor, "later")
+    assert await supervisor.call(_WithCodeOfItsOwn.ask) == "answer"
+    kill("worker")
+    await wait_until_idle()
+    assert whereis("worker") is not None
+    assert "later" in LOG

@@ -26,6 +26,7 @@ from mabeam import (
     Supervisor,
     TraceEvent,
     UsageError,
+    child_spec,
     code_change,
     get_state,
     handle_call,
@@ -33,6 +34,7 @@ from mabeam import (
     handle_stream,
     info,
     kill,
+    limit_mailbox,
     monitor,
     receive,
     replace_state,
@@ -702,3 +704,48 @@ async def test_links_are_told_as_ever_of_a_suspended_process() -> None:
     monitor(pid_of(counter))
     send_exit(counter, Shutdown())
     assert (await receive()).reason == Shutdown()
+
+
+async def test_a_process_that_is_suspended_before_it_begins_begins_all_the_same() -> None:
+    """What it takes no more are messages."""
+    got: list[object] = []
+
+    async def work() -> None:
+        got.append("begun")
+        got.append(await receive())
+
+    pid = spawn(work)
+    await suspend(pid)
+    send(pid, "go")
+    await wait_until_idle()
+    assert got == ["begun"]
+    await resume(pid)
+    await wait_until_idle()
+    assert got == ["begun", "go"]
+
+
+async def test_brothers_of_one_spec_are_traced_counted_and_limited_each_for_itself() -> None:
+    got: list[object] = []
+
+    async def work(limit: int | None) -> None:
+        if limit is not None:
+            limit_mailbox(limit)
+        await receive(float)
+        while True:
+            got.append(await receive(timeout=0))
+
+    supervisor = await DynamicSupervisor.start_link()
+    first_only = iter((1, None))
+    spec = child_spec(lambda: work(next(first_only))).options(restart="temporary")
+    first, second = [await supervisor.call(DynamicSupervisor.start_child, spec) for _ in range(2)]
+    seen: list[TraceEvent] = []
+    with trace(first, seen.append):
+        statistics(first, True)
+        for word in ("a", "b", "c"):
+            send(second, word)
+        await wait_until_idle()
+    assert seen == []
+    assert statistics(second) is None
+    send(second, 0.5)
+    await wait_until_idle()
+    assert got == ["a", "b", "c"]

@@ -8,7 +8,7 @@ import pickle
 import socket
 import weakref
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -290,11 +290,42 @@ async def test_there_must_be_no_running_loop() -> None:
 
 
 def test_seeds_are_a_number_or_a_collection() -> None:
-    """None at all are what was asked for, too."""
-    assert simulate(_program, seeds=()).seeds == 0
     assert simulate(_program, seeds=3).digest == simulate(_program, seeds=range(3)).digest
-    with pytest.raises(UsageError, match="max_faults"):
-        simulate(_program, max_faults=-1)
+    assert simulate(_program, seeds=iter((5, -5))).seeds == 2
+
+
+@pytest.mark.parametrize("seeds", [0, -3, True, "ab", None, 1.5])
+def test_seeds_that_are_none_are_refused(seeds: Any) -> None:
+    with pytest.raises(UsageError, match="seeds expects how many seeds, at least 1"):
+        simulate(_program, seeds=seeds)
+
+
+@pytest.mark.parametrize("seeds", [(), range(0), iter(())])
+def test_a_test_of_nothing_does_not_pass(seeds: Any) -> None:
+    with pytest.raises(UsageError, match="nothing has been tested"):
+        simulate(_program, seeds=seeds)
+
+
+def test_a_seed_is_an_integer() -> None:
+    with pytest.raises(UsageError, match=r"expects integers, got 'a' among them"):
+        simulate(_program, seeds=cast("Any", ["a"]))
+
+
+def test_all_wrong_options_are_told_at_once() -> None:
+    wrong: Any = {"faults": 0.5, "max_faults": -1, "max_steps": "x", "max_virtual_seconds": -1.0}
+    with pytest.raises(UsageError) as caught:
+        simulate(_program, seeds=0, tolerate=cast("Any", [ValueError]), **wrong)
+    assert [problem.split()[0] for problem in caught.value.problems] == [
+        "seeds",
+        "faults",
+        "max_faults",
+        "max_steps",
+        "max_virtual_seconds",
+        "tolerate",
+    ]
+    assert "Faults(crash=0.5)" in str(caught.value)
+    with pytest.raises(UsageError, match="replay: max_steps expects"):
+        replay(_program, _failure(_programs.lost_update, seeds=50).token, max_steps=0)
 
 
 def test_a_failure_survives_pickle() -> None:

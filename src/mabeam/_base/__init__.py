@@ -16,6 +16,7 @@ from mabeam._base._clock import (
     wall_time,
 )
 from mabeam._base._faultpoint import FaultListener, fault_listener, fault_point
+from mabeam._base._log import Log
 from mabeam._base._outside import OwnedThread, leaving, let_out, outside, returned, start_thread, thread_asks
 from mabeam._base._random import Random, seeded_random, shared_random_seeded, system_random
 from mabeam._base._stacks import Position, await_chain, creation_stack, innermost_frame
@@ -27,6 +28,7 @@ __all__ = (
     "Backoff",
     "BoundedThreads",
     "FaultListener",
+    "Log",
     "OwnedThread",
     "Position",
     "Random",

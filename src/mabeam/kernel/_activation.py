@@ -11,18 +11,17 @@ import asyncio
 import contextvars
 import ctypes
 import gc
-import logging
 import types
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Final
 
-from mabeam._base import Position, await_chain
+from mabeam._base import Log, Position, await_chain
 
 if TYPE_CHECKING:
     from mabeam.kernel._process import Process
     from mabeam.kernel._waits import Wait
 
-logger = logging.getLogger("mabeam")
+logger = Log("mabeam")
 
 __all__ = (
     "Activation",
@@ -105,8 +104,10 @@ class Activation:
         process = self.process
         if process.activations is not None:
             process.activations.pop(self, None)
-        self.done(self, value, error)
-        process.kernel.activation_over(self)
+        try:
+            self.done(self, value, error)
+        finally:
+            process.kernel.activation_over(self)
 
     def stack(self) -> tuple[Position, ...]:
         """Where it waits, innermost frame last."""

@@ -65,6 +65,11 @@ class Ending:
         self.stage = HANDLERS
         self.timer: asyncio.TimerHandle | None = None
 
+    @property
+    def cancels_tasks(self) -> bool:
+        """Whether the tasks that its code has created are cancelled by now."""
+        return self.stage == TASKS
+
 
 def stop(process: Process, reason: ExitReason, parting: tuple[Caller[Any], object] | None = None) -> None:
     """End in an orderly way, ``terminate`` included: its own decision, ``ref.stop``, a trapped exit of the parent."""
@@ -158,7 +163,7 @@ def advance(process: Process) -> None:
                 return
             ending.stage = LIFESPAN
             if ending.parting is not None:
-                caller, value = ending.parting
+                (caller, value), ending.parting = ending.parting, None
                 caller.reply(value)
             process.behaviour.leave_lifespan(process)
         elif ending.stage == LIFESPAN:

@@ -36,7 +36,8 @@ class GarbageKeeper:
 
     Once a second it looks. After a bulk start, and after a full collection that took too long, all that lives is *frozen*:
     taken out of the collector's sight, since it will live on. Its reference counts still free it; only cycles among it are
-    not found, so it is given back when half of the processes that were frozen have ended.
+    not found, so it is given back when half of the processes that were frozen have ended. In a program that has frozen
+    something itself it stays frozen: Python cannot tell the two apart.
 
     Attributes:
         collections: full collections so far.
@@ -52,6 +53,8 @@ class GarbageKeeper:
         self._kernel = kernel
         self._stopwatch = stopwatch_of(kernel.loop)
         self._before = gc.get_threshold()
+        self._may_unfreeze = not gc.get_freeze_count()
+        """Nothing was frozen before, by a program that forks say: Python can only give all of it back."""
         self._started = kernel.started_count
         self._unfreeze_at: int | None = None
         """How many processes will have ended when what is frozen is given back."""
@@ -62,7 +65,7 @@ class GarbageKeeper:
         """Give back what was taken."""
         self._timer.cancel()
         gc.set_threshold(*self._before)
-        if self._unfreeze_at is not None:
+        if self._unfreeze_at is not None and self._may_unfreeze:
             gc.unfreeze()
 
     def _tend(self) -> None:
@@ -74,7 +77,8 @@ class GarbageKeeper:
         elif kernel.scheduler.is_idle:
             if self._unfreeze_at is not None and self._ended() >= self._unfreeze_at:
                 self._unfreeze_at = None
-                gc.unfreeze()
+                if self._may_unfreeze:
+                    gc.unfreeze()
             if gc.get_count()[2] >= _ENOUGH:
                 self._collect()
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextvars
-import logging
 import threading
 from collections import deque
 from sys import exception
 from typing import TYPE_CHECKING, Any, Final
 
+from mabeam._base import Log
 from mabeam.kernel._current_task import current_tasks
 from mabeam.kernel._dead_letters import DeadLetters
 from mabeam.kernel._ending import advance, end
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ("Kernel",)
 
-logger = logging.getLogger("mabeam")
+logger = Log("mabeam")
 
 _NO_CONTEXT: Final = contextvars.Context()
 """The context of the dead: empty, and nothing runs in it."""
@@ -74,6 +74,7 @@ class Kernel:
         self.names = Names()
         self.dead_letters = DeadLetters(bus)
         self.table: dict[int, Process] = {}
+        self.root: Process | None = None
         self.frozen: deque[tuple[str, tuple[Position, ...]]] = deque(maxlen=1_000)
         self.frozen_count = 0
         self.expired_count = 0
@@ -121,6 +122,8 @@ class Kernel:
             if self.scheduler.traced:
                 self._origin.run(enter_trace, None)  # a trace follows messages; a process outlives it
         process = Process(self, serial, parent, behaviour, body, self._origin)
+        if parent is None:
+            self.root = process
         self.table[serial] = process
         if self.on_create is not None:
             self.on_create(process)
@@ -284,6 +287,8 @@ class Kernel:
             if not waiter.done():
                 waiter.set_result(None)
         process.body = process.message = process.extra = process.start = None
+        if process.parent is not None:
+            process.parent = self.root  # who has a dead parent must not keep its parents' parents
         # Its context leads back to it; without this only the cyclic collector could free a dead process.
         process.context = None
         process.origin = _NO_CONTEXT

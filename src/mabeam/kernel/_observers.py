@@ -5,10 +5,10 @@ A process that is watched has a behaviour of its own that reports what it takes 
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, final
 
+from mabeam._base import Log
 from mabeam.errors import UsageError
 from mabeam.kernel._current import current_kernel, find_or_raise
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ("ProcessStatistics", "Trace", "TraceEvent", "observe", "statistics", "stop_observing", "trace")
 
-logger = logging.getLogger("mabeam.trace")
+logger = Log("mabeam.trace")
 
 
 def observe(process: Process, observer: Observer) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import types
 from collections.abc import Callable
+from copy import copy
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, get_origin
 
 from mabeam.errors import NoSuchProcess, UsageError
@@ -344,7 +345,8 @@ def limit_mailbox(limit: int, *, on_full: OnFull = "reject") -> None:
         )
     if problems:
         raise UsageError(f"limit_mailbox: {'; '.join(problems)}", problems=problems)
-    process.behaviour.mailbox_limit, process.behaviour.on_full = limit, on_full
+    process.behaviour = own = copy(process.behaviour)  # its brothers may share it
+    own.mailbox_limit, own.on_full = limit, on_full
     admit(process)
 
 
@@ -414,12 +416,15 @@ def register(name: Name, target: Target | None = None, /) -> None:
     """Give a name to a process, the calling one unless said otherwise.
 
     Raises:
-        UsageError: the name is taken, or the process has one already.
+        UsageError: the name is taken, or the process has one already, or lives in another Runtime.
         NoSuchProcess: the process is dead.
     """
     caller = current_process()
     _check_name("register", name)
     process = caller if target is None else find_or_raise(caller.kernel, target, "send")
+    if process.kernel is not caller.kernel:
+        msg = f"{process.describe()} lives in another Runtime, which has names of its own: register it there"
+        raise UsageError(msg)
     holder = process.kernel.names.give(name, process)
     if holder is not process:
         msg = f"the name {name!r} is taken by {holder.describe()}; a name leads to one process"

@@ -72,10 +72,12 @@ def _enlist(process: Process, activation: Activation) -> None:
         process.kernel.stragglers[activation] = None
         if process.kernel.is_closed or (process.ending is not None and process.ending.killed):
             activation.task.cancel()  # type: ignore[union-attr]  # it has just been made
-    elif process.tasks is None:
-        process.tasks = {activation: None}
-    else:
-        process.tasks[activation] = None
+        return
+    if process.tasks is None:
+        process.tasks = {}
+    process.tasks[activation] = None
+    if process.ending is not None and process.ending.cancels_tasks:
+        activation.task.cancel()  # type: ignore[union-attr]  # as those before it
 
 
 def _make_plain(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:

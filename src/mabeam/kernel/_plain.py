@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from mabeam.kernel._activation import activate
@@ -81,9 +82,10 @@ class PlainBehaviour(Behaviour):
         raise NotImplementedError
 
     def with_observers(self, observers: tuple[Observer, ...]) -> Behaviour:
-        """Each plain process has a behaviour of its own anyway."""
-        self.observers = observers
-        return self
+        """A behaviour of its own: children of one spec share theirs."""
+        own = copy(self)
+        own.observers = observers
+        return own
 
     def ask(self, process: Process, request: SystemRequest[Any]) -> None:
         """Take a system request now: its code takes its messages itself, whenever it likes."""

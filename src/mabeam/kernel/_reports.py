@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from mabeam._base import Log
     from mabeam.kernel._process import Process
 
 __all__ = ("crash_report", "forget_tracebacks")
@@ -17,7 +18,7 @@ _OURS = ("mabeam.kernel.", "mabeam.otp.")
 
 
 def crash_report(
-    logger: logging.Logger, process: Process, error: BaseException, where: str, *, survives: bool = False
+    logger: Log, process: Process, error: BaseException, where: str, *, survives: bool = False
 ) -> None:
     """Log who crashed, where, on which message, with the traceback. The place of the record is where it was raised."""
     if not logger.isEnabledFor(logging.ERROR):
@@ -28,8 +29,8 @@ def crash_report(
         last = last.tb_next
     code = last.tb_frame.f_code if last is not None else None
     # Not logger.error(), which takes its time to find out that this line here has called it.
-    record = logger.makeRecord(
-        logger.name,
+    record = logger.logger.makeRecord(
+        logger.logger.name,
         logging.ERROR,
         code.co_filename if code is not None else "(unknown file)",
         last.tb_lineno if last is not None else 0,

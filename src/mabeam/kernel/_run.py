@@ -83,13 +83,16 @@ def run_program(
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         loop = runner.get_loop()
         task = loop.create_task(program.run())
-        try:
-            loop.run_until_complete(task)
-        except (SystemExit, KeyboardInterrupt) as error:
-            # Raised by a handler, or by a signal in a handler that blocked the loop: the Runtime is stopped all the same.
-            program.end()
-            loop.run_until_complete(task)
-            program.error = error
+        stopped_by: BaseException | None = None
+        while not task.done():
+            try:
+                loop.run_until_complete(task)
+            except (SystemExit, KeyboardInterrupt) as error:
+                # Raised by a handler, or by a signal in a handler that blocked the loop: the Runtime is stopped all the same,
+                # however many of its processes say so on their way out. The first of them has the word.
+                program.end()
+                stopped_by = stopped_by or error
+        program.error = stopped_by or program.error
     return program.result()  # type: ignore[no-any-return]  # the outcome of main, whose type is R
 
 

@@ -220,10 +220,12 @@ class Runtime:
             await Turn()  # what other threads have handed in begins, and is killed with the rest
         except asyncio.CancelledError as error:
             cancelled = error
-        for process in reversed(tuple(kernel.table.values())):
-            if process is not root:
-                kill(process)
         while len(kernel.table) > 1 or kernel.stragglers:
+            for process in reversed(
+                tuple(kernel.table.values())
+            ):  # again: what is being killed may have started more
+                if process is not root:
+                    kill(process)
             while kernel.stragglers:
                 straggler, _ = kernel.stragglers.popitem()
                 kernel.loop.call_soon(freeze_or_finish, straggler)  # not here, inside of a task

@@ -23,6 +23,8 @@ __all__ = ("Chooser", "Scheduler")
 
 MESSAGES_PER_SLICE: Final = 64
 """Messages that a process may take before the next process has its turn."""
+MESSAGES_PER_LOOK: Final = 3
+"""A mask: the time is looked at before each fourth message, since a look takes a tenth of the shortest handlers."""
 SECONDS_PER_TURN: Final = 0.002
 """How long processes run before the event loop has its turn."""
 SLICES_PER_TURN: Final = 4_096
@@ -51,7 +53,8 @@ class Scheduler:
 
     Guarantees:
         A process takes its messages in the order in which they came, one at a time. No process runs for more than
-        ``MESSAGES_PER_SLICE`` messages while others are ready, and the loop has its turn after ``SECONDS_PER_TURN``.
+        ``MESSAGES_PER_SLICE`` messages while others are ready. The loop has its turn after ``SECONDS_PER_TURN``, or up to four
+        handlers later: nothing is interrupted.
     """
 
     __slots__ = (
@@ -59,8 +62,10 @@ class Scheduler:
         "_in_a_row",
         "_loop",
         "_often",
+        "_receive_until",
         "_receives",
         "_row_until",
+        "_until",
         "_visit",
         "_visit_at",
         "chooser",
@@ -89,6 +94,9 @@ class Scheduler:
         self.handoffs_until = -math.inf
         """Until when, by the stopwatch, that is so without asking."""
         self._receives = 0
+        self._receive_until = -math.inf
+        self._until = -math.inf
+        """Until when processes run in this turn."""
         self.turns = 0
         """How often the loop has come to this scheduler's callbacks: the watchdog sees by it that the loop goes on."""
         self._often = 0
@@ -244,9 +252,12 @@ class Scheduler:
         It would otherwise never wait as long as it finds something. One count for all is enough: none of them gets past.
         """
         self._receives += 1
-        if self._receives < MESSAGES_PER_SLICE:
+        if self._receives < MESSAGES_PER_SLICE and (
+            self._receives & MESSAGES_PER_LOOK or self.stopwatch() <= self._receive_until
+        ):
             return False
         self._receives = 0
+        self._receive_until = self.stopwatch() + SECONDS_PER_TURN
         return True
 
     @property
@@ -258,7 +269,7 @@ class Scheduler:
         """Run ready processes for one turn of the event loop."""
         self._turned()
         ready, stopwatch = self.ready, self.stopwatch
-        until = stopwatch() + SECONDS_PER_TURN
+        self._until = until = stopwatch() + SECONDS_PER_TURN
         self.thread = get_ident()  # whoever owns the loop may have gone on with it in another one
         slices = SLICES_PER_TURN
         try:
@@ -286,8 +297,10 @@ class Scheduler:
         if status:
             if status & EXITING:
                 finish_kill(process)
-            elif status == STARTING:
-                process.status = STARTING | BUSY
+            elif status & STARTING and not status & BUSY:
+                process.status = (
+                    status | BUSY
+                )  # also when it is suspended already: it takes no message by that
                 start = process.behaviour.start
                 if self.traced:
                     in_trace(process, trace_of(process.body), start, process)
@@ -295,7 +308,9 @@ class Scheduler:
                     start(process)
             return
         take = process.behaviour.take
-        for _ in range(MESSAGES_PER_SLICE if self.chooser is None else self._slice(process)):
+        for number in range(MESSAGES_PER_SLICE if self.chooser is None else self._slice(process)):
+            if number & MESSAGES_PER_LOOK == MESSAGES_PER_LOOK and self.stopwatch() > self._until:
+                break
             mailbox = process.mailbox
             if mailbox is None:
                 return

@@ -80,6 +80,9 @@ async def ask(target: Target, what: str, function: Callable[[Process], T], timeo
         msg = f"{what} was called in a thread; use portal.run({what}, ...) there"
         raise UsageError(msg)
     process = find_or_raise(kernel, target, "call")
+    if not is_on_loop(process.kernel):
+        msg = f"{process.describe()} lives in another event loop: use a portal to it, portal.run({what}, ...)"
+        raise UsageError(msg)
     check_cycle(here.get(None), process)
     answer: asyncio.Future[T] = process.kernel.loop.create_future()
     process.behaviour.ask(process, SystemRequest(what, function, answer))

@@ -57,8 +57,11 @@ class TimerRef:
         self._forget()
         target = self._target
         process = target if isinstance(target, Process) else find(self._kernel, target)
-        if process is not None:
-            self._kernel.send(process, self._message)
+        if process is not None and process.kernel.loop is not self._kernel.loop:
+            if not process.kernel.hand_over(process.kernel.send, process, self._message):
+                process.kernel.dead_letters.add(process.describe(), self._message, "dead")
+        elif process is not None:
+            process.kernel.send(process, self._message)
         else:
             why = "dead" if isinstance(target, Pid) else "no_name"  # a pid without a process was pickled
             self._kernel.dead_letters.add(repr(target), self._message, why)
@@ -73,7 +76,7 @@ def start_timer(kernel: Kernel, target: Process | Pid | Name, seconds: float, me
     """Send ``message`` to ``target`` in ``seconds``; a name is looked up when the time has come."""
     timer = TimerRef(kernel, target, message)
     timer.start(seconds)
-    if isinstance(target, Process) and target.is_alive:
+    if isinstance(target, Process) and target.is_alive and target.kernel is kernel:
         if target.timers is None:
             target.timers = {}
         target.timers[timer] = None

@@ -82,7 +82,11 @@ def awaits(activation: Activation) -> Iterable[Activation]:
     wait = activation.waits_for
     if wait is None:
         tasks = _tasks_awaited(activation)
-        return tuple(each for each in activation.process.tasks or () if each.task in tasks) if tasks else ()
+        return (
+            tuple(each for each in tuple(activation.process.tasks or ()) if each.task in tasks)
+            if tasks
+            else ()
+        )
     if wait.lock is not None:
         _, holder = wait.lock.held_by() or (None, None)
         return (holder,) if isinstance(holder, Activation) else ()

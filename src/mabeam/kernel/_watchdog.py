@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mabeam._base import start_thread, stopwatch_of
+from mabeam._base import Log, start_thread, stopwatch_of
 from mabeam.kernel._frames import handler_of, is_dark, is_waiting, loop_entry, owner_of, stack_of
 from mabeam.kernel._lending import Lending
 from mabeam.kernel._watch_state import Looks
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ("Blocked", "Watchdog")
 
-logger = logging.getLogger("mabeam")
+logger = Log("mabeam")
 
 _LOOKS_PER_LIMIT: Final = 4
 """How often it looks within the time that a loop may be blocked."""

@@ -202,7 +202,7 @@ def _perhaps(activation: Activation, stack: tuple[Position, ...]) -> tuple[Activ
     # ``as_completed`` waits in a queue of its own.
     if not any(each.file.endswith(("asyncio/tasks.py", "asyncio/timeouts.py")) for each in stack[-2:]):
         return ()
-    return tuple(each for each in activation.process.tasks or () if each.waits_for is not None)
+    return tuple(each for each in tuple(activation.process.tasks or ()) if each.waits_for is not None)
 
 
 def _follow_wait(activation: Activation, wait: Wait, chain: list[Cause], seen: set[object]) -> None:

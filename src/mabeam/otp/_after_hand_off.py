@@ -45,7 +45,7 @@ async def after_hand_off(
         timeout: seconds to wait for an answer that is still to come.
         value: what it returned.
         error: what it raised.
-        goes_on: false when it ended its own caller, which must not go on.
+        goes_on: false when it ended its own caller.
     """
     task = current_tasks.pop(process.kernel.loop, None)
     try:
@@ -58,7 +58,7 @@ async def after_hand_off(
         if task is not None:
             current_tasks[process.kernel.loop] = task
     if not goes_on:
-        await process.kernel.loop.create_future()
+        await Turn()  # where it is cancelled, or frozen; a task that its process has not come to yet goes on, as after any call
     row_is_over = process.kernel.scheduler.end_row_if_over()
     if caller is None:
         if row_is_over:
@@ -109,11 +109,17 @@ def _raised(
     done = True
     try:
         done = cast("ServerBehaviour", process.behaviour).failed(process, message, caller, error)
+    except (SystemExit, KeyboardInterrupt) as stops_loop:
+        # Not here, where the caller could catch it: it goes to whoever runs the loop, as from any other handler.
+        process.kernel.loop.call_soon(_raise, stops_loop)
     finally:
-        # Also when it raised to stop the loop (SystemExit, say): the process must still be able to end.
         if done:
             process.kernel.scheduler.settle(process)
     return caller
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 def _caller(process: Process, handler: Handler) -> Caller[Any]:

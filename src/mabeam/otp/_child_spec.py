@@ -235,7 +235,7 @@ class ChildSpec(Generic[S_co]):
         return parent.kernel.start(self.behaviour, body, parent, self.name, link=link)
 
     def __eq__(self, other: object) -> bool:
-        """Equal when all is equal that was said."""
+        """Equal when all is equal that was said; that of a plain function equals itself only."""
         return isinstance(other, ChildSpec) and self._parts() == other._parts()
 
     def __copy__(self) -> Self:
@@ -247,11 +247,14 @@ class ChildSpec(Generic[S_co]):
         return self
 
     def __hash__(self) -> int:
-        """Hash by what was said."""
-        return hash(self._parts())
+        """Hash by what was said, arguments aside: they may have no hash."""
+        return hash((self.behaviour, self._options, self.name))
 
     def _parts(self) -> tuple[object, ...]:
-        return self.behaviour, self.body, self._options, self.name
+        given = self.body
+        if type(given) is Arguments:
+            given = (given.args, given.kwargs)
+        return self.behaviour, given, self._options, self.name
 
     def __repr__(self) -> str:
         """Show the child and its options, not its arguments: they may be large, or secret."""

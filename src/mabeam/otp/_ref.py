@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from asyncio import _get_running_loop as running_loop
 from sys import exception
 from threading import get_ident
@@ -21,6 +20,7 @@ from typing import (
     overload,
 )
 
+from mabeam._base import Log
 from mabeam.errors import NoSuchProcess, ProcessDied, UsageError
 from mabeam.kernel import (
     BUSY,
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 
 __all__ = ("Ref", "ref")
 
-logger = logging.getLogger("mabeam")
+logger = Log("mabeam")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -358,8 +358,8 @@ class Ref(Generic[S_co]):
 
         Guarantees:
             When it returns the message is in the mailbox; nothing is known of what becomes of it there. With
-            ``on_full="block"`` it waits for room, first come first served, 5 s unless said otherwise. Cancelled, or given
-            up, it has sent nothing.
+            ``on_full="block"`` it waits for room, first come first served, 5 s unless said otherwise. Given up, it has sent
+            nothing; nor when it is cancelled, unless that comes so late that the server has taken the message already.
 
         Raises:
             NoSuchProcess: there is no such process.
@@ -422,6 +422,8 @@ class Ref(Generic[S_co]):
         check_reason(reason)
         check_seconds("stop expects timeout in seconds", timeout, none="to wait without limit")
         process = self._reach("stop")
+        if not is_on_loop(process.kernel):
+            raise wrong_thread(process)
         check_cycle(here.get(None), process)
         was_decided = is_decided(process)
         ended: asyncio.Future[None] = process.kernel.loop.create_future()

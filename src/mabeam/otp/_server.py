@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from functools import partial
+from pathlib import Path
 from types import CoroutineType, FunctionType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -99,7 +100,7 @@ class ServerBehaviour(ConcurrentHandlers):
         self._signature: inspect.Signature | None = None
         self._arity = range(0)
         self._check: Callable[..., list[str]] | None = getattr(cls.__init__, "__mabeam_check__", None)
-        self._activate = activate_trusted if cls.runs_trusted_code else _activate_serial
+        self._activate = _activate_supervisor if cls.runs_trusted_code else _activate_serial
 
     def answer_to(self, handlers: Mapping[str, Handler]) -> None:
         """Have these handlers, which are those of the class or stand for them.
@@ -446,7 +447,14 @@ class ServerBehaviour(ConcurrentHandlers):
         return kind in {Call, StreamRequest, StopRequest, ExitSignal, IdleTimeout, Continue}
 
 
+_OURS: Final = str(Path(__file__).parent)
 _EXEMPT: Final = frozenset((ExitSignal, Down, StopRequest, SystemRequest, IdleTimeout, Continue))
+
+
+def _activate_supervisor(process: Process, coroutine: Any, message: Any, done: Any) -> Activation:
+    """Code of ours needs no task of its own. A subclass may have some of its own, which may ask for that."""
+    activate_it = activate_trusted if coroutine.cr_code.co_filename.startswith(_OURS) else _activate_serial
+    return activate_it(process, coroutine, message, done)
 
 
 def _activate_serial(process: Process, coroutine: Any, message: Any, done: Any) -> Activation:

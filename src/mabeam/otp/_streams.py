@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast, final
 
+from mabeam._base import Log
 from mabeam.errors import CallTimeout, HandlerFailed, NoSuchProcess, UsageError
-from mabeam.kernel import Activation, NoProcess, Stop, check_stream_cycle, died, enter_full, here, waiting_for
+from mabeam.kernel import (
+    Activation,
+    NoProcess,
+    Stop,
+    check_stream_cycle,
+    died,
+    enter_full,
+    here,
+    is_on_loop,
+    waiting_for,
+)
 from mabeam.otp._generators import begin, finish
-from mabeam.otp._mistakes import bad_call
+from mabeam.otp._mistakes import bad_call, wrong_thread
 from mabeam.otp._requests import StopRequest
 from mabeam.telemetry import current_trace
 
@@ -25,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ("CREDIT", "Stream", "StreamRequest", "pump", "remember", "stream_over")
 
-logger = logging.getLogger("mabeam")
+logger = Log("mabeam")
 
 T = TypeVar("T")
 
@@ -253,8 +263,10 @@ class Stream(Generic[T]):
             raise UsageError(
                 f"a stream of {self._what} can be entered once; ask for another with ref.stream(...)"
             )
-        self._entered = True
         kernel = channel.server.kernel
+        if not is_on_loop(kernel):
+            raise wrong_thread(channel.server)
+        self._entered = True
         request.trace = current_trace()
         until = None if self._timeout is None else kernel.loop.time() + self._timeout
         if kernel.has_room(channel.server):

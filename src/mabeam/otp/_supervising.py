@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+from mabeam._base import Log
 from mabeam.errors import UsageError
 from mabeam.kernel import (
     Crashed,
@@ -48,7 +48,7 @@ __all__ = (
     "stop_process",
 )
 
-logger = logging.getLogger("mabeam")
+logger = Log("mabeam")
 
 ChildState: TypeAlias = Literal["running", "stopped", "restarting"]
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import copy
 import inspect
-import logging
 import threading
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from mabeam._base import Log
 from mabeam.errors import UsageError
 from mabeam.resilience._flight_state import Flight, Passenger
 from mabeam.resilience._waking import TaskWaker, ThreadWaker, Waker
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ("load", "load_sync")
 
-_logger = logging.getLogger("mabeam.resilience")
+_logger = Log("mabeam.resilience")
 
 
 class _Outcome:

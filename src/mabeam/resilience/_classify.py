@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from asyncio import CancelledError
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from mabeam._base import Log
 from mabeam.errors import RejectedError
 from mabeam.resilience._circuit_rules import Outcome
 from mabeam.resilience._circuit_state import FAILED, IGNORED, SUCCEEDED
@@ -22,7 +22,7 @@ ResultClassifier: TypeAlias = "Callable[[Any], Outcome]"
 """Says what a returned value means."""
 
 _OUTCOMES: dict[object, int] = {"success": SUCCEEDED, "failure": FAILED, "ignore": IGNORED}
-_logger = logging.getLogger("mabeam.resilience")
+_logger = Log("mabeam.resilience")
 
 
 class Classifier:

@@ -7,14 +7,13 @@ way goes on with the table it began with.
 
 from __future__ import annotations
 
-import logging
 import threading
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, final
 
-from mabeam._base import system_random
+from mabeam._base import Log, system_random
 from mabeam.errors import UsageError
 from mabeam.telemetry._catalogue import CATALOGUE
 from mabeam.telemetry._spec import EventSpec, problems_of
@@ -37,7 +36,7 @@ Handler: TypeAlias = Callable[[str, Mapping[str, float], Mapping[str, object]], 
 _ROUTES = 1024  # event names per table; far above the catalogue, so only made-up names reach it
 _PROBLEMS = 100  # kept by a strict bus; one is enough to fail a test, and a loop must not fill the memory
 
-_logger = logging.getLogger("mabeam.telemetry")
+_logger = Log("mabeam.telemetry")
 
 
 @final

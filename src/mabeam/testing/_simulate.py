@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mabeam.errors import UsageError
-from mabeam.kernel import label_of
+from mabeam.kernel import is_seconds, label_of
 from mabeam.testing._deciders import Recorded, Seeded
+from mabeam.testing._faults import Faults
 from mabeam.testing._findings import Explored, SimulationFailed, SimulationResult, failure_of
 from mabeam.testing._leaks import LeakError
 from mabeam.testing._one_run import Limits, Run, garbage_kept_small, quiet, run_once
@@ -20,7 +22,6 @@ from mabeam.testing._trace import short_name
 
 if TYPE_CHECKING:
     from mabeam.testing._deciders import Decider
-    from mabeam.testing._faults import Faults
 
 __all__ = ("Program", "replay", "simulate")
 
@@ -75,7 +76,8 @@ def simulate(
         SimulationFailed: a run failed: by an exception of the program, ``DeadlockError`` or ``EndlessError`` when it did not
             end, ``MutationError``, ``UnhandledError`` for what only the event loop heard of, or ``LeakError`` for threads, OS
             processes and sockets that were left behind.
-        UsageError: ``program`` is no async function, or this was called inside a running event loop.
+        UsageError: ``program`` cannot be called, an option is wrong, ``seeds`` holds nothing, or this was called inside a running
+            event loop.
 
     Example:
         from mabeam import receive, self_pid, send, spawn
@@ -91,19 +93,25 @@ def simulate(
             print(failed.choices)
     """
     _check(program, "simulate")
-    if not isinstance(max_faults, int) or max_faults < 0:
-        msg = f"max_faults expects a number of faults >= 0, got {max_faults!r}"
-        raise UsageError(msg)
-    limits = _limits(max_steps, max_virtual_seconds, tolerate, check_mutation=check_mutation)
+    problems = [*_wrong_seeds(seeds), *_wrong_faults(faults, max_faults)]
+    limits = _limits(
+        "simulate", problems, max_steps, max_virtual_seconds, tolerate, check_mutation=check_mutation
+    )
     results = Explored()
     with quiet(), garbage_kept_small() as collect:
         for seed in range(seeds) if isinstance(seeds, int) else seeds:
+            if not _is_count(seed, -math.inf):
+                msg = f"simulate: seeds expects integers, got {seed!r} among them"
+                raise UsageError(msg)
             run = run_once(program, Seeded(seed, faults, max_faults), limits, injects=faults is not None)
             results.add(run)
             if run.error is not None:
                 break
             collect()
         else:
+            if not results.runs:
+                msg = "simulate: seeds was empty, so nothing has been tested"
+                raise UsageError(msg)
             return results.result()
     failed = _explain(program, seed, run, limits, max_shrink_runs, results.runs)
     raise failed from failed.error
@@ -138,7 +146,7 @@ def replay(
     """
     _check(program, "replay")
     schedule = Schedule.from_token(token)
-    limits = _limits(max_steps, max_virtual_seconds, tolerate, check_mutation=check_mutation)
+    limits = _limits("replay", [], max_steps, max_virtual_seconds, tolerate, check_mutation=check_mutation)
     results = Explored()
     with garbage_kept_small():
         run = run_once(program, Recorded(schedule), limits)
@@ -171,13 +179,48 @@ def _check(program: object, how: str) -> None:
         raise UsageError(msg)
 
 
+def _is_count(value: object, least: float) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _wrong_seeds(seeds: object) -> list[str]:
+    if _is_count(seeds, 1) or (isinstance(seeds, Iterable) and not isinstance(seeds, str | bytes)):
+        return []
+    return [f"seeds expects how many seeds, at least 1, or which, such as [17], got {seeds!r}"]
+
+
+def _wrong_faults(faults: object, max_faults: object) -> list[str]:
+    problems = []
+    if faults is not None and not isinstance(faults, Faults):
+        hint = f": Faults(crash={faults})" if isinstance(faults, int | float) else ""
+        problems.append(f"faults expects a Faults, or None for none, got {faults!r}{hint}")
+    if not _is_count(max_faults, 0):
+        problems.append(f"max_faults expects a number of faults >= 0, got {max_faults!r}")
+    return problems
+
+
 def _limits(
+    how: str,
+    problems: list[str],
     max_steps: int,
     max_virtual_seconds: float,
     tolerate: tuple[type[BaseException], ...],
     *,
     check_mutation: bool,
 ) -> Limits:
+    """What bounds a run, if nothing is wrong with anything."""
+    if not _is_count(max_steps, 1):
+        problems.append(f"max_steps expects a number of events >= 1, got {max_steps!r}")
+    if not is_seconds(max_virtual_seconds):
+        problems.append(f"max_virtual_seconds expects seconds, got {max_virtual_seconds!r}")
+    if not isinstance(tolerate, tuple) or not all(
+        isinstance(each, type) and issubclass(each, BaseException) for each in tolerate
+    ):
+        problems.append(
+            f"tolerate expects a tuple of exception classes, such as (ProcessDied,), got {tolerate!r}"
+        )
+    if problems:
+        raise UsageError(f"{how}: {'; '.join(problems)}", problems=problems)
     return Limits(
         max_steps=max_steps,
         max_virtual_seconds=max_virtual_seconds,
