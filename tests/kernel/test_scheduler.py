@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import random
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from mabeam.kernel import Runtime, Turn, kill, receive, self_pid, send, spawn, spawn_link
+from mabeam.kernel._scheduler import Scheduler
 from mabeam.otp import GenServer, handle_call, handle_cast
 from mabeam.testing import Probe, VirtualLoop, wait_until_idle
 from tests.kernel._scenes import process_of, spawn_idle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 async def test_a_flooded_process_does_not_starve_another() -> None:
@@ -242,3 +246,19 @@ async def test_slow_work_between_two_receives_leaves_the_loop_its_turn(
     await wait_until_idle()
     assert seen.count("work") == 16
     assert all(len(row) <= 4 for row in "".join(word[0] for word in seen).split("l"))
+
+
+def test_what_a_signal_handler_raises_in_it_does_not_put_it_to_sleep() -> None:
+    """A loop that others own may go on after a KeyboardInterrupt; one in here would have stopped all processes for good."""
+    called: list[Callable[[], None]] = []
+    loop: Any = SimpleNamespace(call_soon=called.append)
+    scheduler = Scheduler(loop, lambda: 0.0, None)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    scheduler.each_so_often(1, interrupt)
+    scheduler.schedule(cast("Any", SimpleNamespace(status=0)))
+    with pytest.raises(KeyboardInterrupt):
+        called.pop()()
+    assert called == [scheduler._drain]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import logging
+import selectors
+import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -41,10 +43,13 @@ class Seen(logging.Handler):
         self.reported = threading.Event()
         self.gate = threading.Lock()
         self.gate.acquire()
+        self.tells: socket.socket | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(record.getMessage())
         self.reported.set()
+        if self.tells is not None:
+            self.tells.send(b"!")
         if self.gate.locked():
             self.gate.release()
 
@@ -315,3 +320,67 @@ async def test_every_callback_is_called_by_its_name(where: str, seen: Seen) -> N
     await server.stop(timeout=None)
     (line,) = seen.lines
     assert line.startswith(f"the event loop is blocked by Everywhere.{where} of Everywhere (pid ")
+
+
+class Selects(GenServer):
+    """Waits as ``subprocess.run`` does: with a selector of its own, until somebody has told of it."""
+
+    @handle_call
+    def until_told(self, seen: Seen) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs, selectors.DefaultSelector() as selector:
+            seen.tells = theirs
+            selector.register(ours, selectors.EVENT_READ)
+            selector.select()
+            seen.tells = None
+
+
+@pytest.mark.parametrize("loop", [pytest.param(None, marks=pytest.mark.real_time(loop="uvloop")), "asyncio"])
+async def test_not_every_selector_is_the_loop_s(loop: str | None, seen: Seen, runtime: Runtime) -> None:
+    server = await Selects.child_spec().start()
+    await server.options(timeout=60).call(Selects.until_told, seen)
+    assert seen.lines[0].startswith("the event loop is blocked by Selects.until_told of Selects (pid ")
+    assert info(server).blocked == 1
+
+
+async def test_what_could_not_be_seen_is_told_without_a_name(seen: Seen, runtime: Runtime) -> None:
+    """The loop was asked, then something held the lock, and the loop has answered since."""
+    watchdog = runtime.kernel.watchdog
+    assert watchdog is not None
+    told: list[Any] = []
+    with runtime.bus.attach(
+        lambda _event, measured, _metadata: told.append(measured), events=["loop.blocked"]
+    ):
+        await in_thread(watchdog._report_missed, 10.375, 10.0)
+        while not told:
+            await in_thread(int)
+    assert seen.lines[0].startswith(
+        "the event loop was blocked for 0.38 s by code that held the interpreter's lock"
+    )
+    assert told == [{"duration": 0.375}]
+    assert runtime.blocked is None
+
+
+async def test_a_log_that_waits_for_the_loop_does_not_keep_it_from_ending() -> None:
+    """It takes the one second that it is given; the thread ends when the log lets go of it."""
+    gate = threading.Lock()
+    gate.acquire()
+
+    class Waits(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            with gate:
+                pass
+
+    handler = Waits()
+    logging.getLogger("mabeam").addHandler(handler)
+    try:
+        async with Runtime() as runtime:
+            watchdog = runtime.kernel.watchdog
+            assert watchdog is not None
+            while watchdog._blocked is None:
+                pass  # it is on its way to the log by then
+    finally:
+        logging.getLogger("mabeam").removeHandler(handler)
+    assert watchdog._thread.is_alive()
+    gate.release()
+    await in_thread(watchdog._thread.join)

@@ -32,6 +32,10 @@ def spawner(runtime):
     assert runtime.processes() == ()
     return spawn
 
+@pytest.mark.simulate(seeds=3)
+async def test_passes_marked_simulate_alone(virtual_loop):
+    assert virtual_loop.time() >= 0
+
 @pytest.mark.mabeam
 async def test_passes_in_virtual_time(virtual_loop, runtime, spawner, tmp_path):
     await asyncio.sleep(3600)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ("Entry", "handler_of", "is_dark", "is_waiting", "loop_entry", "owner_of", "stack_of")
 
 _DEEPEST: Final = 32
-_WAITING_PLACE: Final = "selectors.py"
+_TURN: Final = asyncio.BaseEventLoop._run_once.__code__  # type: ignore[attr-defined]  # which typeshed does not know
 _DARK_PLACES: Final = ("asyncio/runners.py", "uvloop/__init__.py", "mabeam/kernel/_run.py")
 _RUN_CALLBACK: Final = asyncio.Handle._run.__code__
 """What asyncio runs a callback with; uvloop does it in C, where no context is to be seen."""
@@ -33,7 +33,8 @@ def loop_entry(frame: FrameType) -> Entry:
 
 def is_waiting(frame: FrameType) -> bool:
     """Whether the standard loop waits for something to do, if this is the innermost frame of its thread."""
-    return frame.f_code.co_filename.endswith(_WAITING_PLACE)
+    # Others select as well: subprocess does, while it blocks the loop.
+    return frame.f_code.co_name == "select" and frame.f_back is not None and frame.f_back.f_code is _TURN
 
 
 def is_dark(frame: FrameType, entry: Entry) -> bool:

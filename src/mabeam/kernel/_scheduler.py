@@ -162,8 +162,9 @@ class Scheduler:
         process.status |= SCHEDULED
         self.ready.append(process)
         if not self._awake:
-            self._awake = True
+            # In this order: what a signal handler raises in between must not leave it awake and never called.
             self._loop.call_soon(self._drain)
+            self._awake = True
 
     def settle(self, process: Process) -> None:
         """A handler that held the process up has ended: go on with its next message, or with its end."""
@@ -217,8 +218,8 @@ class Scheduler:
             return False
         now = self.stopwatch()
         if not self._in_a_row:
-            self._in_a_row = True
             self._loop.call_soon(self._end_row)
+            self._in_a_row = True
             self.handoffs_left = HANDOFFS_IN_A_ROW
             self._row_until = now + SECONDS_OF_HANDOFFS
             if self.chooser is None:
@@ -237,9 +238,9 @@ class Scheduler:
 
     def _end_row(self) -> None:
         """The loop has had its turn, so calls may be handed off again."""
-        self._turned()
         self._in_a_row = False
         self.handoffs_until = -math.inf
+        self._turned()
 
     def _slice(self, process: Process) -> int:
         """How many messages a process may take in a row, if that is to be chosen."""
@@ -267,12 +268,12 @@ class Scheduler:
 
     def _drain(self) -> None:
         """Run ready processes for one turn of the event loop."""
-        self._turned()
         ready, stopwatch = self.ready, self.stopwatch
-        self._until = until = stopwatch() + SECONDS_PER_TURN
-        self.thread = get_ident()  # whoever owns the loop may have gone on with it in another one
         slices = SLICES_PER_TURN
         try:
+            self._turned()
+            self._until = until = stopwatch() + SECONDS_PER_TURN
+            self.thread = get_ident()  # whoever owns the loop may have gone on with it in another one
             # Those made ready meanwhile wait behind all of these; time is looked at once for each slice.
             while ready:
                 if self.chooser is None:

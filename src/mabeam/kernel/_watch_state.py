@@ -14,8 +14,9 @@ __all__ = ("Doing", "Looks", "Step")
 
 Doing: TypeAlias = Literal["works", "waits", "dark"]
 """What the loop is seen to do; in the dark it may be either."""
-Step: TypeAlias = Literal["end", "report", "ask"]
-"""``end``: what was reported is over. ``report``: something blocks the loop. ``ask``: have it answer."""
+Step: TypeAlias = Literal["end", "report", "missed", "ask"]
+"""``end``: what was reported is over. ``report``: something blocks the loop. ``missed``: something did, while nobody could look.
+``ask``: have it answer."""
 
 SECONDS_IN_THE_DARK: Final = 1.0
 """How long a loop in the dark is taken to wait."""
@@ -61,16 +62,18 @@ class Looks:
         asleep_from, self._looked, self._turns = self._looked + self._pause, now, turns
         steps: list[Step] = []
         if self._asks:
-            took = (now if answered is None else answered) - self.since
-            if took >= self._limit and not self._reported:
-                self._reported = True
-                steps.append("report")
+            is_late = (now if answered is None else answered) - self.since >= self._limit
             if answered is None:
-                return tuple(steps)
+                if is_late and not self._reported:
+                    self._reported = True
+                    return ("report",)
+                return ()
             self._asks, self._answered = False, answered
             if self._reported:
                 self._reported = False
                 steps.append("end")
+            elif is_late:
+                steps.append("missed")  # where the loop is by now has nothing to do with it
         elif slept_too_long and not has_turned and doing != "waits":
             # What holds the interpreter's lock has only just let go of it: this is the moment to see where it is.
             self._reported, self._asks, self.since = True, True, asleep_from

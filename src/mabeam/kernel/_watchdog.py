@@ -24,6 +24,7 @@ __all__ = ("Blocked", "Watchdog")
 
 logger = Log("mabeam")
 
+_SECONDS_TO_END: Final = 1.0
 _LOOKS_PER_LIMIT: Final = 4
 """How often it looks within the time that a loop may be blocked."""
 
@@ -61,8 +62,8 @@ class Watchdog:
     seconds, whatever it is doing blocks it. So what takes a quarter more than the limit is always seen.
     What follows from a look is decided in ``_watch_state.py``.
 
-    C code that holds the interpreter's lock stops this thread as well. It is named when it lets go, unless another thread that
-    waits for the lock gets it first.
+    C code that holds the interpreter's lock stops this thread as well. It is named when it lets go, if this thread gets the lock
+    before the loop goes on. If not, it is told without a name when the loop had been asked before, or not at all.
 
     uvloop leaves no frames. Whether it waits, or runs a callback that is not written in Python, cannot be seen, so it is asked
     once a second.
@@ -93,19 +94,24 @@ class Watchdog:
         return self._blocked if self._answered is None else None
 
     def stop(self) -> None:
-        """Watch no longer; the thread has ended when this returns."""
+        """Watch no longer; the thread has ended when this returns, unless the log that it writes to takes too long.
+
+        That may be a log that waits for this very loop. The thread ends when it comes back.
+        """
         self._lending.stop()
-        self._thread.join()
+        self._thread.join(_SECONDS_TO_END)
 
     def _watch(self) -> None:
         looks = Looks(self._blocked_after, self._pause, self._stopwatch())
         while self._lending.sleep():
-            turns, answered = self._kernel.scheduler.turns, self._answered
+            turns, answered, asked = self._kernel.scheduler.turns, self._answered, looks.since
             for step in looks.look(self._stopwatch(), self._doing(), turns=turns, answered=answered):
                 if step == "report":
                     self._report(looks.since)
                 elif step == "end":
                     self._report_end(answered)
+                elif step == "missed":
+                    self._report_missed(answered, asked)
                 elif not self._ask():
                     return
 
@@ -159,6 +165,21 @@ class Watchdog:
             "".join(f"\n    {place}" for place in blocked.stack),
         )
 
+    def _report_missed(self, answered: float | None, asked: float) -> None:
+        seconds = (answered if answered is not None else self._stopwatch()) - asked
+        logger.error(
+            "the event loop was blocked for %.2g s by code that held the interpreter's lock (C code that does not release it, the "
+            "garbage collector), so that nobody could see where. It is over.",
+            seconds,
+        )
+        metadata: dict[str, object] = {
+            "pid": None,
+            "process": "unknown",
+            "handler": "code that held the lock of the interpreter",
+            "place": "",
+        }
+        self._have_emitted({"duration": seconds}, metadata)
+
     def _count(self, serial: int) -> None:
         count = self.counts.pop(serial, 0)
         self.counts[serial] = count + 1
@@ -177,8 +198,11 @@ class Watchdog:
             "handler": blocked.handler,
             "place": str(blocked.stack[-1]) if blocked.stack else "",
         }
+        self._have_emitted({"duration": seconds}, metadata)
+
+    def _have_emitted(self, measurements: dict[str, float], metadata: dict[str, object]) -> None:
         try:
-            self._kernel.loop.call_soon_threadsafe(self._emit, {"duration": seconds}, metadata)
+            self._kernel.loop.call_soon_threadsafe(self._emit, measurements, metadata)
         except RuntimeError:  # it ended with what blocked it
             logger.debug("the loop ended before the watchdog could say that it had been blocked")
 

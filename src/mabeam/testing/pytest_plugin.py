@@ -176,6 +176,8 @@ def virtual_loop(_mabeam_session: LoopSession) -> VirtualLoop:
 def _is_ours(item: pytest.Function) -> bool:
     if item.get_closest_marker("mabeam") or item.get_closest_marker("real_time"):
         return True
+    if item.get_closest_marker("simulate") and _is_async(item):
+        return True
     return bool(item.config.getini("mabeam_mode") == "auto") and _is_async(item)
 
 
