@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import socket
 import threading
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -29,6 +30,7 @@ from mabeam import (
     kill,
     receive,
     reply_later,
+    self_pid,
     send_after,
     send_exit,
     spawn,
@@ -38,7 +40,9 @@ from mabeam import (
     unlink,
     why,
 )
+from mabeam.kernel import waiting_for
 from mabeam.testing import wait_until_idle
+from tests.kernel._scenes import process_of
 from tests.otp._servers import pid_of
 
 if TYPE_CHECKING:
@@ -516,3 +520,46 @@ async def test_a_task_that_a_process_waits_for() -> None:
     answer = why(pid)
     assert kinds(answer) == ["task", "outside_lock"]
     assert str(answer).count("\n  ") == 1
+
+
+async def test_a_process_that_sleeps_waits_for_none_of_its_tasks() -> None:
+    """It has begun something beside, which is a matter of its own."""
+
+    async def body() -> None:
+        beside = asyncio.create_task(never())
+        await asyncio.sleep(1_000.0)  # noqa: TID251  (it is looked at)
+        await beside
+
+    async def never() -> None:
+        with waiting_for(process_of(target), "something"):
+            await asyncio.Event().wait()
+
+    target = spawn(receive)
+    pid = spawn(body)
+    await wait_until_idle()
+    assert kinds(why(pid)) == ["timer"]
+
+
+class Asks(GenServer):
+    @handle_call
+    def plain(self) -> list[str]:
+        return kinds(why(self_pid()))
+
+    @handle_call
+    async def later(self) -> list[str]:
+        return kinds(why(self_pid()))
+
+
+async def test_who_asks_about_itself_runs() -> None:
+    server = await Asks.start_link()
+    assert await server.call(Asks.plain) == ["running"]
+    assert await server.call(Asks.later) == ["running"]
+
+
+async def test_a_job_that_no_thread_of_ours_has_may_be_in_another_os_process() -> None:
+    async def body() -> None:
+        await asyncio.wrap_future(concurrent.futures.Future[None]())
+
+    pid = spawn(body)
+    await wait_until_idle()
+    assert why(pid).root.what.endswith("an executor: for a free thread of it, or for another OS process")

@@ -80,6 +80,23 @@ class Node(GenServer):
         await asyncio.wait((asking, asyncio.create_task(self.wait_a_turn())))
         return await asking
 
+    @handle_call(raises=(CallCycle,))
+    async def through_nested(self, how: str, *route: Ref[Node]) -> str:
+        """The same, deeper inside of what is awaited."""
+        asking = self.through(*route)
+        match how:
+            case "gather of gather":
+                await asyncio.gather(asyncio.gather(asking))
+            case "shield of gather":
+                await asyncio.shield(asyncio.gather(asking))
+            case "gather of shield":
+                await asyncio.gather(asyncio.shield(asking))
+            case "limit of gather":
+                await asyncio.wait_for(asyncio.gather(asking), 10.0)
+            case _:
+                await asyncio.wait_for(asyncio.shield(asyncio.create_task(asking)), 10.0)
+        return how
+
     @handle_call(raises=(ExceptionGroup,))
     async def through_group(self, *route: Ref[Node]) -> str:
         async with asyncio.TaskGroup() as group:
@@ -190,6 +207,15 @@ async def test_a_cycle_through_a_shield_and_through_a_wait_for_all() -> None:
     for method in (Node.through_shield, Node.through_wait):
         with pytest.raises(CallCycle):
             await first.call(method, second, first)
+
+
+@pytest.mark.parametrize(
+    "how", ["gather of gather", "shield of gather", "gather of shield", "limit of gather", "limit of shield"]
+)
+async def test_a_cycle_through_what_is_nested(how: str) -> None:
+    first, second = await nodes(2)
+    with pytest.raises(CallCycle):
+        await first.call(Node.through_nested, how, second, first)
 
 
 async def test_a_cycle_through_a_task_group() -> None:

@@ -410,11 +410,13 @@ class Kernel:
         self.frozen.append((f"{process.describe()}: {name}", stack))
         self.frozen_count += 1
         logger.error(
-            "%s: %s did not end when it was cancelled and was left behind (frozen) at %s. It swallows CancelledError; "
-            "let it pass.",
+            "%s: %s did not end when it was cancelled and was left behind (frozen) at %s. %s",
             process.describe(),
             name,
             stack[-1] if stack else "an unknown place",
+            "A kill leaves no time for clean-up that awaits, the end of a TaskGroup included."
+            if process.ending is not None and process.ending.killed
+            else "It swallows CancelledError, which it should let pass, or cleans up for too long.",
         )
         if self.bus.listening:
             metadata = {

@@ -193,7 +193,6 @@ class Runtime:
         self._root = kernel.create(RootBehaviour("root"), None, None, context)
         self._root.status = BUSY
         self._root.trap_exit = True
-        self._task_factory = OwnedTaskFactory.install(loop)
         self._started_at = now(loop)
         describers = getattr(loop, "describe_blocked", None)
         if describers is not None:
@@ -201,6 +200,8 @@ class Runtime:
         kernel.on_shared_wait = getattr(loop, "shared_service_waits", None)
         if self._blocked_after is not None and getattr(loop, "virtual_stopwatch", None) is None:
             kernel.watchdog = Watchdog(kernel, self._blocked_after)
+        # When nothing more can fail: nobody would take it away.
+        self._task_factory = OwnedTaskFactory.install(loop)
         # A loop that simulates makes the choices of every Runtime on it, and watches what they do.
         opened = getattr(loop, "runtime_opened", None)
         if opened is not None:

@@ -108,20 +108,33 @@ def _tasks_awaited(activation: Activation) -> Collection[Any]:
     future = activation.waits_on
     if future is None:
         return ()
-    children = getattr(future, "_children", None)  # of a gather
-    if children is not None:
-        return tuple(children)
-    shielded = _shielded(future)
-    if shielded is not None:
-        return (shielded,)
     frame = innermost_frame(activation.coroutine)
     if frame is not None and frame.f_locals.get("waiter") is future:
         if frame.f_code is _WAIT_FOR:
-            return (frame.f_locals["fut"],)
+            return _parts((frame.f_locals["fut"],))
         if frame.f_code is _WAIT and frame.f_locals["return_when"] == asyncio.ALL_COMPLETED:
-            return tuple(frame.f_locals["fs"])
+            return _parts(frame.f_locals["fs"])
     group: Any = frame.f_locals.get("self") if frame is not None else None
-    return tuple(group._tasks) if getattr(group, "_on_completed_fut", None) is future else (future,)
+    return _parts(group._tasks if getattr(group, "_on_completed_fut", None) is future else (future,))
+
+
+def _parts(futures: Iterable[Any]) -> Collection[Any]:
+    """What futures stand for: those inside of a gather and of a shield, however nested."""
+    found: list[Any] = []
+    pending, seen = list(futures), set[int]()
+    while pending:
+        future = pending.pop()
+        if id(future) in seen:
+            continue
+        seen.add(id(future))
+        children, shielded = getattr(future, "_children", None), _shielded(future)
+        if children is not None:  # a gather
+            pending.extend(children)
+        elif shielded is not None:
+            pending.append(shielded)
+        else:
+            found.append(future)
+    return found
 
 
 def _shielded(future: Any) -> object | None:

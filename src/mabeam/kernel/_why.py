@@ -11,7 +11,7 @@ from mabeam.kernel._ending import LIFESPAN, TERMINATE
 from mabeam.kernel._frames import stack_of
 from mabeam.kernel._info import name_of
 from mabeam.kernel._outside_waits import WORDS, frame_of, job_of, outside_kind
-from mabeam.kernel._process import DEAD, RECEIVING, SCHEDULED, STARTING, SUSPENDED
+from mabeam.kernel._process import BUSY, DEAD, RECEIVING, SCHEDULED, STARTING, SUSPENDED
 from mabeam.kernel._waits import awaits, blockers
 
 if TYPE_CHECKING:
@@ -152,6 +152,8 @@ def _follow_process(process: Process, chain: list[Cause], seen: set[object]) -> 
         chain.append(_cause(process, "running", "is the block of the Runtime, whose task is not of ours"))
     elif status & STARTING:
         chain.append(_cause(process, "ready", "is about to start"))
+    elif status & BUSY:
+        chain.append(_cause(process, "running", "runs a handler at this moment"))
     else:
         chain.append(_cause(process, "empty_mailbox", "waits for a message: its mailbox is empty"))
 
@@ -167,6 +169,9 @@ def _follow(activation: Activation, chain: list[Cause], seen: set[object]) -> No
     stack = activation.stack()
     if wait is not None:
         _follow_wait(activation, wait, chain, seen)
+        return
+    if getattr(activation.coroutine, "cr_running", False):
+        chain.append(_cause(process, "running", f"{doing} runs at this moment"))
         return
     if process.status & RECEIVING and activation is process.serial:
         queued = len(process.mailbox or ())
@@ -184,7 +189,9 @@ def _follow(activation: Activation, chain: list[Cause], seen: set[object]) -> No
         running = sys._current_frames()
         innermost = running.get(thread) if thread is not None else frame_of(job, running)
         words = (
-            "an OS thread that has not returned" if innermost is not None else "a free thread of an executor"
+            "an OS thread that has not returned"
+            if innermost is not None
+            else "an executor: for a free thread of it, or for another OS process"
         )
         chain.append(
             _cause(process, "thread", f"{doing} waits for {words}", stack=stack_of(innermost) or stack)
@@ -199,7 +206,9 @@ def _follow(activation: Activation, chain: list[Cause], seen: set[object]) -> No
 
 def _perhaps(activation: Activation, stack: tuple[Position, ...]) -> tuple[Activation, ...]:
     """Tasks of a process that wait for others while it waits for any of its tasks, with ``asyncio.wait`` say."""
-    # ``as_completed`` waits in a queue of its own.
+    # ``as_completed`` waits in a queue of its own, and who sleeps waits for none.
+    if stack[-1].file.endswith("asyncio/tasks.py") and stack[-1].function == "sleep":
+        return ()
     if not any(each.file.endswith(("asyncio/tasks.py", "asyncio/timeouts.py")) for each in stack[-2:]):
         return ()
     return tuple(each for each in tuple(activation.process.tasks or ()) if each.waits_for is not None)
