@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -284,3 +285,35 @@ async def test_stop_self_belongs_in_a_server() -> None:
     """Elsewhere it says so."""
     with pytest.raises(UsageError, match="belongs in a GenServer"):
         stop_self(Normal())
+
+
+class FromAThread(GenServer):
+    """Answers those it has kept from a handler in a thread, which then waits for them to have heard it."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Caller[str]] = []
+
+    @handle_call
+    def ask(self) -> str:
+        return reply_later(self.waiting.append)
+
+    @handle_call(thread=True)
+    def answer(self, heard: threading.Event) -> bool:
+        replied, failed = self.waiting
+        replied.reply("answer")
+        failed.fail(ValueError("failure"))
+        return heard.wait(60)
+
+
+@pytest.mark.real_time
+async def test_who_is_answered_from_a_thread_hears_of_it_at_once() -> None:
+    """A future belongs to its loop: set from elsewhere, it wakes nobody."""
+    server = await FromAThread.start_link()
+    asking = [await begun(server.call(FromAThread.ask)) for _ in range(2)]
+    heard = threading.Event()
+    answering = asyncio.create_task(server.options(timeout=90).call(FromAThread.answer, heard))
+    assert await asking[0] == "answer"
+    with pytest.raises(ValueError, match="failure"):
+        await asking[1]
+    heard.set()
+    assert await answering

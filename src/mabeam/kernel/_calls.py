@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mabeam.errors import ProcessDied, UsageError
@@ -28,7 +29,8 @@ class Caller(Generic[T]):
     """Somebody who waits for the answer to one call.
 
     A handler gets its own with ``return reply_later(keep)`` and answers whenever it likes, from any handler of the
-    server. A caller is answered once; further answers, and answers to one who has stopped waiting, are dropped.
+    server, also one that runs in a thread. A caller is answered once; further answers, and answers to one who has stopped
+    waiting, are dropped.
     """
 
     __slots__ = ("_callee", "answerer", "deadline", "detached", "future", "what")
@@ -55,6 +57,10 @@ class Caller(Generic[T]):
 
     def reply(self, value: T) -> None:
         """Answer with a value."""
+        kernel = self._callee.kernel
+        if get_ident() != kernel.scheduler.thread:
+            kernel.hand_over(self.reply, value)
+            return
         self._forget()
         if not self.future.done():
             self.future.set_result(value)
@@ -68,6 +74,10 @@ class Caller(Generic[T]):
         if not isinstance(error, BaseException):
             msg = f"fail expects an exception, got {error!r}; as in caller.fail(ValueError('no')), or caller.reply(value) for a value"
             raise UsageError(msg)
+        kernel = self._callee.kernel
+        if get_ident() != kernel.scheduler.thread:
+            kernel.hand_over(self.fail, error)
+            return
         self._forget()
         if not self.future.done():
             if isinstance(error, StopIteration):
