@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 import pytest
 
-from mabeam import CallCycle, GenServer, Lock, Ref, UsageError, handle_call, kill, receive, ref, send, spawn
+from mabeam import (
+    CallCycle,
+    GenServer,
+    Lock,
+    Ref,
+    Runtime,
+    UsageError,
+    handle_call,
+    kill,
+    receive,
+    ref,
+    send,
+    spawn,
+)
+from mabeam.kernel import Turn
 from mabeam.testing import wait_until_idle
 
 
@@ -106,3 +123,48 @@ async def test_a_cycle_of_a_lock_and_a_call_is_refused() -> None:
     holder, wants = await Holder.start_link(), await Wants.start_link()
     assert await holder.call(Holder.hold_and_ask, wants) == "refused"
     assert await wants.call(Wants.take) == "taken"
+
+
+class _Keeps(GenServer):
+    """Enters the lock in one handler and leaves it in another."""
+
+    def __init__(self, lock: Lock) -> None:
+        self.lock = lock
+        self.stack = contextlib.AsyncExitStack()
+
+    @handle_call
+    async def begin(self) -> None:
+        await self.stack.enter_async_context(self.lock)
+
+    @handle_call
+    async def finish(self) -> None:
+        await self.stack.aclose()
+
+
+async def test_another_handler_of_the_holder_may_give_it_up() -> None:
+    lock = Lock()
+    server = await _Keeps.start_link(lock)
+    await server.call(_Keeps.begin)
+    assert lock.holder == server.pid
+    await lock.__aexit__(None, None, None)  # by somebody else
+    assert lock.holder == server.pid
+    await server.call(_Keeps.finish)
+    assert lock.holder is None
+
+
+async def test_tasks_of_a_runtime_s_block_wait_for_each_other() -> None:
+    """They all run for the root; each is code of its own."""
+    lock, log = Lock("printer"), list[str]()
+
+    async def work(name: str) -> None:
+        async with lock:
+            log.append(f"{name} begins")
+            await Turn()
+            log.append(f"{name} ends")
+            with pytest.raises(UsageError, match="holds the printer already"):
+                await lock.__aenter__()
+
+    async with Runtime():
+        await asyncio.gather(work("first"), work("second"))
+    assert log == ["first begins", "first ends", "second begins", "second ends"]
+    assert lock.holder is None

@@ -22,8 +22,10 @@ from mabeam import (
     StartIgnored,
     Stop,
     UsageError,
+    child_spec,
     handle_cast,
     kill,
+    receive,
     ref,
     start_info,
     whereis,
@@ -281,3 +283,14 @@ async def test_a_child_that_hangs_in_its_start_holds_up_the_supervisor_only_unti
         await top.options(timeout=1.0).call(DynamicSupervisor.which_children)
     kill("hang")
     assert await top.call(DynamicSupervisor.which_children) == []
+
+
+async def test_a_significant_child_is_refused() -> None:
+    """It would mean nothing, as for a supervisor that never shuts down by itself."""
+    supervisor = await DynamicSupervisor.start_link()
+    with pytest.raises(
+        UsageError, match="is significant, but a DynamicSupervisor does not end with its children"
+    ):
+        await supervisor.call(
+            DynamicSupervisor.start_child, child_spec(receive).options(significant=True, restart="temporary")
+        )

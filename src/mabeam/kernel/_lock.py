@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Self, final
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, final
 
 from mabeam.errors import UsageError
 from mabeam.kernel._activation import Activation, here
@@ -12,13 +13,15 @@ from mabeam.kernel._current import current_process
 from mabeam.kernel._waits import check_lock_cycle
 
 if TYPE_CHECKING:
-    import asyncio
     from types import TracebackType
 
     from mabeam.kernel._pid import Pid
     from mabeam.kernel._process import Process
 
 __all__ = ("Lock",)
+
+_Code: TypeAlias = "Process | Activation | asyncio.Future[Any]"
+"""What holds a lock or waits for it: an activation, the code of a process that has none, a task of a Runtime's block."""
 
 
 @final
@@ -48,8 +51,8 @@ class Lock:
         """A lock that nobody holds."""
         self.name = name
         self._holder: Process | None = None
-        self._by: Process | Activation | None = None
-        self._waiting: deque[tuple[asyncio.Future[None], Process, Process | Activation]] = deque()
+        self._by: _Code | None = None
+        self._waiting: deque[tuple[asyncio.Future[None], Process, _Code]] = deque()
 
     @property
     def holder(self) -> Pid | None:
@@ -64,21 +67,23 @@ class Lock:
             CallCycle: its holder waits for the one that asks.
         """
         process, owner = current_process(), here.get()
-        if self._by is owner:
+        # The tasks of a Runtime's block are not of ours: there is nothing else to tell them apart.
+        code = asyncio.current_task() or owner if process.parent is None else owner
+        if self._by is code:
             msg = f"{process.describe()} holds the {self.name} already; a lock is entered once"
             raise UsageError(msg)
         if self._holder is None:
-            self._give(process, owner)
+            self._give(process, code)
             return self
         check_lock_cycle(owner, self)
         got: asyncio.Future[None] = process.kernel.loop.create_future()
-        entry = (got, process, owner)
+        entry = (got, process, code)
         self._waiting.append(entry)
         try:
             with waiting_for(self._holder, f"to release the {self.name}", lock=self):
                 await got
         except BaseException:
-            if self._by is owner:
+            if self._by is code:
                 self._release()
             elif entry in self._waiting:
                 self._waiting.remove(entry)
@@ -88,8 +93,9 @@ class Lock:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Give it to the next."""
-        if self._by is here.get(None):
+        """Give it to the next. Also from other code of the process that holds it, which may keep it in an exit stack."""
+        owner = here.get(None)
+        if owner is not None and self._holder is owner.process:
             self._release()
 
     def process_ended(self, pid: Pid) -> None:
@@ -99,10 +105,12 @@ class Lock:
 
     def held_by(self) -> tuple[Process, Process | Activation] | None:
         """The process that holds it, and which of its code."""
-        return (self._holder, self._by) if self._holder is not None and self._by is not None else None
+        if self._holder is None:
+            return None
+        return self._holder, self._by if isinstance(self._by, Activation) else self._holder
 
-    def _give(self, process: Process, owner: Process | Activation) -> None:
-        self._holder, self._by = process, owner
+    def _give(self, process: Process, code: _Code) -> None:
+        self._holder, self._by = process, code
         if process.registrations is None:
             process.registrations = {}
         process.registrations[self] = None
@@ -112,9 +120,9 @@ class Lock:
             self._holder.registrations.pop(self, None)
         self._holder = self._by = None
         while self._waiting:
-            got, process, owner = self._waiting.popleft()
+            got, process, code = self._waiting.popleft()
             if not got.done() and process.is_alive:
-                self._give(process, owner)
+                self._give(process, code)
                 got.set_result(None)
                 return
 

@@ -20,6 +20,7 @@ from mabeam.kernel import (
 )
 from mabeam.otp._asides import asides_of
 from mabeam.otp._callbacks import checked_up_front
+from mabeam.otp._child_spec import ChildSpec
 from mabeam.otp._gen_server import GenServer
 from mabeam.otp._handlers import system_call
 from mabeam.otp._ref import Ref
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from mabeam.kernel import Process
-    from mabeam.otp._child_spec import ChildSpec
 
 __all__ = ("DynamicSupervisor",)
 
@@ -172,7 +172,11 @@ class DynamicSupervisor(GenServer):
             StartFailed: it did not start.
             StartIgnored: it chose not to run.
         """
-        problems = child_problems(spec)
+        problems = list(child_problems(spec))
+        if isinstance(spec, ChildSpec) and spec.significant is True:
+            problems.append(
+                f"child {spec.id!r} is significant, but a DynamicSupervisor does not end with its children, so that would mean nothing"
+            )
         if problems:
             raise UsageError("; ".join(problems), problems=problems)
         if self._max_children is not None and len(self._children) >= self._max_children:
