@@ -8,14 +8,18 @@ from mabeam.kernel import (
     Crashed,
     Down,
     Exited,
+    ExitSignal,
     Pid,
     ViaName,
     current_kernel,
     kill,
+    receive,
     register,
     self_pid,
     send,
     send_after,
+    spawn,
+    trap_exit,
     unregister,
     whereis,
 )
@@ -298,3 +302,29 @@ async def test_a_name_that_fails_to_be_given_up_keeps_nothing_else_from_going(
     assert isinstance(await probe.next(), Down)
     assert r.entries() == []
     assert "failed to forget it" in caplog.text
+
+
+async def test_a_name_that_went_with_its_registry_can_be_given_again() -> None:
+    """Whoever traps exits outlives the registry, and comes back under its name."""
+    agents, found = Registry.at("agents"), []
+
+    async def ann() -> None:
+        trap_exit()
+        register(agents.via("ann"))
+        with pytest.raises(UsageError, match="a process has one name"):
+            register("other")
+        await receive(ExitSignal)
+        await receive(str)
+        found.append(whereis(agents.via("ann")))
+        register(agents.via("ann"))
+        found.append(whereis(agents.via("ann")))
+        await receive()
+
+    await Supervisor.start_link([Registry.child_spec(keys="unique").named("agents")], strategy="one_for_one")
+    pid = spawn(ann)
+    await wait_until_idle()
+    kill("agents")
+    await wait_until_idle()
+    send(pid, "the registry is back")
+    await wait_until_idle()
+    assert found == [None, pid]
