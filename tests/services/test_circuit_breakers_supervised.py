@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -43,6 +43,9 @@ from tests.services._scenes import (
     refuse_to_end,
 )
 
+if TYPE_CHECKING:
+    from mabeam.kernel import Process
+
 pytestmark = pytest.mark.mabeam
 
 
@@ -55,18 +58,18 @@ def _tasks(service: str = "circuits") -> list[Pid]:
 async def test_supervised_the_function_runs_in_a_process_of_its_own() -> None:
     c = (await circuits(circuits={"a": {}})).options(supervised=True)
     seen: list[Pid] = []
+    parents: list[Process | None] = []
 
     async def note(value: int) -> int:
         seen.append(self_pid())
+        parents.append(process_of(self_pid()).parent)
         assert c.statistics().tasks == 1
         return value
 
     assert await c.call("a", note, 5) == 5
     assert seen != [self_pid()]
     assert process_of(seen[0]).label.endswith("note")  # reports name the function
-    parent = process_of(seen[0]).parent
-    assert parent is not None
-    assert parent is process_of(pid_of("circuits")).body.circuits.pool
+    assert parents == [process_of(pid_of("circuits")).body.circuits.pool]
     assert c.statistics().tasks == 0
 
 
