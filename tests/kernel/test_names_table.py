@@ -132,3 +132,14 @@ def test_a_name_is_not_empty_and_a_process_has_one() -> None:
     with pytest.raises(UsageError, match=r"process 1 cannot be called 'b' as well.*Use a Registry"):
         names.give("b", one)
     assert len(names) == 1
+
+
+def test_a_name_that_was_lost_elsewhere_is_none_any_more() -> None:
+    """Its registry has ended, and taken it along; one that is still held is the only one."""
+    names, via, process = Names(), Via(), bare()
+    assert names.give(cast("Any", via), process) is process
+    with pytest.raises(UsageError, match="a process has one name"):
+        names.give("another", process)
+    via.holder = None
+    assert names.give("another", process) is process
+    assert names.find("another") is process

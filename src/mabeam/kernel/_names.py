@@ -72,9 +72,8 @@ class Names:
         Raises:
             UsageError: the process has a name already, or the name is none.
         """
-        if process.name is not None and (
-            isinstance(process.name, str) or self.find(process.name) is process
-        ):  # a registry that has ended has taken its names along
+        # A registry that has ended has taken its names along.
+        if process.name is not None and self.find(process.name) is process:
             msg = f"{process.describe()} cannot be called {name!r} as well: a process has one name. Use a Registry for more."
             raise UsageError(msg)
         if isinstance(name, str):
