@@ -23,8 +23,9 @@ __all__ = ("Chooser", "Scheduler")
 
 MESSAGES_PER_SLICE: Final = 64
 """Messages that a process may take before the next process has its turn."""
-MESSAGES_PER_LOOK: Final = 3
-"""A mask: the time is looked at before each fourth message, since a look takes a tenth of the shortest handlers."""
+MESSAGES_PER_LOOK: Final = 4
+"""After so many messages of a process the time is looked at; then after twice as many, and so on: a look takes a tenth of the
+shortest handlers."""
 SECONDS_PER_TURN: Final = 0.002
 """How long processes run before the event loop has its turn."""
 SLICES_PER_TURN: Final = 4_096
@@ -53,8 +54,8 @@ class Scheduler:
 
     Guarantees:
         A process takes its messages in the order in which they came, one at a time. No process runs for more than
-        ``MESSAGES_PER_SLICE`` messages while others are ready. The loop has its turn after ``SECONDS_PER_TURN``, or up to four
-        handlers later: nothing is interrupted.
+        ``MESSAGES_PER_SLICE`` messages while others are ready. The loop has its turn after ``SECONDS_PER_TURN`` or, since no
+        handler is interrupted, when the next look at the time finds that it is over.
     """
 
     __slots__ = (
@@ -254,7 +255,7 @@ class Scheduler:
         """
         self._receives += 1
         if self._receives < MESSAGES_PER_SLICE and (
-            self._receives & MESSAGES_PER_LOOK or self.stopwatch() <= self._receive_until
+            self._receives % MESSAGES_PER_LOOK or self.stopwatch() <= self._receive_until
         ):
             return False
         self._receives = 0
@@ -309,9 +310,12 @@ class Scheduler:
                     start(process)
             return
         take = process.behaviour.take
+        look = MESSAGES_PER_LOOK
         for number in range(MESSAGES_PER_SLICE if self.chooser is None else self._slice(process)):
-            if number & MESSAGES_PER_LOOK == MESSAGES_PER_LOOK and self.stopwatch() > self._until:
-                break
+            if number == look:
+                look += look
+                if self.stopwatch() > self._until:
+                    break
             mailbox = process.mailbox
             if mailbox is None:
                 return
