@@ -300,9 +300,8 @@ class Scheduler:
             if status & EXITING:
                 finish_kill(process)
             elif status & STARTING and not status & BUSY:
-                process.status = (
-                    status | BUSY
-                )  # also when it is suspended already: it takes no message by that
+                # Also when it is suspended already: it takes no message by that.
+                process.status = status | BUSY
                 start = process.behaviour.start
                 if self.traced:
                     in_trace(process, trace_of(process.body), start, process)

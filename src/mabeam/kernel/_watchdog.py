@@ -131,9 +131,8 @@ class Watchdog:
         return True
 
     def _answer(self) -> None:
-        self._watched = (
-            threading.get_ident()
-        )  # whoever owns the loop may have gone on with it in another thread
+        # Whoever owns the loop may have gone on with it in another thread.
+        self._watched = threading.get_ident()
         self._entry = loop_entry(sys._getframe())
         self._answered = self._stopwatch()
 
