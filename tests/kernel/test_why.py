@@ -38,6 +38,7 @@ from mabeam import (
     suspend,
     trap_exit,
     unlink,
+    wait_stopped,
     why,
 )
 from mabeam.kernel import waiting_for
@@ -520,6 +521,33 @@ async def test_a_task_that_a_process_waits_for() -> None:
     answer = why(pid)
     assert kinds(answer) == ["task", "outside_lock"]
     assert str(answer).count("\n  ") == 1
+
+
+async def test_tasks_of_which_one_has_to_end() -> None:
+    """What it has begun beside is none of them."""
+
+    async def whole() -> None:
+        beside = asyncio.create_task(never())
+        one = asyncio.create_task(asyncio.Event().wait(), name="one")
+        await asyncio.wait([one], return_when=asyncio.FIRST_COMPLETED)
+        await beside
+
+    async def never() -> None:
+        with waiting_for(process_of(target), "something"):
+            await asyncio.Event().wait()
+
+    target = spawn(receive)
+    pid = spawn(whole)
+    await wait_until_idle()
+    answer = why(pid)
+    assert kinds(answer) == ["task", "outside_lock"]
+    assert "task one" in str(answer)
+
+
+async def test_a_program_that_waits_to_be_stopped() -> None:
+    pid = spawn(wait_stopped)
+    await wait_until_idle()
+    assert kinds(why(pid)) == ["stop_request"]
 
 
 async def test_a_process_that_sleeps_waits_for_none_of_its_tasks() -> None:

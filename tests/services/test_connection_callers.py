@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from mabeam import Backoff, GenServer, Retry, handle_call, kill
+from mabeam import Backoff, GenServer, Retry, handle_call, kill, why
 from mabeam.kernel import Exited, in_thread, send_exit, spawn
 from mabeam.services import ConnectionManager, Connections, PoolOptions
 from mabeam.testing import wait_until_idle
@@ -69,6 +69,18 @@ async def test_a_caller_that_dies_leaves_nothing_checked_out(
         assert balanced(them)
         assert them.statistics("it").abandoned == 1
         await there.until(lambda: there.open == 1)
+
+
+async def test_what_a_caller_without_a_connection_waits_for() -> None:
+    async with scene(max_connections=1) as (there, them):
+        first = in_process(lambda: _whole(them))
+        await there.until(lambda: there.seen.total() == 1)
+        second = in_process(lambda: _whole(them))
+        await turns(5)
+        assert why(second).root.kind == "connection"
+        assert why(first).root.kind == "socket"
+        for pid in (second, first):
+            kill(pid)
 
 
 async def test_a_thousand_callers_that_are_killed_at_any_moment_leave_nothing() -> None:

@@ -1,4 +1,4 @@
-"""What code waits for that mabeam knows nothing of: sockets, locks, threads of others, told from the frames of libraries."""
+"""What code waits for that leads on to no process: sockets, locks, threads of others, places in a bulkhead, told from frames."""
 
 from __future__ import annotations
 
@@ -13,21 +13,35 @@ if TYPE_CHECKING:
 
 __all__ = ("WORDS", "OutsideKind", "frame_of", "job_of", "outside_kind")
 
-OutsideKind: TypeAlias = Literal["os_process", "outside_lock", "queue", "socket", "timer", "unknown"]
+OutsideKind: TypeAlias = Literal[
+    "bulkhead", "cache_load", "connection", "os_process", "outside_lock", "queue", "socket", "stop_request", "timer", "unknown"
+]  # fmt: skip
 
-_PLACES: Final[tuple[tuple[str, OutsideKind], ...]] = (
-    ("asyncio/locks.py", "outside_lock"),
-    ("asyncio/queues.py", "queue"),
-    ("asyncio/streams.py", "socket"),
-    ("asyncio/selector_events.py", "socket"),
-    ("asyncio/base_events.py", "socket"),
-    ("asyncio/sslproto.py", "socket"),
-    ("asyncio/subprocess.py", "os_process"),
-    ("asyncio/base_subprocess.py", "os_process"),
-    ("asyncio/tasks.py", "timer"),
+_PLACES: Final[tuple[tuple[str, str, OutsideKind], ...]] = (
+    ("asyncio/locks.py", "", "outside_lock"),
+    ("asyncio/queues.py", "", "queue"),
+    ("asyncio/streams.py", "", "socket"),
+    ("asyncio/selector_events.py", "", "socket"),
+    ("asyncio/base_events.py", "", "socket"),
+    ("asyncio/sslproto.py", "", "socket"),
+    ("asyncio/subprocess.py", "", "os_process"),
+    ("asyncio/base_subprocess.py", "", "os_process"),
+    ("asyncio/tasks.py", "sleep", "timer"),
+    ("mabeam/_base/_streams.py", "", "socket"),
+    ("mabeam/kernel/_kernel.py", "Kernel.wait_stopped", "stop_request"),
+    ("mabeam/resilience/_bulkhead.py", "", "bulkhead"),
+    ("mabeam/resilience/_cache_loading.py", "", "cache_load"),
+    ("mabeam/resilience/_rate_limiter.py", "", "timer"),
+    ("mabeam/resilience/_waiting.py", "", "timer"),
+    ("mabeam/services/_pool.py", "", "connection"),
 )
+"""The end of a file's path, the function in it unless it is any, and what is waited for there."""
 _ANYIO_SOCKETS: Final = ("receive", "send", "accept", "receive_fds", "send_fds")
 WORDS: Final[dict[OutsideKind, str]] = {
+    "bulkhead": "a place in a bulkhead",
+    "cache_load": "a value that another caller of the cache is loading",
+    "connection": "a connection of a pool to come free",
+    "stop_request": "the program to be asked to stop",
     "outside_lock": "a lock, an event or a semaphore of asyncio, which does not know who holds it",
     "queue": "a queue of asyncio",
     "socket": "a socket",
@@ -44,7 +58,7 @@ def outside_kind(stack: tuple[Position, ...], coroutine: object) -> OutsideKind:
 
 
 def _kind_of(stack: tuple[Position, ...]) -> OutsideKind:
-    file = stack[-1].file
+    file, function = stack[-1].file, stack[-1].function
     if file.endswith("asyncio/locks.py") and any(
         each.file.endswith("anyio/_backends/_asyncio.py")
         and each.function.rpartition(".")[2] in _ANYIO_SOCKETS
@@ -53,8 +67,8 @@ def _kind_of(stack: tuple[Position, ...]) -> OutsideKind:
         return "socket"  # anyio, and so httpx, waits for its socket by an event
     if any(each.file.endswith("asyncio/subprocess.py") for each in stack):
         return "os_process"  # ``communicate`` reads pipes, which are streams to asyncio
-    for end, kind in _PLACES:
-        if file.endswith(end) and (kind != "timer" or stack[-1].function == "sleep"):
+    for end, only, kind in _PLACES:
+        if file.endswith(end) and only in {"", function}:
             return kind
     return "unknown"
 

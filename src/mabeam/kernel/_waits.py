@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mabeam.kernel._lock import Lock
     from mabeam.kernel._process import Process
 
-__all__ = ("Wait", "awaits", "blockers", "check_cycle", "check_lock_cycle", "check_stream_cycle")
+__all__ = ("Wait", "any_of", "awaits", "blockers", "check_cycle", "check_lock_cycle", "check_stream_cycle")
 
 _WAIT: Final = asyncio.tasks._wait.__code__  # type: ignore[attr-defined]  # not for others
 _WAIT_FOR: Final = asyncio.wait_for.__code__
@@ -82,11 +82,7 @@ def awaits(activation: Activation) -> Iterable[Activation]:
     wait = activation.waits_for
     if wait is None:
         tasks = _tasks_awaited(activation)
-        return (
-            tuple(each for each in tuple(activation.process.tasks or ()) if each.task in tasks)
-            if tasks
-            else ()
-        )
+        return _owned(activation, tasks)
     if wait.lock is not None:
         _, holder = wait.lock.held_by() or (None, None)
         return (holder,) if isinstance(holder, Activation) else ()
@@ -98,6 +94,20 @@ def awaits(activation: Activation) -> Iterable[Activation]:
     return (
         (caller.answerer,) if caller is not None and caller.answerer is not None else blockers(wait.process)
     )
+
+
+def any_of(activation: Activation) -> Iterable[Activation]:
+    """The tasks of which one must end before ``activation`` goes on, which ``asyncio.wait`` has been given."""
+    frame = innermost_frame(activation.coroutine) if activation.waits_on is not None else None
+    if frame is None or frame.f_code is not _WAIT or frame.f_locals.get("waiter") is not activation.waits_on:
+        return ()
+    return _owned(activation, _parts(frame.f_locals["fs"]))
+
+
+def _owned(activation: Activation, tasks: Collection[Any]) -> tuple[Activation, ...]:
+    """Those of its process's tasks that are among these."""
+    owned = tuple(activation.process.tasks or ()) if tasks else ()
+    return tuple(each for each in owned if each.task in tasks)
 
 
 def _tasks_awaited(activation: Activation) -> Collection[Any]:

@@ -12,7 +12,7 @@ from mabeam.kernel._frames import stack_of
 from mabeam.kernel._info import name_of
 from mabeam.kernel._outside_waits import WORDS, frame_of, job_of, outside_kind
 from mabeam.kernel._process import BUSY, DEAD, RECEIVING, SCHEDULED, STARTING, SUSPENDED
-from mabeam.kernel._waits import awaits, blockers
+from mabeam.kernel._waits import any_of, awaits, blockers
 
 if TYPE_CHECKING:
     from mabeam._base import Position
@@ -27,8 +27,8 @@ __all__ = ("Cause", "Why", "explain", "why")
 
 Kind: TypeAlias = Literal[
     "call", "stop", "start", "await", "room", "lock", "task", "stream",
-    "blocked_loop", "cycle", "dead", "empty_mailbox", "kept_caller", "outside_lock", "os_process", "queue", "ready",
-    "running", "socket", "suspended", "thread", "timer", "unknown",
+    "blocked_loop", "bulkhead", "cache_load", "connection", "cycle", "dead", "empty_mailbox", "kept_caller", "outside_lock",
+    "os_process", "queue", "ready", "running", "socket", "stop_request", "suspended", "thread", "timer", "unknown",
 ]  # fmt: skip
 """The first line leads on to another process or activation; the second is where the way ends."""
 
@@ -178,7 +178,7 @@ def _follow(activation: Activation, chain: list[Cause], seen: set[object]) -> No
         others = f"none of the {queued} in its mailbox matches" if queued else "its mailbox is empty"
         chain.append(_cause(process, "empty_mailbox", f"waits in receive: {others}", stack=stack))
         return
-    task = next(iter(awaits(activation) or _perhaps(activation, stack)), None)
+    task = next(iter(awaits(activation) or any_of(activation) or _perhaps(activation, stack)), None)
     if task is not None:
         chain.append(_cause(process, "task", f"{doing} waits for its task {name_of(task)}", stack=stack))
         _follow(task, chain, seen)
