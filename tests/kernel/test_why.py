@@ -17,6 +17,7 @@ from mabeam import (
     Lock,
     NoSuchProcess,
     Postpone,
+    ProcessDied,
     Ref,
     Runtime,
     Shutdown,
@@ -71,11 +72,11 @@ class Worker(GenServer):
 
     @handle_call
     async def ask_in_task(self, other: Ref[Any], *further: Ref[Any]) -> None:
-        """In a way that the check for cycles does not see through: one of two would be enough."""
+        """In a way that the check for cycles does not see through: a queue that anybody might put something into."""
         method, arguments = (Worker.ask_in_task, further) if further else (Worker.ping, ())
-        calls = [asyncio.create_task(other.options(timeout=None).call(method, *arguments))]
-        done, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-        assert all(call.exception() is not None for call in done)
+        for call in asyncio.as_completed([other.options(timeout=None).call(method, *arguments)]):
+            with pytest.raises(ProcessDied):
+                await call
 
     @handle_call
     def keep(self) -> None:
@@ -165,8 +166,8 @@ async def test_a_lock_cycle_is_named_as_one() -> None:
     class Taker(GenServer):
         @handle_call
         async def take(self) -> None:
-            task = asyncio.create_task(take())
-            await asyncio.wait([task], return_when=asyncio.FIRST_COMPLETED)
+            for taken in asyncio.as_completed([take()]):  # the check for cycles does not see through it
+                await taken
 
     async def take() -> None:
         async with lock:
@@ -175,7 +176,9 @@ async def test_a_lock_cycle_is_named_as_one() -> None:
     holder, taker = await Holder.start_link(), await Taker.start_link()
     start = asker(holder, Holder.take_and_ask, taker)
     await wait_until_idle()
-    assert kinds(why(start))[:3] == ["call", "task", "call"]
+    answer = why(start)
+    assert kinds(answer) == ["call", "task", "call", "task", "lock", "cycle"]
+    assert answer.root.pid == holder.pid
 
 
 async def test_a_callee_that_took_the_caller_and_never_replies() -> None:
@@ -469,6 +472,22 @@ async def test_a_call_that_a_state_machine_has_postponed() -> None:
         "outside_lock",
     ]  # whatever is to change its state waits for that as well
     assert "Door.hold" in why(pid).root.what
+
+
+async def test_a_call_that_waits_for_a_place_among_concurrent_handlers() -> None:
+    class Desk(GenServer):
+        @handle_call(concurrent=1)
+        async def serve(self) -> None:
+            await asyncio.Event().wait()
+
+    desk = await Desk.start_link()
+    asker(desk, Desk.serve)
+    pid = asker(desk, Desk.serve)
+    await wait_until_idle()
+    answer = why(pid)
+    assert kinds(answer) == ["call", "outside_lock"]
+    assert "of which as many run as may: 1" in answer.chain[0].what
+    assert "serve" in answer.root.what
 
 
 async def test_tasks_whose_first_result_a_process_waits_for() -> None:

@@ -19,6 +19,7 @@ from mabeam import (
     reply_later,
 )
 from mabeam.kernel import Caller, trap_exit
+from mabeam.testing import wait_until_idle
 from tests.otp._servers import begun, state_of
 
 
@@ -102,6 +103,16 @@ class Node(GenServer):
         async with asyncio.TaskGroup() as group:
             asking = group.create_task(self.through(*route))
         return asking.result()
+
+    @handle_call(raises=(CallCycle,))
+    async def through_first_of(self, returns_when: str, *route: Ref[Node]) -> str:
+        asking = [asyncio.create_task(self.through(*route)) for _ in range(2)]
+        await asyncio.wait(asking, return_when=returns_when)
+        return (await asyncio.gather(*asking))[0]
+
+    @handle_call(raises=(CallCycle,))
+    async def ask_desk(self) -> str:
+        return await ref("desk", Desk).call(Desk.serve)
 
     async def wait_a_turn(self) -> str:
         return self.name
@@ -231,6 +242,66 @@ async def test_a_cycle_through_a_wait_with_a_limit() -> None:
     for limited in (Node.through_wait_for, Node.through_timeout):
         with pytest.raises(CallCycle):
             await first.call(limited, second, first)
+
+
+class Desk(GenServer):
+    """Serves two at a time, who may have to wait, and to ask elsewhere, first."""
+
+    @handle_call(concurrent=2, raises=(CallCycle,))
+    async def serve(self, gate: asyncio.Event | None = None, other: Ref[Node] | None = None) -> str:
+        if gate is not None:
+            await gate.wait()
+        return "served" if other is None else await other.call(Node.ask_desk)
+
+
+async def test_a_place_that_only_those_have_who_wait_for_the_one_that_asks() -> None:
+    """Both places are taken by calls that wait for the first, which asks for a third."""
+    (first,) = await nodes(1)
+    desk = await Desk.child_spec().named("desk").start_link()
+    held = await begun(first.call(Node.wait))
+    serving = [await begun(desk.call(Desk.serve, None, first)) for _ in range(2)]
+    state_of(first).gate.set()
+    cycle, served = await asyncio.gather(*serving, return_exceptions=True)
+    assert isinstance(cycle, CallCycle)
+    assert names(cycle) == ["first", "desk", "first"]
+    assert served == "served"  # the one that was refused has left its place
+    assert await held == "first"
+
+
+async def test_a_wait_for_who_waits_for_a_place_of_those_that_ask() -> None:
+    """The other way round: the first asks for a place, then those who have them ask the first."""
+    (first,) = await nodes(1)
+    desk = await Desk.child_spec().named("desk").start_link()
+    gates = [asyncio.Event(), asyncio.Event()]
+    serving = [await begun(desk.call(Desk.serve, gate, first)) for gate in gates]
+    asking = await begun(first.call(Node.ask_desk))
+    gates[0].set()
+    await wait_until_idle()
+    assert not asking.done()  # the other may still leave its place
+    gates[1].set()
+    with pytest.raises(CallCycle) as caught:
+        await serving[1]
+    assert names(caught.value) == ["desk", "first", "desk"]
+    assert await asking == "served"
+    assert await serving[0] == "served"
+
+
+async def test_a_place_that_somebody_else_will_leave_is_no_cycle() -> None:
+    (first,) = await nodes(1)
+    desk = await Desk.child_spec().named("desk").start_link()
+    gate = asyncio.Event()
+    other = await begun(desk.call(Desk.serve, gate))
+    asking = await begun(desk.call(Desk.serve, None, first))
+    assert not asking.done()
+    gate.set()
+    assert list(await asyncio.gather(other, asking)) == ["served", "served"]
+
+
+@pytest.mark.parametrize("returns_when", [asyncio.FIRST_COMPLETED, asyncio.FIRST_EXCEPTION])
+async def test_a_wait_for_whichever_comes_first_when_none_can_is_a_cycle(returns_when: str) -> None:
+    first, second = await nodes(2)
+    with pytest.raises(CallCycle):
+        await first.call(Node.through_first_of, returns_when, second, first)
 
 
 async def test_a_cycle_that_a_stop_closes() -> None:

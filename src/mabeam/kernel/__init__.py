@@ -27,6 +27,7 @@ from mabeam.kernel._current import (
     name_target,
 )
 from mabeam.kernel._current_task import current_tasks
+from mabeam.kernel._cycles import check_cycle, check_place_cycle, check_stream_cycle
 from mabeam.kernel._dead_letters import DeadLetter, DeadLetters
 from mabeam.kernel._ending import crash_reason, end, is_decided, stop
 from mabeam.kernel._ending import kill as kill_process
@@ -84,7 +85,7 @@ from mabeam.kernel._start import Start
 from mabeam.kernel._system import SystemRequest, ask, resume, suspend
 from mabeam.kernel._timers import TimerRef, start_timer
 from mabeam.kernel._tracing import context_of_sender, in_trace, trace_of
-from mabeam.kernel._waits import Wait, check_cycle, check_stream_cycle
+from mabeam.kernel._waits import Wait
 from mabeam.kernel._watchdog import Blocked
 from mabeam.kernel._why import Cause, Why, why
 
@@ -186,6 +187,7 @@ __all__ = (
     "are_linked",
     "ask",
     "check_cycle",
+    "check_place_cycle",
     "check_stream_cycle",
     "check_function",
     "check_mailbox",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from mabeam.errors import UsageError
@@ -11,6 +11,7 @@ from mabeam.kernel._system import SystemRequest
 
 if TYPE_CHECKING:
     from mabeam.errors import RejectedError
+    from mabeam.kernel._activation import Activation
     from mabeam.kernel._calls import Caller
     from mabeam.kernel._process import Process
     from mabeam.kernel._reasons import ExitReason
@@ -121,6 +122,10 @@ class Behaviour:
     def why_kept(self, process: Process, caller: Caller[Any]) -> str:
         """Why a caller who was taken from the mailbox has no answer, though nothing works on it; empty if that is not so."""
         return ""
+
+    def place_holders(self, process: Process, what: str) -> Iterable[Activation]:
+        """The activations of which one must end before a caller who waits for a place is served."""
+        return ()
 
     def terminate(self, process: Process, reason: ExitReason) -> Step:
         """Run what user code wants to run at an orderly end."""

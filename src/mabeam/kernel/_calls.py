@@ -33,21 +33,38 @@ class Caller(Generic[T]):
     waiting, are dropped.
     """
 
-    __slots__ = ("_callee", "answerer", "deadline", "detached", "future", "what")
+    __slots__ = (
+        "_callee",
+        "answerer",
+        "asker",
+        "deadline",
+        "detached",
+        "future",
+        "needs_place",
+        "what",
+    )
 
     def __init__(
-        self, callee: Process, future: asyncio.Future[T], what: str, deadline: float | None = None
+        self,
+        callee: Process,
+        future: asyncio.Future[T],
+        what: str,
+        deadline: float | None = None,
+        asker: Process | Activation | None = None,
     ) -> None:
         """Made by ``call`` only.
 
         Until it is answered the caller depends on whatever the callee's serial handler does, unless ``answerer`` says
-        which other activation it is, or ``detached`` why it is none in particular.
+        which other activation it is, ``needs_place`` that it is any of those that run the same concurrent handler, or
+        ``detached`` why it is none in particular. ``asker`` is whose code waits, while it does.
         """
         self._callee = callee
         self.future = future
         self.what = what
         self.deadline = deadline
         self.answerer: Activation | None = None
+        self.asker = asker
+        self.needs_place = False
         self.detached = ""
 
     @property
@@ -189,3 +206,5 @@ async def wait_for_reply(
             queue.remove(future)
         if isinstance(owner, Activation):
             owner.waits_for = None
+        if caller is not None:
+            caller.asker = None  # a callee may keep its callers for long

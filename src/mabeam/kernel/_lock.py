@@ -10,7 +10,7 @@ from mabeam.errors import UsageError
 from mabeam.kernel._activation import Activation, here
 from mabeam.kernel._calls import waiting_for
 from mabeam.kernel._current import current_process
-from mabeam.kernel._waits import check_lock_cycle
+from mabeam.kernel._cycles import check_lock_cycle
 
 if TYPE_CHECKING:
     from types import TracebackType

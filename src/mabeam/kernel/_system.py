@@ -9,9 +9,9 @@ from mabeam.kernel._activation import here
 from mabeam.kernel._calls import died, wait_for_reply
 from mabeam.kernel._checks import check_seconds, is_seconds
 from mabeam.kernel._current import current_kernel, find_or_raise, is_on_loop
+from mabeam.kernel._cycles import check_cycle
 from mabeam.kernel._mailbox import offer_again
 from mabeam.kernel._process import SUSPENDED
-from mabeam.kernel._waits import check_cycle
 
 if TYPE_CHECKING:
     import asyncio

@@ -1,4 +1,4 @@
-"""Who waits for whom: the edges between activations, and the cycles they can close."""
+"""Who waits for whom: the edges between activations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from mabeam._base import innermost_frame
-from mabeam.errors import CallCycle
 from mabeam.kernel._activation import Activation
 from mabeam.kernel._ending import LIFESPAN, TERMINATE
 from mabeam.kernel._process import DEAD, STARTING, SUSPENDED
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from mabeam.kernel._lock import Lock
     from mabeam.kernel._process import Process
 
-__all__ = ("Wait", "any_of", "awaits", "blockers", "check_cycle", "check_lock_cycle", "check_stream_cycle")
+__all__ = ("Wait", "any_of", "awaits", "blockers")
 
 _WAIT: Final = asyncio.tasks._wait.__code__  # type: ignore[attr-defined]  # not for others
 _WAIT_FOR: Final = asyncio.wait_for.__code__
@@ -89,19 +88,30 @@ def awaits(activation: Activation) -> Iterable[Activation]:
     if wait.stream is not None:
         return (wait.stream,) if wait.is_reader else ()  # another activation of the reader may read on
     caller = wait.caller
-    if caller is not None and caller.detached:
+    if caller is not None and (caller.detached or caller.needs_place):
         return ()
     return (
         (caller.answerer,) if caller is not None and caller.answerer is not None else blockers(wait.process)
     )
 
 
-def any_of(activation: Activation) -> Iterable[Activation]:
-    """The tasks of which one must end before ``activation`` goes on, which ``asyncio.wait`` has been given."""
-    frame = innermost_frame(activation.coroutine) if activation.waits_on is not None else None
-    if frame is None or frame.f_code is not _WAIT or frame.f_locals.get("waiter") is not activation.waits_on:
+def any_of(activation: Activation) -> tuple[Activation, ...]:
+    """Those of which one must end before ``activation`` goes on. Nothing if others could wake it as well.
+
+    They run the concurrent handler that its call has no place in, or are the tasks that ``asyncio.wait`` was given.
+    """
+    wait, future = activation.waits_for, activation.waits_on
+    if wait is not None:
+        caller = wait.caller
+        if caller is None or not caller.needs_place:
+            return ()
+        return tuple(wait.process.behaviour.place_holders(wait.process, caller.what))
+    frame = innermost_frame(activation.coroutine) if future is not None else None
+    if frame is None or frame.f_code is not _WAIT or frame.f_locals.get("waiter") is not future:
         return ()
-    return _owned(activation, _parts(frame.f_locals["fs"]))
+    tasks = _parts(frame.f_locals["fs"])
+    owned = _owned(activation, tasks)
+    return owned if len(owned) == len(tasks) else ()
 
 
 def _owned(activation: Activation, tasks: Collection[Any]) -> tuple[Activation, ...]:
@@ -153,69 +163,4 @@ def _shielded(future: Any) -> object | None:
         if getattr(callback, "__qualname__", "") == "shield.<locals>._outer_done_callback":
             kept = dict(zip(callback.__code__.co_freevars, callback.__closure__ or (), strict=True))
             return kept["inner"].cell_contents  # type: ignore[no-any-return]  # a future
-    return None
-
-
-def check_cycle(owner: Process | Activation | None, process: Process) -> None:
-    """Refuse to wait for a process that waits for the one that is asking.
-
-    Raises:
-        CallCycle: it does; it carries the whole path.
-    """
-    if owner is None:
-        return
-    asking = owner.process
-    is_serial = owner is process or owner is process.serial
-    if asking is process and (is_serial or process.ending is not None):
-        raise CallCycle((process.describe(), process.describe()))
-    _raise_cycle(_find_cycle(owner, process, blockers(process)) if isinstance(owner, Activation) else None)
-
-
-def check_lock_cycle(owner: Process | Activation, lock: Lock) -> None:
-    """Refuse to wait for a lock whose holder waits for the one that is asking.
-
-    Raises:
-        CallCycle: it does.
-    """
-    process, holder = lock.held_by() or (None, None)
-    if process is not None and isinstance(owner, Activation) and isinstance(holder, Activation):
-        _raise_cycle(_find_cycle(owner, process, (holder,)))
-
-
-def check_stream_cycle(owner: Process | Activation | None, maker: Activation | None) -> None:
-    """Refuse to wait for an item of a stream whose generator waits for the one that is asking.
-
-    Raises:
-        CallCycle: it does.
-    """
-    if isinstance(owner, Activation) and maker is not None:
-        _raise_cycle(_find_cycle(owner, maker.process, (maker,)))
-
-
-def _raise_cycle(path: tuple[Process, ...] | None) -> None:
-    if path is not None:
-        closed = path if path[-1] is path[0] else (*path, path[0])
-        raise CallCycle(each.describe() for each in closed)
-
-
-def _find_cycle(
-    owner: Activation, callee: Process, keeping: Iterable[Activation]
-) -> tuple[Process, ...] | None:
-    """The processes in the order of waiting if what keeps ``callee`` can only go on when ``owner`` has, which is to wait for it.
-
-    The last link of a cycle is always a wait that begins, so this finds every cycle that the edges show.
-    """
-    path: tuple[Process, ...] = (owner.process, callee)
-    pending = [(activation, path) for activation in keeping]
-    seen: set[Activation] = set()
-    while pending:
-        activation, path = pending.pop()
-        if activation is owner:
-            return path
-        if activation in seen:
-            continue
-        seen.add(activation)
-        for other in awaits(activation):
-            further = path if other.process is path[-1] else (*path, other.process)
-            pending.append((other, further))
     return None

@@ -229,11 +229,15 @@ def _follow_wait(activation: Activation, wait: Wait, chain: list[Cause], seen: s
         return
     caller = wait.caller
     if caller is not None:
-        chain.append(_cause(process, "call", f"{doing} waits for {name} to answer {wait.what}", wait, stack))
+        places = f", of which as many run as may: {len(any_of(activation))}" if caller.needs_place else ""
+        what = f"{doing} waits for {name} to answer {wait.what}{places}"
+        chain.append(_cause(process, "call", what, wait, stack))
         if caller.detached:
             chain.append(_cause(other, "kept_caller", f"has not answered {wait.what}: {caller.detached}"))
         elif caller.answerer is not None:
             _follow(caller.answerer, chain, seen)
+        elif holders := any_of(activation):
+            _follow(holders[0], chain, seen)
         elif (kept := other.behaviour.why_kept(other, caller)) and not blockers(other):
             chain.append(_cause(other, "kept_caller", f"has not answered {wait.what}: {kept}"))
         else:

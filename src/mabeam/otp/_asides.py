@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable
 
-    from mabeam.kernel import ExitReason, Pid, Process
+    from mabeam.kernel import Activation, ExitReason, Pid, Process
 
 __all__ = (
     "LATER",
@@ -78,7 +78,7 @@ class Asides:
         self.continuations: list[Continue] = []
         self.idle_seconds: float | None = None
         self.idle_timer: asyncio.TimerHandle | None = None
-        self.running: dict[str, int] = {}
+        self.running: dict[str, dict[Activation, None]] = {}
         self.waiting: dict[str, deque[Any]] = {}
         self.leave: asyncio.Future[None] | None = None
         self.deferred: Caller[Any] | None = None

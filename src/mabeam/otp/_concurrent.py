@@ -6,14 +6,25 @@ from collections import deque
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from mabeam.errors import DeadlineExceeded, HandlerFailed
-from mabeam.kernel import Activation, Behaviour, Stop, activate, in_trace, mailbox_is_full, trace_of
+from mabeam.errors import CallCycle, DeadlineExceeded, HandlerFailed
+from mabeam.kernel import (
+    Activation,
+    Behaviour,
+    Stop,
+    activate,
+    check_place_cycle,
+    in_trace,
+    mailbox_is_full,
+    trace_of,
+)
 from mabeam.otp._asides import LATER, asides_of
 from mabeam.otp._deadlines import has_expired
 from mabeam.otp._mistakes import bad_call, forgotten_await, forgotten_return, is_forgotten
 from mabeam.otp._requests import Call, Cast, StopRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mabeam.kernel import Process
 
 __all__ = ("ConcurrentHandlers",)
@@ -27,16 +38,11 @@ class ConcurrentHandlers(Behaviour):
     def start_concurrent(self, process: Process, message: Call | Cast) -> None:
         asides, handler = asides_of(process), message.handler
         name = handler.what
-        running = asides.running.get(name, 0)
-        if running >= handler.concurrent:
-            waiting = asides.waiting.setdefault(name, deque())
-            if len(waiting) >= self.mailbox_limit and not self._make_place(process, waiting):
-                self.drop(process, message, mailbox_is_full(process))
-                return
-            waiting.append(message)
-            if type(message) is Call:
-                message.caller.hold()
-                message.caller.detached = f"{handler.concurrent} of this handler run, as many as may"
+        running = asides.running.get(name)
+        if running is None:
+            running = asides.running[name] = {}
+        if len(running) >= handler.concurrent:
+            self._wait_for_place(process, message, running)
             return
         if type(message) is Call:
             message.caller.hold()
@@ -47,11 +53,34 @@ class ConcurrentHandlers(Behaviour):
             if type(message) is Call:
                 message.caller.fail(bad_call(handler, error))
             return
-        asides.running[name] = running + 1
         activation = activate(process, coroutine, message, self._concurrent_over)
+        running[activation] = None
         if type(message) is Call:
             caller = message.caller
-            caller.answerer, caller.detached, activation.deadline = activation, "", caller.deadline
+            caller.answerer, caller.needs_place, activation.deadline = activation, False, caller.deadline
+
+    def place_holders(self, process: Process, what: str) -> Iterable[Activation]:
+        """Those that run a concurrent handler."""
+        return asides_of(process).running.get(what, ())
+
+    def _wait_for_place(
+        self, process: Process, message: Call | Cast, running: dict[Activation, None]
+    ) -> None:
+        """Queue a message for a handler of which as many run as may; a call that waits for itself is refused."""
+        if type(message) is Call:
+            try:
+                check_place_cycle(message.caller.asker, process, running)
+            except CallCycle as error:
+                message.caller.fail(error)
+                return
+        waiting = asides_of(process).waiting.setdefault(message.handler.what, deque())
+        if len(waiting) >= self.mailbox_limit and not self._make_place(process, waiting):
+            self.drop(process, message, mailbox_is_full(process))
+            return
+        waiting.append(message)
+        if type(message) is Call:
+            message.caller.hold()
+            message.caller.needs_place = True
 
     def _make_place(self, process: Process, waiting: deque[Any]) -> bool:
         """Whether one more may wait, though as many do as the mailbox may hold: its policy holds for them, too."""
@@ -76,10 +105,11 @@ class ConcurrentHandlers(Behaviour):
         if process.ending is not None:
             return
         asides, handler = asides_of(process), message.handler
-        asides.running[handler.what] -= 1
+        running = asides.running[handler.what]
+        del running[activation]
         self.answer_concurrent(process, message, value, error)
         waiting = asides.waiting.get(handler.what)
-        while waiting and asides.running[handler.what] < handler.concurrent:
+        while waiting and len(running) < handler.concurrent:
             message = waiting.popleft()
             if type(message) is Call and has_expired(process, message.caller):
                 process.kernel.note_expired(process, handler.what, "dropped")

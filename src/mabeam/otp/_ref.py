@@ -278,7 +278,7 @@ class Ref(Generic[S_co]):
         deadline = None
         if timeout is not None and kernel.deadline_stamps:
             deadline = kernel.loop.time() + timeout
-        caller: Caller[Any] = Caller(process, kernel.loop.create_future(), handler.what, deadline)
+        caller: Caller[Any] = Caller(process, kernel.loop.create_future(), handler.what, deadline, owner)
         message = Call(handler, args, kwargs, caller)
         if scheduler.traced:
             message.trace = current_trace()

@@ -188,7 +188,7 @@ def _redirect(process: Process) -> None:
         while waiting:
             message = waiting.pop()
             if type(message) is Call:
-                message.caller.detached = ""
+                message.caller.needs_place = False
             process.kernel.put_back(process, message)
     # Those who wait for room first: whoever is turned away below makes some.
     for entered, message in crowd_of(process):
