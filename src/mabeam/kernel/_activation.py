@@ -19,6 +19,7 @@ from mabeam._base import Log, Position, await_chain
 
 if TYPE_CHECKING:
     from mabeam.kernel._process import Process
+    from mabeam.kernel._steps import Steps
     from mabeam.kernel._waits import Wait
 
 logger = Log("mabeam")
@@ -123,10 +124,21 @@ def steps(
     ``resumed`` says that the coroutine has had its first step already and waits for ``waits_on``.
     """
     error: BaseException | None = None
+    turns = activation.process.kernel.scheduler.steps
     while True:
         if resumed:
             resumed = False
         else:
+            turns.left -= 1
+            if turns.left < 0 and error is None and _may_wait(activation, waits_on):
+                try:
+                    yield from _wait_for_turn(activation, turns)
+                except BaseException as thrown:
+                    if activation.over or not activation.started:
+                        raise
+                    error = thrown
+                if activation.over:
+                    raise asyncio.CancelledError
             ending = activation.process.ending
             if ending is not None and ending.killed:
                 # The kill is carried out from the run queue, and what it waited for came first. It is dead to all others, so it
@@ -149,6 +161,28 @@ def steps(
         if activation.over:
             error = None  # its traceback leads to this frame
             raise asyncio.CancelledError
+
+
+def _may_wait(activation: Activation, waited_on: Any) -> bool:
+    """Whether it goes on because of a process (a message, an answer), of which there are any number, or of itself.
+
+    Whom the world outside woke does not wait, nor does a handler that begins: the run queue has seen to how many do.
+    """
+    if waited_on is None:
+        return activation.started or activation.message is None
+    return activation.waits_for is not None or any(
+        receiver.future is waited_on for receiver in activation.process.receivers or ()
+    )
+
+
+def _wait_for_turn(activation: Activation, turns: Steps) -> Generator[Any, Any, None]:
+    """Let others go first when the time for steps is over."""
+    was_called = False
+    while (turn := turns.wait(was_called=was_called)) is not None:
+        activation.waits_on = turn
+        yield from turn
+        activation.waits_on = None
+        was_called = True
 
 
 async def _drive(activation: Activation, coroutine: Any, waits_on: Any, *, resumed: bool) -> None:
@@ -211,6 +245,7 @@ def activate(
     activation = Activation(process, coroutine, message, done)
     _adopt(activation)
     _enlist(activation, serial=serial)
+    process.kernel.scheduler.begun += 1
     _run_in_task(activation, coroutine, None, resumed=False)
     return activation
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from mabeam.kernel._ending import advance, finish_kill
 from mabeam.kernel._mailbox import offer
 from mabeam.kernel._process import BUSY, EXITING, RECEIVING, SCHEDULED, STARTING, SUSPENDED
+from mabeam.kernel._steps import Steps
 from mabeam.kernel._tracing import in_trace, take_in_trace, trace_of
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ MESSAGES_PER_LOOK: Final = 4
 shortest handlers."""
 SECONDS_PER_TURN: Final = 0.002
 """How long processes run before the event loop has its turn."""
+COROUTINES_PER_TURN: Final = 64
+"""Async handlers that begin before the event loop has its turn: it runs all of them in that."""
 SLICES_PER_TURN: Final = 4_096
 """The same as a count, for loops whose clock stands still while they run: virtual ones."""
 HANDOFFS_IN_A_ROW: Final = 64
@@ -69,10 +72,12 @@ class Scheduler:
         "_until",
         "_visit",
         "_visit_at",
+        "begun",
         "chooser",
         "handoffs_left",
         "handoffs_until",
         "ready",
+        "steps",
         "stopwatch",
         "thread",
         "traced",
@@ -106,6 +111,10 @@ class Scheduler:
         """At which turn ``_visit`` is called."""
         self.traced = False
         """Somebody traces, or has: messages may come with a trace. The one test that all others pay for it."""
+        self.steps = Steps(loop, stopwatch, self._turned)
+        """The turns of coroutines, which go on outside of the run queue."""
+        self.begun = 0
+        """How many coroutines have begun in this turn."""
         self.chooser = chooser
         self.ready: deque[Process] = deque()
 
@@ -265,7 +274,7 @@ class Scheduler:
     @property
     def is_idle(self) -> bool:
         """Whether no process is ready to run."""
-        return not self.ready
+        return not self.ready and not self.steps
 
     def _drain(self) -> None:
         """Run ready processes for one turn of the event loop."""
@@ -273,7 +282,8 @@ class Scheduler:
         slices = SLICES_PER_TURN
         try:
             self._turned()
-            self._until = until = stopwatch() + SECONDS_PER_TURN
+            self._until = until = stopwatch() + (SECONDS_PER_TURN / 2 if self.steps else SECONDS_PER_TURN)
+            self.begun = 0
             self.thread = get_ident()  # whoever owns the loop may have gone on with it in another one
             # Those made ready meanwhile wait behind all of these; time is looked at once for each slice.
             while ready:
@@ -285,7 +295,7 @@ class Scheduler:
                     del ready[index]
                 self._run(process)
                 slices -= 1
-                if not slices or stopwatch() > until:
+                if not slices or self.begun >= COROUTINES_PER_TURN or stopwatch() > until:
                     break
                 if self.chooser is not None and ready and self.choose("turn", 2):
                     break

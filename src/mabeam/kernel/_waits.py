@@ -88,7 +88,7 @@ def awaits(activation: Activation) -> Iterable[Activation]:
     if wait.stream is not None:
         return (wait.stream,) if wait.is_reader else ()  # another activation of the reader may read on
     caller = wait.caller
-    if caller is not None and (caller.detached or caller.needs_place):
+    if caller is not None and (caller.detached or caller.needs_place or not caller.is_waiting):
         return ()
     return (
         (caller.answerer,) if caller is not None and caller.answerer is not None else blockers(wait.process)

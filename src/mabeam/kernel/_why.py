@@ -166,6 +166,9 @@ def _follow(activation: Activation, chain: list[Cause], seen: set[object]) -> No
         chain.append(_cause(process, "cycle", f"{doing}: it is where this began, a cycle"))
         return
     seen.add(activation)
+    if activation.waits_on in process.kernel.scheduler.steps:
+        chain.append(_cause(process, "ready", f"{doing} is ready to go on and has its turn soon"))
+        return
     stack = activation.stack()
     if wait is not None:
         _follow_wait(activation, wait, chain, seen)
@@ -206,8 +209,8 @@ def _follow(activation: Activation, chain: list[Cause], seen: set[object]) -> No
 
 def _perhaps(activation: Activation, stack: tuple[Position, ...]) -> tuple[Activation, ...]:
     """Tasks of a process that wait for others while it waits for any of its tasks, with ``asyncio.wait`` say."""
-    # ``as_completed`` waits in a queue of its own, and who sleeps waits for none.
-    if stack[-1].file.endswith("asyncio/tasks.py") and stack[-1].function == "sleep":
+    # ``as_completed`` waits in a queue of its own, and who sleeps waits for none. No stack: it runs, seen from another thread.
+    if not stack or (stack[-1].file.endswith("asyncio/tasks.py") and stack[-1].function == "sleep"):
         return ()
     if not any(each.file.endswith(("asyncio/tasks.py", "asyncio/timeouts.py")) for each in stack[-2:]):
         return ()

@@ -1,0 +1,129 @@
+"""How many steps coroutines take before the event loop has its turn.
+
+A coroutine goes on in a task, and asyncio lets all tasks that are ready take a step before it looks for I/O and timers again:
+with 10,000 of them that takes a tenth of a second. So whoever was woken by a process (a message, an answer), begins, or has only
+let the others go first, waits here when the time for steps is over. Whom a timer, a socket or a lock of asyncio woke never does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, final
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+__all__ = ("Steps",)
+
+_STEPS_PER_LOOK: Final = 8
+"""After so many steps the time is looked at."""
+_SECONDS: Final = 0.001
+"""How long coroutines take steps before the event loop has its turn."""
+_MOST_AT_ONCE: Final = 4_096
+
+
+@final
+class Steps:
+    """Those who wait for their step, in the order in which they came.
+
+    Guarantees:
+        Who waits is let through before who comes after; in each turn of the loop at least one is. Nobody waits while there is
+        time, and nothing is looked at for the first steps of a turn.
+
+    Attributes:
+        left: how many steps may be taken before :meth:`wait` is asked.
+    """
+
+    __slots__ = (
+        "_again",
+        "_at_once",
+        "_is_marked",
+        "_let_through",
+        "_loop",
+        "_stopwatch",
+        "_turned",
+        "_until",
+        "_waiting",
+        "left",
+    )
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, stopwatch: Callable[[], float], turned: Callable[[], None]
+    ) -> None:
+        """Nobody waits. ``turned`` is called when the loop has had its turn."""
+        self._loop = loop
+        self._stopwatch = stopwatch
+        self._turned = turned
+        self.left = _STEPS_PER_LOOK
+        self._until: float | None = None
+        """Until when steps are taken in this turn; ``None`` before the first that looks."""
+        self._is_marked = False
+        """``_end_turn`` is among what the loop calls next."""
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._again: list[asyncio.Future[None]] = []
+        """Those that were called in this turn and found no time left: they are the first in the next."""
+        self._at_once = _STEPS_PER_LOOK
+        self._let_through = 0
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._waiting) + len(self._again)
+
+    def __contains__(self, turn: object) -> bool:
+        """Whether it is one that :meth:`wait` has returned, and that waits."""
+        return turn in self._waiting or turn in self._again
+
+    def wait(self, *, was_called: bool) -> asyncio.Future[None] | None:
+        """Ask for a step when none is ``left``.
+
+        Args:
+            was_called: it has waited, and was called.
+
+        Returns:
+            What to wait for before asking again; ``None`` if the step may be taken now.
+        """
+        if was_called or not self._waiting:
+            now = self._stopwatch()
+            if self._until is None:
+                self._until = now + _SECONDS
+                self._mark()
+            if now <= self._until:
+                self._let_through += 1
+                if not self._waiting:
+                    self.left = _STEPS_PER_LOOK
+                return None
+        turn = self._loop.create_future()
+        if was_called:
+            self._again.append(turn)
+        else:
+            self._waiting.append(turn)
+        return turn
+
+    def _mark(self) -> None:
+        if not self._is_marked:
+            self._loop.call_soon(self._end_turn)
+            self._is_marked = True
+
+    def _end_turn(self) -> None:
+        """All that were ready have had their step, or wait here: call the next, as many as there was time for."""
+        self._is_marked = False
+        self._until = None
+        self._turned()
+        waiting = self._waiting
+        if self._again:
+            self._at_once = max(_STEPS_PER_LOOK, self._let_through)
+            waiting.extendleft(reversed(self._again))
+            self._again.clear()
+        elif self._let_through >= self._at_once:
+            self._at_once = min(2 * self._at_once, _MOST_AT_ONCE)
+        self._let_through = 0
+        called = 0
+        while waiting and called < self._at_once:
+            turn = waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                called += 1
+        self.left = 0 if waiting else _STEPS_PER_LOOK
+        if called:
+            self._mark()
