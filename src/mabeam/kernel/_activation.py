@@ -125,20 +125,17 @@ def steps(
     """
     error: BaseException | None = None
     turns = activation.process.kernel.scheduler.steps
+    if activation.message is None and not resumed:
+        # A task or a plain process begins. How many handlers do, the run queue sees to.
+        turns.left -= 1
+        if turns.left < 0:
+            yield from _wait_for_turn(activation, turns)
+            if activation.over:
+                raise asyncio.CancelledError
     while True:
         if resumed:
             resumed = False
         else:
-            turns.left -= 1
-            if turns.left < 0 and error is None and _may_wait(activation, waits_on):
-                try:
-                    yield from _wait_for_turn(activation, turns)
-                except BaseException as thrown:
-                    if activation.over or not activation.started:
-                        raise
-                    error = thrown
-                if activation.over:
-                    raise asyncio.CancelledError
             ending = activation.process.ending
             if ending is not None and ending.killed:
                 # The kill is carried out from the run queue, and what it waited for came first. It is dead to all others, so it
@@ -155,6 +152,9 @@ def steps(
         activation.waits_on = waits_on
         try:
             yield waits_on
+            turns.left -= 1
+            if turns.left < 0 and _may_wait(activation, waits_on):
+                yield from _wait_for_turn(activation, turns)
         except BaseException as thrown:  # noqa: BLE001  (whatever is thrown in belongs to the coroutine)
             error = thrown
         activation.waits_on = None
@@ -166,12 +166,12 @@ def steps(
 def _may_wait(activation: Activation, waited_on: Any) -> bool:
     """Whether it goes on because of a process (a message, an answer), of which there are any number, or of itself.
 
-    Whom the world outside woke does not wait, nor does a handler that begins: the run queue has seen to how many do.
+    Whom the world outside woke does not wait.
     """
-    if waited_on is None:
-        return activation.started or activation.message is None
-    return activation.waits_for is not None or any(
-        receiver.future is waited_on for receiver in activation.process.receivers or ()
+    return (
+        waited_on is None
+        or activation.waits_for is not None
+        or any(receiver.future is waited_on for receiver in activation.process.receivers or ())
     )
 
 
@@ -181,7 +181,6 @@ def _wait_for_turn(activation: Activation, turns: Steps) -> Generator[Any, Any, 
     while (turn := turns.wait(was_called=was_called)) is not None:
         activation.waits_on = turn
         yield from turn
-        activation.waits_on = None
         was_called = True
 
 
@@ -245,7 +244,6 @@ def activate(
     activation = Activation(process, coroutine, message, done)
     _adopt(activation)
     _enlist(activation, serial=serial)
-    process.kernel.scheduler.begun += 1
     _run_in_task(activation, coroutine, None, resumed=False)
     return activation
 

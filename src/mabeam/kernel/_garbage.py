@@ -19,22 +19,27 @@ if TYPE_CHECKING:
 
 __all__ = ("GarbageKeeper",)
 
-_THRESHOLDS: Final = (20_000, 10, 1_000_000)
+_THRESHOLDS: Final = (5_000, 40, 1_000_000)
 """Objects before a walk over the young, and such walks before one over the middle-aged. The old are left to ``_tend``."""
 _PERIOD: Final = 1.0
 """Seconds between two looks."""
 _BULK: Final = 10_000
-"""Processes started between two looks that make a bulk start."""
+"""By how many processes there must be more than at the last look for that to be a bulk start."""
 _LONGEST: Final = 0.05
 """Seconds that a full collection may take; after a longer one what it has walked over is frozen."""
 _ENOUGH: Final = 10
 """Walks over the middle-aged after which a full collection is worth while."""
+_TOO_MANY: Final = 50
+"""Such walks after which it does not wait for an idle loop."""
+_PATIENCE: Final = 10
+"""Looks for which it waits for one at most."""
 
 
 class GarbageKeeper:
     """Sees to garbage from its making until :meth:`close`, and then leaves everything as it was.
 
-    Once a second it looks. After a bulk start, and after a full collection that took too long, all that lives is *frozen*:
+    Once a second it looks. A full collection is made when it is worth while and the loop is idle, or has not been found so ten
+    times in a row: a program that is never idle has garbage, too. After a bulk start, and after a full collection that took too long, all that lives is *frozen*:
     taken out of the collector's sight, since it will live on. Its reference counts still free it; only cycles among it are
     not found, so it is given back when half of the processes that were frozen have ended. In a program that has frozen
     something itself it stays frozen: Python cannot tell the two apart.
@@ -55,7 +60,9 @@ class GarbageKeeper:
         self._before = gc.get_threshold()
         self._may_unfreeze = not gc.get_freeze_count()
         """Nothing was frozen before, by a program that forks say: Python can only give all of it back."""
-        self._started = kernel.started_count
+        self._living = len(kernel.table)
+        self._postponed = 0
+        """For how many looks a full collection has waited for an idle loop."""
         self._unfreeze_at: int | None = None
         """How many processes will have ended when what is frozen is given back."""
         gc.set_threshold(*_THRESHOLDS)
@@ -71,15 +78,24 @@ class GarbageKeeper:
     def _tend(self) -> None:
         kernel = self._kernel
         self._timer = kernel.loop.call_later(_PERIOD, self._tend)
-        started, self._started = kernel.started_count - self._started, kernel.started_count
-        if started >= _BULK:
+        living = len(kernel.table)
+        grown, self._living = living - self._living, living
+        if grown >= _BULK:
             self._freeze()
-        elif kernel.scheduler.is_idle:
-            if self._unfreeze_at is not None and self._ended() >= self._unfreeze_at:
+            return
+        walks = gc.get_count()[2]
+        is_due = self._unfreeze_at is not None and self._ended() >= self._unfreeze_at
+        if not is_due and walks < _ENOUGH:
+            self._postponed = 0
+        elif not kernel.scheduler.is_idle and walks < _TOO_MANY and self._postponed < _PATIENCE:
+            self._postponed += 1
+        else:
+            self._postponed = 0
+            if is_due:
                 self._unfreeze_at = None
                 if self._may_unfreeze:
                     gc.unfreeze()
-            if gc.get_count()[2] >= _ENOUGH:
+            if walks >= _ENOUGH:
                 self._collect()
 
     def _ended(self) -> int:

@@ -274,7 +274,7 @@ class Scheduler:
     @property
     def is_idle(self) -> bool:
         """Whether no process is ready to run."""
-        return not self.ready and not self.steps
+        return not self.ready and not self.steps.is_crowded
 
     def _drain(self) -> None:
         """Run ready processes for one turn of the event loop."""
@@ -282,7 +282,9 @@ class Scheduler:
         slices = SLICES_PER_TURN
         try:
             self._turned()
-            self._until = until = stopwatch() + (SECONDS_PER_TURN / 2 if self.steps else SECONDS_PER_TURN)
+            self._until = until = stopwatch() + (
+                SECONDS_PER_TURN / 2 if self.steps.is_crowded else SECONDS_PER_TURN
+            )
             self.begun = 0
             self.thread = get_ident()  # whoever owns the loop may have gone on with it in another one
             # Those made ready meanwhile wait behind all of these; time is looked at once for each slice.
@@ -334,6 +336,7 @@ class Scheduler:
             process.status = BUSY
             try:
                 if not (take_in_trace if self.traced else take)(process, message):
+                    self.begun += 1
                     return  # it waits for something; settle() is called later
             except BaseException:
                 # Raised to stop the loop (SystemExit, say). The process must still be able to end.

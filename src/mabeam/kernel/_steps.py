@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ("Steps",)
 
-_STEPS_PER_LOOK: Final = 8
-"""After so many steps the time is looked at."""
+_STEPS_BEFORE_LOOKING: Final = 16
+"""After so many steps the time is looked at: in programs that are not busy these are few turns of the loop, not one."""
+_STEPS_PER_LOOK: Final = 4
+"""After how many it is looked at again within the same turn."""
 _SECONDS: Final = 0.001
 """How long coroutines take steps before the event loop has its turn."""
 _MOST_AT_ONCE: Final = 4_096
@@ -33,6 +35,7 @@ class Steps:
 
     Attributes:
         left: how many steps may be taken before :meth:`wait` is asked.
+        is_crowded: somebody waits.
     """
 
     __slots__ = (
@@ -45,6 +48,7 @@ class Steps:
         "_turned",
         "_until",
         "_waiting",
+        "is_crowded",
         "left",
     )
 
@@ -55,7 +59,8 @@ class Steps:
         self._loop = loop
         self._stopwatch = stopwatch
         self._turned = turned
-        self.left = _STEPS_PER_LOOK
+        self.left = _STEPS_BEFORE_LOOKING
+        self.is_crowded = False
         self._until: float | None = None
         """Until when steps are taken in this turn; ``None`` before the first that looks."""
         self._is_marked = False
@@ -63,12 +68,8 @@ class Steps:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._again: list[asyncio.Future[None]] = []
         """Those that were called in this turn and found no time left: they are the first in the next."""
-        self._at_once = _STEPS_PER_LOOK
+        self._at_once = _STEPS_BEFORE_LOOKING
         self._let_through = 0
-
-    def __len__(self) -> int:
-        """How many wait."""
-        return len(self._waiting) + len(self._again)
 
     def __contains__(self, turn: object) -> bool:
         """Whether it is one that :meth:`wait` has returned, and that waits."""
@@ -94,6 +95,7 @@ class Steps:
                     self.left = _STEPS_PER_LOOK
                 return None
         turn = self._loop.create_future()
+        self.is_crowded = True
         if was_called:
             self._again.append(turn)
         else:
@@ -112,7 +114,7 @@ class Steps:
         self._turned()
         waiting = self._waiting
         if self._again:
-            self._at_once = max(_STEPS_PER_LOOK, self._let_through)
+            self._at_once = max(_STEPS_BEFORE_LOOKING, self._let_through)
             waiting.extendleft(reversed(self._again))
             self._again.clear()
         elif self._let_through >= self._at_once:
@@ -124,6 +126,7 @@ class Steps:
             if not turn.done():
                 turn.set_result(None)
                 called += 1
-        self.left = 0 if waiting else _STEPS_PER_LOOK
+        self.is_crowded = bool(waiting)
+        self.left = 0 if waiting else _STEPS_BEFORE_LOOKING
         if called:
             self._mark()

@@ -55,6 +55,7 @@ class ConcurrentHandlers(Behaviour):
             return
         activation = activate(process, coroutine, message, self._concurrent_over)
         running[activation] = None
+        process.kernel.scheduler.begun += 1
         if type(message) is Call:
             caller = message.caller
             caller.answerer, caller.needs_place, activation.deadline = activation, False, caller.deadline

@@ -74,7 +74,7 @@ _LOOP = (
     ),
     EventSpec(
         "gc.collected",
-        description="A program that `mabeam.run` runs had nothing to do, and walked over all its objects for garbage.",
+        description="A program that `mabeam.run` runs walked over all its objects for garbage: it had nothing to do, or never has.",
         measurements={"duration": "seconds"},
         metadata=("runtime",),
     ),
