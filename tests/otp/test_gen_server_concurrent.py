@@ -9,6 +9,7 @@ import pytest
 
 from mabeam import (
     Caller,
+    CallTimeout,
     GenServer,
     HandlerFailed,
     ProcessDied,
@@ -17,11 +18,13 @@ from mabeam import (
     UsageError,
     handle_call,
     reply_later,
+    resume,
     stop_self,
+    suspend,
 )
 from mabeam.kernel import Crashed, Normal, Shutdown
 from mabeam.testing import Probe, wait_until_idle
-from tests.otp._servers import begun, clock, for_ever, state_of
+from tests.otp._servers import begun, clock, for_ever, pause, process_of, state_of
 
 
 class Beside(GenServer):
@@ -120,6 +123,73 @@ async def test_one_whose_caller_has_given_up_runs_in_its_turn() -> None:
         await wait_until_idle()
         state_of(server).gates[number].set()
     assert [await tasks[1], await tasks[3]] == [1, 3]
+
+
+async def test_a_suspended_server_gives_no_place_to_those_that_wait() -> None:
+    server = await Beside.start_link()
+    tasks = [await begun(server.call(Beside.work, number)) for number in range(5)]
+    await suspend(server)
+    for number in range(2):
+        state_of(server).gates[number].set()
+    assert [await tasks[0], await tasks[1]] == [0, 1]
+    await wait_until_idle()
+    begins = [number for what, number in state_of(server).log if what == "begin"]
+    assert begins == [0, 1]
+    await resume(server)
+    for number in range(2, 5):
+        await wait_until_idle()
+        state_of(server).gates[number].set()
+    assert [await task for task in tasks] == [0, 1, 2, 3, 4]
+
+
+class Slow(GenServer):
+    mailbox_limit = 2
+    on_full = "block"
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    @handle_call(concurrent=1)
+    async def work(self) -> None:
+        self.done += 1
+        await pause(0.5)
+
+    @handle_call
+    def served(self) -> int:
+        return self.done
+
+
+async def test_one_that_only_waited_for_room_is_told_that_nothing_was_done() -> None:
+    """As in front of a full mailbox: one has the place, two wait for it, the others for room."""
+    server = await Slow.start_link()
+    tasks = [await begun(server.options(timeout=0.1).call(Slow.work)) for _ in range(10)]
+    outcomes = [type(each) for each in await asyncio.gather(*tasks, return_exceptions=True)]
+    assert outcomes == [CallTimeout] * 3 + [RejectedError] * 7
+    await pause(5.0)
+    assert await server.call(Slow.served) == 1
+
+
+async def test_one_that_waited_for_room_and_got_it_is_served() -> None:
+    server = await Slow.start_link()
+    tasks = [await begun(server.options(timeout=5.0).call(Slow.work)) for _ in range(6)]
+    assert await asyncio.gather(*tasks) == [None] * 6
+
+
+async def test_a_server_forgets_callers_who_have_given_up() -> None:
+    """Those who had a place, those who waited for one, and one that was cancelled before it was taken."""
+    server = await Slow.start_link()
+    for _ in range(3):
+        calls = [server.options(timeout=0.1).call(Slow.work) for _ in range(5)]
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert {type(each) for each in outcomes} == {CallTimeout, RejectedError}
+        await pause(5.0)
+        assert not process_of(server).callers
+    await suspend(server)
+    cancelled = await begun(server.options(timeout=0.1).call(Slow.work))
+    cancelled.cancel()
+    await resume(server)
+    await pause(5.0)
+    assert not process_of(server).callers
 
 
 async def test_one_whose_arguments_do_not_fit_does_not_hold_up_those_behind_it() -> None:

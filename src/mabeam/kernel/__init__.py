@@ -31,7 +31,7 @@ from mabeam.kernel._cycles import check_cycle, check_place_cycle, check_stream_c
 from mabeam.kernel._dead_letters import DeadLetter, DeadLetters
 from mabeam.kernel._ending import crash_reason, end, is_decided, stop
 from mabeam.kernel._ending import kill as kill_process
-from mabeam.kernel._full_mailbox import admit, check_mailbox, crowd_of, enter_full, mailbox_is_full
+from mabeam.kernel._full_mailbox import admit, check_mailbox, crowd_of, enter_full
 from mabeam.kernel._in_thread import in_thread, run_blocking
 from mabeam.kernel._info import ActivityInfo, ProcessInfo, info, name_of
 from mabeam.kernel._kernel import Kernel
@@ -65,7 +65,7 @@ from mabeam.kernel._operations import (
 from mabeam.kernel._pid import Pid
 from mabeam.kernel._plain import Body, PlainBehaviour, label_of
 from mabeam.kernel._portal import Portal, open_portal, portal
-from mabeam.kernel._process import BUSY, DEAD, EXITING, SCHEDULED, STARTING, SUSPENDED, Process
+from mabeam.kernel._process import BUSY, DEAD, EXITING, SCHEDULED, STARTING, SUSPENDED, Process, mailbox_is_full
 from mabeam.kernel._reasons import (
     AlreadyStarted,
     Crashed,

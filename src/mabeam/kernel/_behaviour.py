@@ -127,6 +127,9 @@ class Behaviour:
         """The activations of which one must end before a caller who waits for a place is served."""
         return ()
 
+    def resumed(self, process: Process) -> None:
+        """It is no longer suspended."""
+
     def terminate(self, process: Process, reason: ExitReason) -> Step:
         """Run what user code wants to run at an orderly end."""
         raise NotImplementedError

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from mabeam.errors import ProcessDied, UsageError
+from mabeam.errors import CallTimeout, ProcessDied, UsageError
 from mabeam.kernel._activation import Activation, here
+from mabeam.kernel._process import mailbox_is_full
 from mabeam.kernel._reasons import Crashed
 from mabeam.kernel._waits import Wait
 
@@ -104,7 +105,9 @@ class Caller(Generic[T]):
             self._fail(error)
 
     def hold(self) -> None:
-        """Remember the caller with its callee, so that it hears of the callee's death."""
+        """Remember the caller with its callee, so that it hears of the callee's death. Nobody is who has given up."""
+        if self.future.done():
+            return
         if self._callee.callers is None:
             self._callee.callers = {}
         self._callee.callers[self] = None
@@ -183,6 +186,7 @@ async def wait_for_reply(
 
     Raises:
         CallTimeout: ``timeout`` seconds went by.
+        RejectedError: the same, but it was only waiting for room, so that nothing has been done.
     """
     if future.done():
         # Answered within the caller's own turn. Through the mailbox the others would have had theirs by now: a supervisor
@@ -201,6 +205,10 @@ async def wait_for_reply(
         queue.add(future, process, what)
     try:
         return await future
+    except CallTimeout:
+        if caller is not None and caller.needs_place and caller.detached:
+            raise mailbox_is_full(process, f", and no room came free within {timeout:g} s") from None
+        raise
     finally:
         if queue is not None:
             queue.remove(future)
@@ -208,3 +216,5 @@ async def wait_for_reply(
             owner.waits_for = None
         if caller is not None:
             caller.asker = None  # a callee may keep its callers for long
+            if process.callers is not None:
+                process.callers.pop(caller, None)  # whoever has given up need not hear of its end

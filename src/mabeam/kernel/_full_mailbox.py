@@ -6,10 +6,9 @@ import asyncio
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any
 
-from mabeam.errors import RejectedError
 from mabeam.kernel._calls import died, waiting_for
 from mabeam.kernel._mailbox import offer
-from mabeam.kernel._process import RECEIVING, SUSPENDED
+from mabeam.kernel._process import RECEIVING, SUSPENDED, mailbox_is_full
 
 if TYPE_CHECKING:
     from typing import SupportsIndex
@@ -23,7 +22,6 @@ __all__ = (
     "crowd_of",
     "enter_full",
     "leave_crowd",
-    "mailbox_is_full",
     "overflow",
     "wait_in_crowd",
 )
@@ -72,15 +70,6 @@ def check_mailbox(limit: object, on_full: object) -> list[str]:
     if on_full not in _POLICIES:
         found.append(f"on_full expects one of {', '.join(_POLICIES)}, got {on_full!r}")
     return found
-
-
-def mailbox_is_full(process: Process, what: str = "") -> RejectedError:
-    """The answer to a call that a process has no room for."""
-    limit = process.behaviour.mailbox_limit
-    return RejectedError(
-        f"the mailbox of {process.describe()} is full ({limit} messages): nothing was done{what}. It takes messages more "
-        "slowly than they come; try again later, raise mailbox_limit of its class, or choose another on_full."
-    )
 
 
 def overflow(process: Process, message: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from mabeam.errors import RejectedError
 from mabeam.kernel._activation import here
 from mabeam.kernel._pid import Pid
 
@@ -24,7 +25,17 @@ if TYPE_CHECKING:
     from mabeam.kernel._reasons import ExitReason
     from mabeam.kernel._start import Start
 
-__all__ = ("BUSY", "DEAD", "EXITING", "RECEIVING", "SCHEDULED", "STARTING", "SUSPENDED", "Process")
+__all__ = (
+    "BUSY",
+    "DEAD",
+    "EXITING",
+    "RECEIVING",
+    "SCHEDULED",
+    "STARTING",
+    "SUSPENDED",
+    "Process",
+    "mailbox_is_full",
+)
 
 # What ``status`` is made of. 0 is a living process at rest with an empty mailbox: the one test of the fast paths.
 SCHEDULED: Final = 1
@@ -196,3 +207,12 @@ class Process:
     def __repr__(self) -> str:
         """Show identity, state and what is queued."""
         return f"<process {self.pid.serial} {self.label} {self.state}, {len(self.mailbox or ())} queued>"
+
+
+def mailbox_is_full(process: Process, what: str = "") -> RejectedError:
+    """The answer to a call that a process has no room for."""
+    limit = process.behaviour.mailbox_limit
+    return RejectedError(
+        f"the mailbox of {process.describe()} is full ({limit} messages): nothing was done{what}. It takes messages more "
+        "slowly than they come; try again later, raise mailbox_limit of its class, or choose another on_full."
+    )

@@ -126,4 +126,5 @@ def _suspend(process: Process) -> None:
 
 def _resume(process: Process) -> None:
     process.status &= ~SUSPENDED
+    process.behaviour.resumed(process)
     offer_again(process)

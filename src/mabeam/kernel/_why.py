@@ -235,7 +235,7 @@ def _follow_wait(activation: Activation, wait: Wait, chain: list[Cause], seen: s
         places = f", of which as many run as may: {len(any_of(activation))}" if caller.needs_place else ""
         what = f"{doing} waits for {name} to answer {wait.what}{places}"
         chain.append(_cause(process, "call", what, wait, stack))
-        if caller.detached:
+        if caller.detached and not caller.needs_place:
             chain.append(_cause(other, "kept_caller", f"has not answered {wait.what}: {caller.detached}"))
         elif caller.answerer is not None:
             _follow(caller.answerer, chain, seen)

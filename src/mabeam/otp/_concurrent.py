@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mabeam.errors import CallCycle, DeadlineExceeded, HandlerFailed
 from mabeam.kernel import (
+    SUSPENDED,
     Activation,
     Behaviour,
     Stop,
@@ -58,7 +59,8 @@ class ConcurrentHandlers(Behaviour):
         process.kernel.scheduler.begun += 1
         if type(message) is Call:
             caller = message.caller
-            caller.answerer, caller.needs_place, activation.deadline = activation, False, caller.deadline
+            caller.answerer, activation.deadline = activation, caller.deadline
+            caller.needs_place, caller.detached = False, ""
 
     def place_holders(self, process: Process, what: str) -> Iterable[Activation]:
         """Those that run a concurrent handler."""
@@ -75,13 +77,16 @@ class ConcurrentHandlers(Behaviour):
                 message.caller.fail(error)
                 return
         waiting = asides_of(process).waiting.setdefault(message.handler.what, deque())
-        if len(waiting) >= self.mailbox_limit and not self._make_place(process, waiting):
+        is_full = len(waiting) >= self.mailbox_limit
+        if is_full and not self._make_place(process, waiting):
             self.drop(process, message, mailbox_is_full(process))
             return
         waiting.append(message)
         if type(message) is Call:
             message.caller.hold()
             message.caller.needs_place = True
+            if is_full and self.on_full == "block":
+                message.caller.detached = "it waits for room"
 
     def _make_place(self, process: Process, waiting: deque[Any]) -> bool:
         """Whether one more may wait, though as many do as the mailbox may hold: its policy holds for them, too."""
@@ -109,12 +114,22 @@ class ConcurrentHandlers(Behaviour):
         running = asides.running[handler.what]
         del running[activation]
         self.answer_concurrent(process, message, value, error)
-        waiting = asides.waiting.get(handler.what)
-        while waiting and len(running) < handler.concurrent:
+        self._give_places(process, handler.what)
+
+    def resumed(self, process: Process) -> None:
+        """Those for whom a place came free while it was suspended begin now."""
+        for what in tuple(process.extra.waiting if process.extra is not None else ()):
+            self._give_places(process, what)
+
+    def _give_places(self, process: Process, what: str) -> None:
+        asides = asides_of(process)
+        waiting, running = asides.waiting.get(what), asides.running.get(what, ())
+        while waiting and len(running) < waiting[0].handler.concurrent and not process.status & SUSPENDED:
             message = waiting.popleft()
-            if type(message) is Call and has_expired(process, message.caller):
-                process.kernel.note_expired(process, handler.what, "dropped")
-            else:
+            caller = message.caller if type(message) is Call else None
+            if caller is not None and has_expired(process, caller):
+                process.kernel.note_expired(process, what, "dropped")
+            elif caller is None or caller.is_waiting or not caller.detached:
                 in_trace(process, trace_of(message), self.start_concurrent, process, message)
 
     def answer_concurrent(
