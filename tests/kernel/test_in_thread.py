@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -42,6 +44,82 @@ async def test_a_function_that_blocks_runs_in_another_thread() -> None:
     assert thread != threading.get_ident()
     with pytest.raises(KeyError, match="in thread"):
         await in_thread(fail)
+
+
+async def test_a_function_sees_the_context_of_who_asks() -> None:
+    """As with ``asyncio.to_thread``: what was set before it, and nothing leads back."""
+    seen: list[str | None] = []
+    request = contextvars.ContextVar[str | None]("request", default=None)
+
+    def work() -> str | None:
+        before = request.get()
+        request.set("in thread")
+        return before
+
+    async def body() -> None:
+        request.set("r-1")
+        seen.extend((await in_thread(work), await asyncio.to_thread(work), request.get()))
+
+    pid = spawn(body)
+    while pid.is_alive:
+        await in_thread(int)
+    assert seen == ["r-1", "r-1", "r-1"]
+
+
+@pytest.mark.parametrize("ends", ["kill", "cancel"])
+async def test_a_thread_that_is_left_behind_is_reported(
+    ends: str, runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the function, and the place where it hangs."""
+    begun, release = threading.Event(), threading.Event()
+    events: list[dict[str, object]] = []
+    runtime.bus.attach(
+        lambda _event, _numbers, metadata: events.append(dict(metadata)), events=["thread.fenced"]
+    )
+
+    def hang() -> None:
+        begun.set()
+        release.wait()
+
+    async def body() -> None:
+        hanging = asyncio.create_task(in_thread(hang))
+        await in_thread(begun.wait)
+        if ends == "cancel":
+            hanging.cancel()
+        with suppress(asyncio.CancelledError):
+            await hanging
+
+    pid = spawn(body)
+    await in_thread(begun.wait)
+    if ends == "kill":
+        kill(pid)
+    while pid.is_alive:
+        await in_thread(int)
+    statistics = runtime.statistics()
+    release.set()
+    assert statistics.threads_fenced == 1
+    (event,) = events
+    assert event["pid"] == pid.serial
+    assert "hang" in str(event["function"])
+    assert "hang" in str(event["stack"])
+    assert "was left behind (fenced) at" in caplog.text
+    while runtime.statistics().threads_fenced:
+        await in_thread(int)
+
+
+@pytest.mark.parametrize("error", [None, SystemError()])
+async def test_a_thread_that_has_returned_is_not(
+    error: Exception | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body() -> None:
+        await in_thread(int)
+        if error is not None:
+            raise error
+
+    pid = spawn(body)
+    while pid.is_alive:
+        await in_thread(int)
+    assert "fenced" not in caplog.text
 
 
 async def test_a_thread_may_send_and_use_the_portal() -> None:

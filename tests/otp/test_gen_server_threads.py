@@ -13,8 +13,11 @@ from mabeam import (
     NoSuchProcess,
     ProcessDied,
     handle_call,
+    handle_cast,
+    in_thread,
     portal,
     self_pid,
+    spawn,
 )
 from mabeam.kernel import Killed, Runtime, Shutdown, kill
 from mabeam.testing import Probe, wait_until_idle
@@ -117,3 +120,47 @@ async def test_a_thread_that_hangs_is_left_behind_and_fenced(how: str, runtime: 
         assert state.left.wait(30)
     assert [type(error) for error in state.escaped] == [NoSuchProcess, NoSuchProcess]
     await wait_until_idle()
+
+
+class Listener(GenServer):
+    def __init__(self, heard: list[str]) -> None:
+        self.heard = heard
+
+    @handle_cast
+    def hear(self, word: str) -> None:
+        self.heard.append(word)
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize("in_thread_of", [in_thread, asyncio.to_thread], ids=["in_thread", "to_thread"])
+async def test_a_cast_of_a_thread_that_was_left_behind_is_refused(in_thread_of: Any) -> None:
+    """Whoever made the thread: its process is dead, and nobody answers for what it does."""
+    heard: list[str] = []
+    listener = await Listener.start_link(heard)
+    begun, release, left = threading.Event(), threading.Event(), threading.Event()
+    outcome: list[BaseException] = []
+
+    def late() -> None:
+        begun.set()
+        release.wait()
+        try:
+            listener.cast(Listener.hear, "from the grave")
+        except BaseException as error:
+            outcome.append(error)
+        left.set()
+
+    async def body() -> None:
+        await in_thread_of(late)
+
+    pid = spawn(body)
+    await in_thread(begun.wait)
+    kill(pid)
+    while pid.is_alive:
+        await in_thread(int)
+    release.set()
+    await in_thread(left.wait)
+    assert [type(each) for each in outcome] == [NoSuchProcess]
+    listener.cast(Listener.hear, "the living")
+    while not heard:
+        await in_thread(int)
+    assert heard == ["the living"]

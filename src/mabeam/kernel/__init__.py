@@ -65,7 +65,16 @@ from mabeam.kernel._operations import (
 from mabeam.kernel._pid import Pid
 from mabeam.kernel._plain import Body, PlainBehaviour, label_of
 from mabeam.kernel._portal import Portal, open_portal, portal
-from mabeam.kernel._process import BUSY, DEAD, EXITING, SCHEDULED, STARTING, SUSPENDED, Process, mailbox_is_full
+from mabeam.kernel._process import (
+    BUSY,
+    DEAD,
+    EXITING,
+    SCHEDULED,
+    STARTING,
+    SUSPENDED,
+    Process,
+    mailbox_is_full,
+)
 from mabeam.kernel._reasons import (
     AlreadyStarted,
     Crashed,

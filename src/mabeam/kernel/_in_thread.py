@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextvars
 import inspect
+import sys
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
@@ -10,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from mabeam.errors import UsageError
 from mabeam.kernel._activation import Activation, here
 from mabeam.kernel._current import current_process
+from mabeam.kernel._frames import stack_of
 from mabeam.kernel._plain import label_of
-from mabeam.telemetry import current_trace, enter_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,23 +31,36 @@ class ThreadOwner(Activation):
 
     Attributes:
         waiter: the activation that waits for the thread.
-        ident: the thread, once it runs.
+        ident: the thread, while it runs the function.
+        label: what the function is called.
     """
 
-    __slots__ = ("ident", "waiter")
+    __slots__ = ("ident", "label", "waiter")
 
-    def __init__(self, process: Process, message: Any, waiter: Activation | None) -> None:
+    def __init__(self, process: Process, message: Any, waiter: Activation | None, label: str) -> None:
         """Made by ``run_blocking`` only."""
         super().__init__(process, None, message, _is_no_activation)
         self.in_thread = True
         self.waiter = waiter
+        self.label = label
         self.ident: int | None = None
         self.deadline = waiter.deadline if waiter is not None else None
 
     def run(self, function: Callable[[], Any]) -> Any:
         """Run something in the thread."""
         self.ident = threading.get_ident()
-        return function()
+        try:
+            return function()
+        finally:
+            self.ident = None
+
+    def left_behind(self) -> None:
+        """Nobody waits for it any more; tell if it goes on all the same."""
+        self.over = True
+        thread = self.ident
+        if thread is not None:
+            stack = stack_of(sys._current_frames().get(thread))
+            self.process.kernel.note_fenced(self.process, self.label, stack)
 
 
 async def in_thread(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -99,15 +114,16 @@ async def run_blocking(process: Process, message: Any, function: Callable[[], An
     """Run ``function`` in a thread for ``process``; fenced once nobody waits for it any more."""
     waiter = here.get(None)
     is_own = isinstance(waiter, Activation) and waiter.process is process
-    owner = ThreadOwner(process, message, waiter if isinstance(waiter, Activation) and is_own else None)
-    context = (process.context or process.origin).copy()
+    label = label_of(function.func if isinstance(function, partial) else function)
+    owner = ThreadOwner(
+        process, message, waiter if isinstance(waiter, Activation) and is_own else None, label
+    )
+    context = contextvars.copy_context()
     context.run(here.set, owner)
-    if process.kernel.scheduler.traced:
-        context.run(enter_trace, current_trace())
     try:
         return await process.kernel.threads.run(owner.run, function, context=context)
     finally:
-        owner.over = True
+        owner.left_behind()
 
 
 def _is_no_activation(_activation: Activation, _value: object, _error: BaseException | None) -> None:

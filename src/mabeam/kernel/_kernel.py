@@ -426,6 +426,25 @@ class Kernel:
             }
             self.bus.emit("process.frozen", {"count": 1}, metadata)
 
+    def note_fenced(self, process: Process, what: str, stack: tuple[Position, ...]) -> None:
+        """A thread goes on though nobody waits for it any more."""
+        logger.warning(
+            "%s: the thread that runs %s was left behind (fenced) at %s. It cannot be interrupted, and takes one of the "
+            "Runtime's %d threads until it returns: give what it waits for a timeout of its own.",
+            process.describe(),
+            what,
+            stack[-1] if stack else "an unknown place",
+            self.threads.statistics().limit,
+        )
+        if self.bus.listening:
+            metadata = {
+                "pid": process.pid.serial,
+                "label": process.label,
+                "function": what,
+                "stack": " < ".join(str(place) for place in reversed(stack)),
+            }
+            self.bus.emit("thread.fenced", {"count": 1}, metadata)
+
     def note_expired(self, process: Process, what: str, why: str) -> None:
         """Work for a caller who no longer waits was not begun, or not gone on with."""
         self.expired_count += 1

@@ -59,6 +59,7 @@ class RuntimeStatistics:
         frozen: coroutines left behind because they swallowed their cancellation, since the start.
         threads: threads that exist for blocking handlers.
         threads_busy: those of them that run a function now, left-behind ones included.
+        threads_fenced: those that were left behind and have not returned yet.
     """
 
     processes: int
@@ -69,6 +70,7 @@ class RuntimeStatistics:
     frozen: int
     threads: int
     threads_busy: int
+    threads_fenced: int
 
 
 @final
@@ -368,6 +370,7 @@ class Runtime:
             frozen=kernel.frozen_count,
             threads=threads.threads,
             threads_busy=threads.running,
+            threads_fenced=threads.abandoned,
         )
 
     @property

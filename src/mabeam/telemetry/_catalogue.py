@@ -56,6 +56,14 @@ _PROCESSES = (
         failure=True,
     ),
     EventSpec(
+        "thread.fenced",
+        description="Nobody waits for a function in a thread any more, and it goes on: its caller was cancelled, or has ended.",
+        measurements={"count": "count"},
+        metadata=("pid", "label", "function", "stack"),
+        labels=("label",),
+        failure=True,
+    ),
+    EventSpec(
         "process.orphaned",
         description="A process has outlived its parent; told when the Runtime, which owns it since then, stops it.",
         metadata=("pid", "label", "parent"),
