@@ -358,7 +358,7 @@ class TimeLimitExceeded(MabeamError, TimeoutError):
 
 
 class CallCycle(MabeamError):
-    """A call that could never be answered: each callee waits for the next, and the last for the first.
+    """A wait that could never end: each waits for the next, and the last for the first.
 
     Attributes:
         path: the processes in the order of waiting, the first one repeated at the end.
@@ -368,8 +368,9 @@ class CallCycle(MabeamError):
         """Keep the whole path."""
         self.path: tuple[str, ...] = tuple(path)
         super().__init__(
-            f"the call would wait for itself: {' -> '.join(self.path)}. "
-            f"Call the method directly, cast, or take the caller with reply_later."
+            f"this would wait for itself, since each waits for the next: {' -> '.join(self.path)}. "
+            "A server calls its own methods directly. Else cast, take the caller with reply_later, or have a task of its own "
+            "wait; locks are taken in the same order everywhere."
         )
 
 

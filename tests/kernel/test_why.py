@@ -27,8 +27,10 @@ from mabeam import (
     become,
     handle_call,
     handle_cast,
+    idle_timeout,
     in_thread,
     kill,
+    named_timeout,
     receive,
     reply_later,
     self_pid,
@@ -36,6 +38,7 @@ from mabeam import (
     send_exit,
     spawn,
     state,
+    state_timeout,
     suspend,
     trap_exit,
     unlink,
@@ -44,8 +47,8 @@ from mabeam import (
 )
 from mabeam.kernel import waiting_for
 from mabeam.testing import wait_until_idle
-from tests.kernel._scenes import process_of
-from tests.otp._servers import pid_of
+from tests.kernel._scenes import Turn, process_of
+from tests.otp._servers import pause, pid_of
 
 if TYPE_CHECKING:
     from mabeam import Pid
@@ -351,6 +354,170 @@ class Slow(GenServer):
 
     async def terminate(self, reason: object) -> None:
         await self.gate.wait()
+
+
+@pytest.mark.real_time
+async def test_a_pool_of_threads_that_are_all_busy() -> None:
+    """It names where one of them hangs."""
+    begun, release = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        release.wait()
+
+    async with Runtime(max_threads=1):
+        first, second = spawn(in_thread, hang), spawn(in_thread, int)
+        while not begun.is_set():
+            await Turn()
+        answer = why(second)
+        release.set()
+        while first.is_alive or second.is_alive:
+            await Turn()
+    assert kinds(answer) == ["thread"]
+    assert "one of the Runtime's 1 threads: all of them are busy" in answer.root.what
+    assert "hang" in str(answer.root.stack)
+
+
+class Alarmed(GenServer):
+    """Sets timers."""
+
+    @handle_call
+    def wait(self, later: float, idle: float | None) -> None:
+        send_after(later, self_pid(), "tick")
+        if idle is not None:
+            idle_timeout(idle)
+
+
+class Door(StateMachine):
+    """Sets timeouts."""
+
+    def __init__(self, seconds: float, name: str | None) -> None:
+        self.seconds = seconds
+        self.name = name
+        become(self.shut)
+
+    @state
+    def shut(self) -> None:
+        if self.name is None:
+            state_timeout(self.seconds)
+        else:
+            named_timeout(self.name, self.seconds)
+
+
+async def test_which_timer_a_process_waits_for() -> None:
+    """That which comes first; in loop time, and how long it takes from now."""
+    server = await Alarmed.start_link()
+    await server.call(Alarmed.wait, 30.0, None)
+    by_message = why(server).root
+    await server.call(Alarmed.wait, 30.0, 7.0)
+    by_silence = why(server).root
+    doors = [await Door.start_link(12.0, None), await Door.start_link(13.0, "bell")]
+    sleeper, receiver = spawn(pause, 33.0), spawn(receive, timeout=20.0)
+    await wait_until_idle()
+    by_state, by_name = (why(door).root for door in doors)
+    by_sleep, by_receive = why(sleeper).root, why(receiver).root
+    now = asyncio.get_running_loop().time()
+    found = (by_message, by_silence, by_state, by_name, by_receive)
+    assert {each.kind for each in found} == {"empty_mailbox"}
+    assert [each.due for each in found] == pytest.approx(
+        [now + left for left in (30.0, 7.0, 12.0, 13.0, 20.0)]
+    )
+    assert "a message of send_after, in 30 s" in by_message.what
+    assert "its idle timeout, in 7 s" in by_silence.what
+    assert "its state timeout, in 12 s" in by_state.what
+    assert "its timeout 'bell', in 13 s" in by_name.what
+    assert "for 20 s at most" in by_receive.what
+    assert by_sleep.kind == "unknown"  # it waits for a future of its own
+
+
+async def test_how_long_a_process_sleeps() -> None:
+    pid = spawn(asyncio.sleep, 33.0)  # noqa: TID251  (it is looked at)
+    await wait_until_idle()
+    root = why(pid).root
+    assert root.kind == "timer"
+    assert root.due == pytest.approx(asyncio.get_running_loop().time() + 33.0)
+    assert "time to pass, 33 s more" in root.what
+
+
+@pytest.mark.parametrize("in_group", [False, True], ids=["gather", "group"])
+async def test_of_several_tasks_one_that_waits_for_a_process_leads_on(*, in_group: bool) -> None:
+    worker, _ = await busy()
+
+    async def body() -> None:
+        waits = [never(), worker.options(timeout=None).call(Worker.ping), never()]
+        if not in_group:
+            await asyncio.gather(*waits)
+        async with asyncio.TaskGroup() as group:
+            for each in waits:
+                group.create_task(each)
+
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    pid = spawn(body)
+    await wait_until_idle()
+    answer = why(pid)
+    assert kinds(answer) == ["task", "call", "outside_lock"]
+    assert "and 2 more" in answer.chain[0].what
+    kill(pid)
+    await wait_until_idle()
+
+
+async def test_who_has_just_been_given_a_lock_is_ready() -> None:
+    lock, gate = Lock("door"), asyncio.Event()
+
+    async def first() -> None:
+        async with lock:
+            await gate.wait()
+
+    async def second() -> None:
+        async with lock:
+            pass
+
+    spawn(first)
+    await wait_until_idle()
+    pid = spawn(second)
+    await wait_until_idle()
+    assert kinds(why(pid)) == ["lock", "outside_lock"]
+    gate.set()
+    seen = []
+    while pid.is_alive:
+        seen.append(why(pid).root.kind)
+        await Turn()
+    assert "cycle" not in seen
+    assert "ready" in seen
+
+
+@pytest.mark.real_time
+def test_it_can_be_asked_from_another_thread_at_any_time() -> None:
+    """While the code that it looks at runs on."""
+    runtime, looks = Runtime(), 2_000
+    problems: list[Exception] = []
+
+    def look(target: Any) -> None:
+        for _ in range(looks):
+            try:
+                runtime.why(target)
+            except Exception as error:
+                problems.append(error)
+
+    class Waits(GenServer):
+        @handle_call
+        async def work(self) -> None:
+            await asyncio.gather(turned(), turned())
+
+    async def turned() -> None:
+        await Turn()
+
+    async def body() -> None:
+        server = await Waits.start_link()
+        thread = threading.Thread(target=look, args=(server,))
+        thread.start()
+        while thread.is_alive():
+            await server.call(Waits.work)
+
+    runtime.run(body)
+    assert problems == []
 
 
 async def test_a_child_start_that_hangs_its_supervisor() -> None:

@@ -274,6 +274,15 @@ class BoundedThreads:
         job = self._running.get(future)
         return job.worker.thread.ident if job is not None and job.worker is not None else None
 
+    def is_queued(self, future: object) -> bool:
+        """Whether a function waits for a free thread whose outcome ``future`` will hold."""
+        return any(job.future is future for job in tuple(self._waiting))
+
+    def oldest(self) -> int | None:
+        """The thread, by its identifier, whose function somebody has waited for the longest; ``None`` when there is none."""
+        job = next(iter(self._running.values()), None)
+        return job.worker.thread.ident if job is not None and job.worker is not None else None
+
     def statistics(self) -> ThreadsStatistics:
         """Return counts, as of now."""
         return ThreadsStatistics(

@@ -127,6 +127,10 @@ class Behaviour:
         """The activations of which one must end before a caller who waits for a place is served."""
         return ()
 
+    def alarms(self, process: Process) -> Iterable[tuple[float, str]]:
+        """When its timers will send it something, in loop time, and what."""
+        return [(timer.due, "a message of send_after") for timer in tuple(process.timers or ())]
+
     def resumed(self, process: Process) -> None:
         """It is no longer suspended."""
 

@@ -40,6 +40,11 @@ class TimerRef:
         """Seconds until the message is sent; ``None`` when it was sent or cancelled."""
         return None if self._handle is None else max(0.0, self._due - self._kernel.loop.time())
 
+    @property
+    def due(self) -> float:
+        """When the message is sent, in loop time."""
+        return self._due
+
     def cancel(self) -> float | None:
         """Do not send it. Seconds that were left; ``None`` when it was sent or cancelled before."""
         left = self.read()

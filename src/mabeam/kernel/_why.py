@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from mabeam.kernel._alarms import next_alarm, wakes_at
 from mabeam.kernel._current import current_kernel, find_or_raise
 from mabeam.kernel._ending import LIFESPAN, TERMINATE
 from mabeam.kernel._frames import stack_of
@@ -43,6 +44,7 @@ class Cause:
         kind: what kind of thing keeps it.
         what: the same in words.
         since: when that began, in loop time, where it is known.
+        due: when it goes on by itself at the latest, in loop time; ``None`` where no timer sees to that.
         stack: where its code is, innermost frame last.
     """
 
@@ -51,6 +53,7 @@ class Cause:
     kind: Kind
     what: str
     since: float | None = None
+    due: float | None = None
     stack: tuple[Position, ...] = ()
 
     def __str__(self) -> str:
@@ -110,10 +113,22 @@ def explain(process: Process) -> Why:
 
 
 def _cause(
-    process: Process, kind: Kind, what: str, wait: Wait | None = None, stack: tuple[Position, ...] = ()
+    process: Process,
+    kind: Kind,
+    what: str,
+    wait: Wait | None = None,
+    stack: tuple[Position, ...] = (),
+    due: float | None = None,
 ) -> Cause:
     since = wait.since if wait is not None else None
-    return Cause(pid=process.pid, process=process.describe(), kind=kind, what=what, since=since, stack=stack)
+    return Cause(
+        pid=process.pid, process=process.describe(), kind=kind, what=what, since=since, due=due, stack=stack
+    )
+
+
+def _in(process: Process, due: float | None) -> str:
+    """How long that is from now."""
+    return "" if due is None else f"{max(0.0, due - process.kernel.loop.time()):.3g} s"
 
 
 def _blame_the_loop(kernel: Kernel, chain: list[Cause]) -> None:
@@ -155,7 +170,10 @@ def _follow_process(process: Process, chain: list[Cause], seen: set[object]) -> 
     elif status & BUSY:
         chain.append(_cause(process, "running", "runs a handler at this moment"))
     else:
-        chain.append(_cause(process, "empty_mailbox", "waits for a message: its mailbox is empty"))
+        due, alarm = next_alarm(process) or (None, "")
+        then = f"; the next that a timer sends it is {alarm}, in {_in(process, due)}" if alarm else ""
+        what = f"waits for a message: its mailbox is empty{then}"
+        chain.append(_cause(process, "empty_mailbox", what, due=due))
 
 
 def _follow(activation: Activation, chain: list[Cause], seen: set[object]) -> None:
@@ -179,14 +197,28 @@ def _follow(activation: Activation, chain: list[Cause], seen: set[object]) -> No
     if process.status & RECEIVING and activation is process.serial:
         queued = len(process.mailbox or ())
         others = f"none of the {queued} in its mailbox matches" if queued else "its mailbox is empty"
-        chain.append(_cause(process, "empty_mailbox", f"waits in receive: {others}", stack=stack))
+        due = wakes_at(activation)
+        most = f", for {_in(process, due)} at most" if due is not None else ""
+        chain.append(
+            _cause(process, "empty_mailbox", f"waits in receive: {others}{most}", stack=stack, due=due)
+        )
         return
-    task = next(iter(awaits(activation) or any_of(activation) or _perhaps(activation, stack)), None)
-    if task is not None:
-        chain.append(_cause(process, "task", f"{doing} waits for its task {name_of(task)}", stack=stack))
+    tasks = tuple(awaits(activation) or any_of(activation) or _perhaps(activation, stack))
+    if tasks:
+        # One that waits for a process, of several: it leads on.
+        task = next((each for each in tasks if each.waits_for is not None), tasks[0])
+        others = f" and {len(tasks) - 1} more" if len(tasks) > 1 else ""
+        what = f"{doing} waits for its task {name_of(task)}{others}"
+        chain.append(_cause(process, "task", what, stack=stack))
         _follow(task, chain, seen)
         return
-    thread = process.kernel.threads.thread_of(activation.waits_on)
+    threads = process.kernel.threads
+    if threads.is_queued(activation.waits_on):
+        what = f"{doing} waits for one of the Runtime's {threads.statistics().limit} threads: all of them are busy"
+        hanging = stack_of(sys._current_frames().get(threads.oldest() or 0))
+        chain.append(_cause(process, "thread", what, stack=hanging or stack))
+        return
+    thread = threads.thread_of(activation.waits_on)
     job = job_of(activation.waits_on) if thread is None else None
     if thread is not None or job is not None:
         running = sys._current_frames()
@@ -204,7 +236,9 @@ def _follow(activation: Activation, chain: list[Cause], seen: set[object]) -> No
         chain.append(_cause(process, "running", f"{doing} runs, or has not begun"))
         return
     kind = outside_kind(stack, activation.coroutine)
-    chain.append(_cause(process, kind, f"{doing} waits for {WORDS[kind]}", stack=stack))
+    due = wakes_at(activation) if kind == "timer" else None
+    what = f"{doing} waits for {WORDS[kind]}{f', {_in(process, due)} more' if due is not None else ''}"
+    chain.append(_cause(process, kind, what, stack=stack, due=due))
 
 
 def _perhaps(activation: Activation, stack: tuple[Position, ...]) -> tuple[Activation, ...]:
@@ -220,6 +254,9 @@ def _perhaps(activation: Activation, stack: tuple[Position, ...]) -> tuple[Activ
 def _follow_wait(activation: Activation, wait: Wait, chain: list[Cause], seen: set[object]) -> None:
     process, doing, stack = activation.process, _doing(activation), activation.stack()
     held = wait.lock.held_by() if wait.lock is not None else None
+    if held is not None and held[1] is activation:
+        chain.append(_cause(process, "ready", f"{doing} has been given the lock and has its turn soon"))
+        return
     other = held[0] if held is not None else wait.process
     name = other.describe()
     if wait.lock is not None:

@@ -48,7 +48,7 @@ from mabeam.otp._requests import Arguments, Call, Cast, Continue, IdleTimeout, S
 from mabeam.otp._streams import StreamRequest, pump, remember, stream_over
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from mabeam.errors import RejectedError
     from mabeam.kernel import Caller, ExitReason, Observer, Process, Step
@@ -416,6 +416,14 @@ class ServerBehaviour(ConcurrentHandlers):
             process.registrations[asides] = None  # the timer goes with the process
             asides.idle_timer = process.kernel.loop.call_later(seconds, _idle, process, asides)
         return True
+
+    def alarms(self, process: Process) -> Iterable[tuple[float, str]]:
+        """Its idle timeout as well."""
+        timer = process.extra.idle_timer if process.extra is not None else None
+        return [
+            *super().alarms(process),
+            *([(timer.when(), "its idle timeout")] if timer is not None else []),
+        ]
 
     # ------------------------------------------------------------------------------------------- end
 

@@ -14,6 +14,8 @@ from mabeam.otp._state_machine_state import Timeout
 from mabeam.otp._streams import StreamRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mabeam.kernel import Caller, ExitReason, Process
     from mabeam.otp._state_machine_state import Changes
     from mabeam.otp._state_machine_table import Clause, StateTable
@@ -258,6 +260,15 @@ class StateMachineBehaviour(ServerBehaviour):
         super().replace_state(process, state)
         asides: MachineAsides = process.extra
         object.__setattr__(state, "_machine", asides.machine)
+
+    def alarms(self, process: Process) -> Iterable[tuple[float, str]]:
+        """The timeouts of the machine as well."""
+        handles = process.extra.handles if isinstance(process.extra, MachineAsides) else {}
+        own = []
+        for timeout, handle in tuple(handles.items()):
+            kind, name = timeout.key
+            own.append((handle.when(), f"its timeout {name!r}" if kind == "named" else f"its {kind} timeout"))
+        return [*super().alarms(process), *own]
 
     def why_kept(self, process: Process, caller: Caller[Any]) -> str:
         """It is postponed, perhaps."""
