@@ -71,7 +71,7 @@ async def test_a_thread_that_is_left_behind_is_reported(
     ends: str, runtime: Runtime, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With the function, and the place where it hangs."""
-    begun, release = threading.Event(), threading.Event()
+    begun, release, is_hanging = threading.Event(), threading.Event(), asyncio.Event()
     events: list[dict[str, object]] = []
     runtime.bus.attach(
         lambda _event, _numbers, metadata: events.append(dict(metadata)), events=["thread.fenced"]
@@ -84,13 +84,14 @@ async def test_a_thread_that_is_left_behind_is_reported(
     async def body() -> None:
         hanging = asyncio.create_task(in_thread(hang))
         await in_thread(begun.wait)
+        is_hanging.set()
         if ends == "cancel":
             hanging.cancel()
         with suppress(asyncio.CancelledError):
             await hanging
 
     pid = spawn(body)
-    await in_thread(begun.wait)
+    await is_hanging.wait()
     if ends == "kill":
         kill(pid)
     while pid.is_alive:

@@ -10,7 +10,7 @@ from mabeam.errors import CallTimeout, ProcessDied, UsageError
 from mabeam.kernel._activation import Activation, here
 from mabeam.kernel._process import mailbox_is_full
 from mabeam.kernel._reasons import Crashed
-from mabeam.kernel._waits import Wait
+from mabeam.kernel._waits import Wait, awaits
 
 if TYPE_CHECKING:
     import asyncio
@@ -166,10 +166,32 @@ def waiting_for(
         return
     wait = Wait(process, what, process.kernel.loop.time(), None, lock, stream, is_reader=is_reader)
     before, owner.waits_for = owner.waits_for, wait
+    if owner.process.behaviour.shared and what != "start":  # a service may start what it needs
+        _tell_shared_wait(owner, process, _WORDS.get(what, what))
     try:
         yield
     finally:
         owner.waits_for = before
+
+
+_WORDS = {"stop": "to end", "await": "to end", "room in the mailbox": "to have room"}
+
+
+def _tell_shared_wait(owner: Activation, callee: Process, what: str) -> None:
+    """Tell whoever tests it that a shared service waits, in its handler or in a task that the handler waits for."""
+    service = owner.process
+    tell, serial = service.kernel.on_shared_wait, service.serial
+    if tell is None or serial is None:
+        return
+    pending, seen = [serial], {serial}
+    while pending:
+        activation = pending.pop()
+        if activation is owner:
+            tell(service, callee, what)
+            return
+        inside = {each for each in awaits(activation) if each.process is service} - seen
+        seen |= inside
+        pending.extend(inside)
 
 
 async def wait_for_reply(
@@ -196,9 +218,8 @@ async def wait_for_reply(
     owner = here.get(None)
     if isinstance(owner, Activation):
         owner.waits_for = Wait(process, what, loop.time(), caller)
-        waiter = owner.process
-        if waiter.behaviour.shared and owner is waiter.serial and process.kernel.on_shared_wait is not None:
-            process.kernel.on_shared_wait(waiter, process, what)
+        if owner.process.behaviour.shared:
+            _tell_shared_wait(owner, process, "to end" if what == "stop" else f"to answer {what}")
     queue = None
     if timeout is not None and not future.done():
         queue = process.kernel.timeouts.of(timeout)

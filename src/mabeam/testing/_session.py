@@ -181,6 +181,6 @@ def problem_of_shared_wait(service: Process, callee: Process, what: str) -> str:
     """What is wrong with a shared service that waits for others."""
     return (
         f"{service.describe()} is a shared service (shared=True), and one of its handlers waited for {callee.describe()} "
-        f"to answer {what}: while it waits, all who use the service wait too. Let the caller do it, or a task that "
+        f"{what}: while it waits, all who use the service wait too. Let the caller do it, or a task that "
         "answers the caller itself; a handler with concurrent=N may wait."
     )
