@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class SystemRequest(Generic[T]):
-    """One request: a function that is run for the process between two of its messages."""
+    """One request: a function that the process runs between two of its messages, as its own code."""
 
     __slots__ = ("_function", "_future", "what")
 
@@ -37,22 +37,23 @@ class SystemRequest(Generic[T]):
         self._function = function
         self._future = future
 
-    def run(self, process: Process) -> None:
-        """Do it, and tell whoever asked; what the function raises is theirs."""
+    def run(self, process: Process) -> bool:
+        """Do it, and tell whoever asked; what the function raises is theirs. True if it has returned."""
         try:
-            value = self._function(process)
+            value = process.own_context().copy().run(self._function, process)
         except BaseException as error:
             if isinstance(error, Exception) and not isinstance(error, StopIteration):
                 self._settle(None, error)
-                return
+                return False
             # No future takes it (PEP 479), or it means something only where it was raised: ``Stop``, a cancellation.
             wrapped = RuntimeError(f"the function given to {self.what} raised {type(error).__name__}")
             wrapped.__cause__ = error
             self._settle(None, wrapped)
             if isinstance(error, SystemExit | KeyboardInterrupt):
                 raise  # it stops the loop
-        else:
-            self._settle(value, None)
+            return False
+        self._settle(value, None)
+        return True
 
     def refused(self, process: Process, reason: ExitReason) -> None:
         """The process has ended before it took the request."""

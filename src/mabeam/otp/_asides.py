@@ -84,6 +84,15 @@ class Asides:
         self.deferred: Caller[Any] | None = None
         self.gave_up = False
 
+    def open(self) -> tuple[Any, ...]:
+        """Code is about to run that is no handler; returns what is asked for already, for :meth:`withdraw`."""
+        return self.pending, self.stop_reason, len(self.continuations), self.idle_seconds
+
+    def withdraw(self, asked: tuple[Any, ...]) -> None:
+        """That code has failed: forget what it asked for."""
+        self.pending, self.stop_reason, continuations, self.idle_seconds = asked
+        del self.continuations[continuations:]
+
     def wait_for_silence(self, seconds: float) -> None:
         """Wait for silence once the handler is done."""
         self.pending, self.idle_seconds = True, seconds

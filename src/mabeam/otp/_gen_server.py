@@ -116,7 +116,8 @@ class GenServer:
     def code_change(self, old: type, extra: object, /) -> None:
         """Make the attributes fit, after this class has taken the place of ``old`` in a running server.
 
-        It runs between two messages. What it raises undoes the change: see :func:`mabeam.code_change`.
+        It runs between two messages, and may ask for what a handler may. What it raises undoes the change: see
+        :func:`mabeam.code_change`.
         """
 
     async def lifespan(self) -> AsyncGenerator[None]:

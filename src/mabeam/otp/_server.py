@@ -252,9 +252,22 @@ class ServerBehaviour(ConcurrentHandlers):
             stop(process, message.reason)
             return True
         if kind is SystemRequest:
-            message.run(process)
-            return True
+            return self._serve(process, message)
         return self._run(process, message, None, partial(process.body.handle_info, message))
+
+    def _serve(self, process: Process, request: SystemRequest[Any]) -> bool:
+        """Run code that others ask for; what it asks for in turn takes effect as after a handler, unless it has raised."""
+        asides: Asides | None = process.extra
+        asked = None if asides is None else asides.open()
+        process.message = request
+        if request.run(process):
+            after: Any = process.behaviour  # another one when its code was changed
+            return after._afterwards(process)  # type: ignore[no-any-return]  # it is a server's
+        if asides is None or asked is None:
+            process.extra = None
+        else:
+            asides.withdraw(asked)
+        return True
 
     def with_observers(self, observers: tuple[Observer, ...]) -> ServerBehaviour:
         """A behaviour for one process; the one of its class, when there are none."""
@@ -406,11 +419,14 @@ class ServerBehaviour(ConcurrentHandlers):
             return True
         if asides.continuations:
             # In front of the mailbox, not a call from here: a long chain of them must neither nest nor keep others waiting.
-            process.kernel.put_back(process, asides.continuations.pop(0))
+            # One at a time; in a suspended server there is one already, perhaps.
+            if process.mailbox is None or type(process.mailbox[0]) is not Continue:
+                process.kernel.put_back(process, asides.continuations.pop(0))
             return True
         asides.pending = False
         seconds, asides.idle_seconds = asides.idle_seconds, None
         if seconds is not None and _is_silent(process):
+            asides.end_silence()  # introspection has not ended it
             if process.registrations is None:
                 process.registrations = {}
             process.registrations[asides] = None  # the timer goes with the process

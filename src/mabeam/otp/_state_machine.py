@@ -96,13 +96,16 @@ class StateMachine(GenServer):
         """The state that it is in; while a state is entered, that one.
 
         Raises:
-            UsageError: it has none yet, in ``__init__`` and ``init``.
+            UsageError: it has none yet, in ``__init__`` and ``init``; or a change of the code has taken it away.
         """
         machine = getattr(self, "_machine", None)
         if machine is None or machine.state is None:
             msg = f"{type(self).__qualname__} is in no state before init has returned; become(...) says in which it begins"
             raise UsageError(msg)
-        found: State = getattr(type(self), machine.state)
+        found: State | None = getattr(type(self), machine.state, None)
+        if found is None:
+            msg = f"{type(self).__qualname__} does not have state {machine.state!r}, in which it was; become(...) says which is next"
+            raise UsageError(msg)
         return found
 
     def __repr__(self) -> str:

@@ -106,6 +106,18 @@ class MachineAsides(Asides):
         self.handles: dict[Timeout, asyncio.TimerHandle] = {}
         self.is_marked = False
 
+    def open(self) -> tuple[Any, ...]:
+        """Open the machine, too: such code may change its state."""
+        asked = self.machine.asked()
+        self.machine.open()
+        return super().open(), asked
+
+    def withdraw(self, asked: tuple[Any, ...]) -> None:
+        """Have the machine forget it, too."""
+        of_server, of_machine = asked
+        super().withdraw(of_server)
+        self.machine.withdraw(of_machine)
+
     def wait_for_silence(self, seconds: float) -> None:
         """A timeout like the others, so that they come in the order asked for."""
         self.machine.ask(IDLE, seconds, None)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from mabeam.errors import UsageError, WrongState
-from mabeam.kernel import ExitSignal, SystemRequest, in_trace, mailbox_is_full, stop, trace_of
+from mabeam.kernel import SUSPENDED, ExitSignal, SystemRequest, in_trace, mailbox_is_full, stop, trace_of
 from mabeam.otp._requests import Call, Cast, Continue, StopRequest
 from mabeam.otp._server import ServerBehaviour
 from mabeam.otp._state_machine_asks import MachineAsides, Own, Postpone, event_of
@@ -209,6 +209,11 @@ class StateMachineBehaviour(ServerBehaviour):
         if asides.continuations:
             machine.insert_first(asides.continuations)
             asides.continuations = []
+        if machine.is_needless:
+            machine.is_open = False
+            return True
+        if process.status & SUSPENDED:
+            return True  # code that others have it run has asked for that: the resumption comes here again
         if machine.left():
             return self._enter(process, asides)
         self._carry_out(process, asides, machine.finish())
@@ -242,16 +247,16 @@ class StateMachineBehaviour(ServerBehaviour):
     # ------------------------------------------------------------------------------------------- reports, mail, sys
 
     def check_change(self, process: Process) -> None:
-        """The new class must have the state that the machine is in.
+        """The new class must have the state that the machine is in, or its ``code_change`` must choose another one.
 
         Raises:
             UsageError: it has not.
         """
         asides: MachineAsides = process.extra
-        if asides.machine.state not in self.states:
+        if asides.machine.target not in self.states:
             msg = (
-                f"{process.describe()} is in state {asides.machine.state!r}, and {self.label} has no such state; it has "
-                f"{', '.join(self.states) or 'none'}. Keep the state in the new class, if only to leave it."
+                f"{process.describe()} is in state {asides.machine.target!r}, and {self.label} has no such state; it has "
+                f"{', '.join(self.states) or 'none'}. Say in its code_change what to become, or keep the state."
             )
             raise UsageError(msg)
 

@@ -123,6 +123,21 @@ class Machine(Generic[E]):
         self._forget_requests(event)
         self.is_open, self.is_entering = True, False
 
+    def open(self) -> None:
+        """Code is about to run that handles no event. What was asked for by such code and has to wait still counts."""
+        if not self.is_open:
+            self._forget_requests(None)
+            self.is_open, self.is_entering = True, False
+
+    def asked(self) -> tuple[bool, str | None, bool, int, int]:
+        """What has been asked for, so that what is asked for from now on can be forgotten."""
+        return self.is_open, self._target, self._repeats, len(self._inserted), len(self._asked)
+
+    def withdraw(self, asked: tuple[bool, str | None, bool, int, int]) -> None:
+        """Forget what was asked for since then."""
+        self.is_open, self._target, self._repeats, inserted, timeouts = asked
+        del self._inserted[inserted:], self._asked[timeouts:]
+
     def become(self, state: str) -> None:
         """Change the state. The last such wish counts; the state it is in already means: none."""
         self._target, self._repeats = state, False
@@ -156,6 +171,12 @@ class Machine(Generic[E]):
     def inserts(self) -> int:
         """How many events there are before the first message, with those that are wished for now."""
         return len(self.queue) + len(self._inserted)
+
+    @property
+    def is_needless(self) -> bool:
+        """It was opened for code that handles no event and has asked for nothing."""
+        asks = self._target is not None or self._repeats or self._inserted or self._asked
+        return self.event is None and not self.is_entering and not asks
 
     # ------------------------------------------------------------------------------------------- decisions
 

@@ -65,15 +65,18 @@ async def replace_state(server: Ref[S], function: Callable[[S], S], /, *, timeou
 
     Args:
         server: its handle.
-        function: is given the instance and returns the one to go on with, the same or another of its class. It runs for
-            the server between two messages, so it must neither wait nor block.
+        function: is given the instance and returns the one to go on with, the same or another of its class. It runs as
+            code of the server, between two messages: ``self_pid()`` is the server's, and it may ask for what a handler may
+            (``continue_with``, ``stop_self``, ``become``), which takes effect when it has returned, or when a suspended
+            server is resumed. It must neither wait nor block.
         timeout: seconds to wait; ``None`` waits without limit.
 
     Returns:
         The new state.
 
     Raises:
-        Exception: what ``function`` raised; the server goes on with the instance that it had.
+        Exception: what ``function`` raised; the server goes on with the instance that it had, and what was asked for is
+            forgotten.
         NoSuchProcess: there is no such process.
         CallTimeout: it did not come to it in time.
         UsageError: it is a plain process, or ``function`` is no plain function or returned something else.
@@ -96,8 +99,13 @@ async def code_change(
     """Have a running server go on as an instance of another class: state handed over, mailbox kept.
 
     Between two messages the instance becomes one of ``new``, and its ``code_change(old, extra)``, if the class has one, makes
-    its attributes fit. Messages that wait are handled by the methods of the same name; those that the new class does not
-    answer are refused. Handlers in progress beside (concurrent ones, streams, ``lifespan``) end as they began.
+    its attributes fit. It runs as code of the server and may ask for what a handler may: a :class:`StateMachine` may
+    ``become`` another state. Messages that wait are handled by the methods of the same name; those that the new class does
+    not answer are refused. Handlers in progress beside (concurrent ones, streams, ``lifespan``) end as they began.
+
+    When it fails the instance is of its old class again, its attributes are bound to what they were bound to, and what was
+    asked for is forgotten. What ``code_change`` has changed inside of a list or a dict stays changed, and what it has sent is
+    sent: one that may fail makes new ones.
 
     A restart still starts what the child spec says: put the new class there, too.
 
@@ -111,8 +119,9 @@ async def code_change(
         A handle of the new class for the same process.
 
     Raises:
-        Exception: what ``code_change`` raised; nothing has changed.
-        UsageError: ``new`` is no server class of the same kind, or its instances are laid out in another way.
+        Exception: what ``code_change`` raised.
+        UsageError: ``new`` is no server class of the same kind, or its instances are laid out in another way; or it has not
+            the state that a machine is in, and ``code_change`` has chosen no other.
         NoSuchProcess: there is no such process.
         CallTimeout: it did not come to it in time.
     """
@@ -136,10 +145,12 @@ def _change(process: Process, new: type[Any], extra: object) -> Process:
     instance = process.body
     old, attributes, slots = type(instance), dict(vars(instance)), _slots(instance)
     try:
-        instance.__class__ = new
+        object.__setattr__(instance, "__class__", new)  # it may be a frozen dataclass, say
     except TypeError as error:
         msg = f"{old.__qualname__} cannot become {new.__qualname__}: {error}. The two must have the same __slots__, or none."
         raise UsageError(msg) from error
+    # Before its code runs, which is that of the new class in all respects: ``become`` knows the new states.
+    _go_on_with(process, changed)
     try:
         rest: object = instance.code_change(old, extra)
         if isinstance(rest, CoroutineType):
@@ -148,7 +159,8 @@ def _change(process: Process, new: type[Any], extra: object) -> Process:
             raise UsageError(msg)
         changed.check_change(process)
     except BaseException:
-        instance.__class__ = old
+        _go_on_with(process, behaviour)
+        object.__setattr__(instance, "__class__", old)
         vars(instance).clear()
         vars(instance).update(attributes)
         for slot, value in slots:
@@ -156,10 +168,14 @@ def _change(process: Process, new: type[Any], extra: object) -> Process:
             if value is _EMPTY:
                 slot.__delete__(instance)
         raise
-    process.kernel.scheduler.change_behaviour(process, changed.with_observers(behaviour.observers))
     admit(process)
     _redirect(process)
     return process
+
+
+def _go_on_with(process: Process, behaviour: ServerBehaviour) -> None:
+    observers = process.behaviour.observers
+    process.kernel.scheduler.change_behaviour(process, behaviour.with_observers(observers))
 
 
 def _kind(cls: type[Any]) -> type[Any] | None:
