@@ -268,6 +268,35 @@ async def test_a_stream_that_waits_for_room_gets_it_from_whoever_leaves() -> Non
     assert idler.messages == ()
 
 
+async def test_a_stream_without_items_waits_for_no_room() -> None:
+    """However full the supervisor is: there is nothing to start, at the beginning or any more."""
+    tasks = await TaskSupervisor.start_link(max_children=1)
+    async with stream(tasks, double, [1], max_concurrency=2) as outcomes:
+        assert await anext(outcomes) == TaskOk(2)
+        await TaskSupervisor.start_child(tasks, hang)
+        assert [outcome async for outcome in outcomes] == []
+    async with stream(tasks, double, [], max_concurrency=2) as outcomes:
+        assert [outcome async for outcome in outcomes] == []
+
+
+async def test_an_item_that_waits_for_room_is_the_first_to_get_it() -> None:
+    """None is lost, and one at most is taken before there is room."""
+    tasks, load = await TaskSupervisor.start_link(max_children=1), Load()
+    pid = await TaskSupervisor.start_child(tasks, hang)
+
+    async def read() -> list[Any]:
+        items = itertools.islice(load.items(), 3)
+        async with stream(tasks, load.work, items, max_concurrency=2) as outcomes:
+            return [outcome async for outcome in outcomes]
+
+    _, probe = spawn_owner(read)
+    await wait_until_idle()
+    assert load.taken == 1
+    kill(pid)
+    assert await probe.next() == ("value", [TaskOk(1.0)] * 3)
+    assert load.taken == 3
+
+
 async def test_waiting_for_room_can_be_given_up() -> None:
     """What was kept for it goes to the next in line."""
     tasks = await TaskSupervisor.start_link(max_children=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeVar, final, get_args
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, final, get_args
 
 from mabeam.errors import CallTimeout, RejectedError, UsageError
 from mabeam.kernel import DEAD, NoProcess, Turn, activate, current_process, died, label_of, short_name
@@ -26,6 +26,7 @@ __all__ = ("AsyncStream", "OnTimeout")
 
 R = TypeVar("R")
 
+_NONE: Final[Any] = object()
 OnTimeout: TypeAlias = Literal["kill_task", "exit"]
 """What follows when an item takes too long: its task is stopped and reported; or the reader gets ``CallTimeout``."""
 
@@ -67,6 +68,8 @@ class AsyncStream(Generic[R]):
         self._ahead = 0
         """Items that were started and not given out: running, or unread."""
         self._source: Any = None
+        self._next: Any = _NONE
+        """The item that was taken and waits for room in the pool."""
         self._exhausted = False
         self._error: BaseException | None = None
         """What ended the items early; raised when all that was started has been given out."""
@@ -230,17 +233,23 @@ class AsyncStream(Generic[R]):
 
     def _fill(self) -> None:
         """Take items and start their tasks. Runs in the reader, as the code behind the items is its own."""
-        if self._puller is not None:
+        if self._puller_ended is not None:
             return
-        while not self._exhausted and self._ahead < self._limit and self._pool.takes_tasks:
-            try:
-                item = next(self._source)
-            except StopIteration:
-                self._exhausted = True
-            except Exception as error:  # noqa: BLE001  (raised in its place: after what was started before it)
-                self._exhausted, self._error = True, error
-            else:
-                self._start(item)
+        while not self._exhausted and self._ahead < self._limit:
+            # Before room is looked for: a stream that has no more items does not wait for any.
+            if self._next is _NONE:
+                try:
+                    self._next = next(self._source)
+                except StopIteration:
+                    self._exhausted = True
+                    return
+                except Exception as error:  # noqa: BLE001  (raised in its place: after what was started before it)
+                    self._exhausted, self._error = True, error
+                    return
+            if not self._pool.takes_tasks:
+                return
+            item, self._next = self._next, _NONE
+            self._start(item)
 
     async def _pull(self) -> None:
         """As :meth:`_fill` for an async iterable: beside the reader, who need not wait for an item to get an outcome."""
