@@ -23,6 +23,7 @@ from mabeam import (
     Shutdown,
     StateMachine,
     Supervisor,
+    TaskSupervisor,
     Why,
     become,
     handle_call,
@@ -51,6 +52,8 @@ from tests.kernel._scenes import Turn, process_of
 from tests.otp._servers import pause, pid_of
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from mabeam import Pid
 
 
@@ -707,6 +710,77 @@ async def test_a_task_that_a_process_waits_for() -> None:
     answer = why(pid)
     assert kinds(answer) == ["task", "outside_lock"]
     assert str(answer).count("\n  ") == 1
+
+
+async def test_a_task_of_a_supervisor_that_a_process_awaits() -> None:
+    tasks = await TaskSupervisor.start_link()
+
+    async def whole() -> None:
+        await (await TaskSupervisor.start_task(tasks, receive))
+
+    pid = spawn(whole)
+    await wait_until_idle()
+    assert kinds(why(pid)) == ["await", "empty_mailbox"]
+    assert why(pid).root.process.startswith("receive")
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_a_stream_of_tasks_that_a_process_reads(ordered: bool) -> None:  # noqa: FBT001  (a parameter)
+    tasks = await TaskSupervisor.start_link()
+
+    async def part(_item: int) -> None:
+        await receive()
+
+    async def whole() -> None:
+        options: dict[str, Any] = {"max_concurrency": 2, "timeout": None, "ordered": ordered}
+        async with TaskSupervisor.async_stream(tasks, part, [1, 2, 3], **options) as outcomes:
+            await anext(outcomes)
+
+    pid = spawn(whole)
+    await wait_until_idle()
+    answer = why(pid)
+    assert kinds(answer) == ["await", "empty_mailbox"]
+    assert ": to end, in async_stream of" in str(answer)
+    assert answer.root.process.partition(" (")[0].endswith("part")
+
+
+@pytest.mark.parametrize("source", ["sync", "async"])
+async def test_a_stream_of_tasks_that_waits_for_room(source: str) -> None:
+    """For any of the tasks that have it: the first is named."""
+    tasks = await TaskSupervisor.start_link(max_children=1)
+
+    async def items() -> AsyncIterator[int]:
+        yield 1
+
+    async def whole() -> None:
+        given: Any = [1] if source == "sync" else items()
+        async with TaskSupervisor.async_stream(tasks, str, given, max_concurrency=2) as outcomes:
+            await anext(outcomes)
+
+    await TaskSupervisor.start_child(tasks, receive)
+    pid = spawn(whole)
+    await wait_until_idle()
+    answer = why(pid)
+    assert kinds(answer) == [*(["stream"] if source == "async" else []), "await", "empty_mailbox"]
+    assert answer.root.process.startswith("receive")
+
+
+async def test_the_items_of_a_stream_of_tasks_that_do_not_come() -> None:
+    tasks = await TaskSupervisor.start_link()
+
+    async def items() -> AsyncIterator[int]:
+        await asyncio.Event().wait()
+        yield 1
+
+    async def whole() -> None:
+        async with TaskSupervisor.async_stream(tasks, str, items(), max_concurrency=2) as outcomes:
+            await anext(outcomes)
+
+    pid = spawn(whole)
+    await wait_until_idle()
+    answer = why(pid)
+    assert kinds(answer) == ["stream", "outside_lock"]
+    assert "to take the next item of async_stream of str" in str(answer)
 
 
 async def test_tasks_of_which_one_has_to_end() -> None:

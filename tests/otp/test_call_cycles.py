@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mabeam import (
     CallCycle,
+    Crashed,
     GenServer,
     Ref,
     StartFailed,
     Supervisor,
+    TaskExit,
+    TaskOk,
+    TaskSupervisor,
     handle_call,
     handle_cast,
     ref,
     reply_later,
+    resume,
+    suspend,
 )
 from mabeam.kernel import Caller, trap_exit
 from mabeam.testing import wait_until_idle
-from tests.otp._servers import begun, state_of
+from tests.otp._servers import begun, pause, process_of, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 class Node(GenServer):
@@ -310,6 +319,143 @@ async def test_a_cycle_that_a_stop_closes() -> None:
     assert await first.call(Node.stop_in_a_cycle, second) == "cycle"
 
 
+class Owner(GenServer):
+    """Has tasks that ask it, and waits for them."""
+
+    def __init__(self, tasks: Ref[Any]) -> None:
+        self.tasks = tasks
+
+    @handle_call
+    def who(self) -> str:
+        return "owner"
+
+    async def ask(self, _item: object = None) -> str:
+        return await ref("owner", Owner).call(Owner.who)
+
+    async def wait_first(self, _item: object = None) -> str:
+        await pause(1.0)
+        return await self.ask()
+
+    async def one_asks(self, item: int) -> str:
+        """The one that can end does so when the other has asked."""
+        if item:
+            return await self.ask()
+        await pause(1.0)
+        return "first"
+
+    async def mixed(self, item: int) -> str:
+        return await self.ask() if item else "first"
+
+    @handle_call(raises=(CallCycle,))
+    async def await_task(self, how: str) -> object:
+        task = await TaskSupervisor.start_task_nolink(self.tasks, self.ask)
+        await wait_until_idle()  # it has asked
+        match how:
+            case "await":
+                return await task
+            case "options":
+                return await task.options(timeout=1.0)
+            case "wait":
+                return await task.wait(None)
+            case _:
+                return await task.wait(1.0)
+
+    @handle_call(raises=(CallCycle,))
+    async def read_now(self, function: str, items: Any, order: str = "kept") -> list[Any]:
+        stream = TaskSupervisor.async_stream_nolink(
+            self.tasks,
+            getattr(self, function),
+            items,
+            max_concurrency=2,
+            timeout=None,
+            ordered=order == "kept",
+        )
+        async with stream as outcomes:
+            return [outcome async for outcome in outcomes]
+
+    @handle_call
+    async def read_first(self, items: Any, order: str = "any") -> object:
+        stream = TaskSupervisor.async_stream_nolink(
+            self.tasks, self.one_asks, items, max_concurrency=2, ordered=order == "kept"
+        )
+        async with stream as outcomes:
+            return await anext(outcomes)
+
+    @handle_call(raises=(CallCycle,))
+    async def read_later(self, function: str, items: Any, order: str = "kept") -> list[Any]:
+        """The same, when the tasks of the first items have asked already."""
+        stream = TaskSupervisor.async_stream_nolink(
+            self.tasks,
+            getattr(self, function),
+            items,
+            max_concurrency=2,
+            timeout=None,
+            ordered=order == "kept",
+        )
+        async with stream as outcomes:
+            got = [await anext(outcomes)]
+            await wait_until_idle()
+            return got + [outcome async for outcome in outcomes]
+
+
+async def owner_of(max_children: int | None = None) -> tuple[Ref[Owner], Ref[Any]]:
+    tasks = await TaskSupervisor.start_link(max_children=max_children)
+    return await Owner.child_spec(tasks).named("owner").start_link(), tasks
+
+
+@pytest.mark.parametrize("how", ["await", "options", "wait"])
+async def test_a_task_that_has_asked_the_one_that_awaits_it(how: str) -> None:
+    """Whoever comes second closes the cycle, the task or its owner."""
+    owner, _ = await owner_of()
+    with pytest.raises(CallCycle) as caught:
+        await owner.call(Owner.await_task, how)
+    owner_again, task, owner_now = caught.value.path
+    assert owner_again == owner_now == process_of(owner).describe()
+    assert task.startswith("Owner.ask")
+
+
+@pytest.mark.parametrize("order", ["kept", "any"])
+async def test_a_stream_whose_tasks_have_all_asked_the_one_that_reads_it(order: str) -> None:
+    owner, _ = await owner_of()
+    with pytest.raises(CallCycle):
+        await owner.call(Owner.read_later, "mixed", [0, 1, 1], order)
+
+
+@pytest.mark.parametrize("order", ["kept", "any"])
+async def test_a_task_of_a_stream_that_asks_the_one_that_reads_it(order: str) -> None:
+    """It fails, and its reader hears of that: it is the task that closes the cycle."""
+    owner, _ = await owner_of()
+    (outcome,) = await owner.call(Owner.read_now, "wait_first", [1], order)
+    assert isinstance(outcome, TaskExit)
+    assert isinstance(outcome.reason, Crashed)
+    assert isinstance(outcome.reason.exception, CallCycle)
+
+
+async def test_an_async_iterable_that_asks_the_one_that_reads_the_stream() -> None:
+    owner, _ = await owner_of()
+
+    async def items() -> AsyncIterator[str]:
+        yield await ref("owner", Owner).call(Owner.who)
+
+    with pytest.raises(CallCycle):
+        await owner.call(Owner.read_now, "ask", items())
+
+
+async def test_room_that_only_those_have_who_wait_for_the_one_that_reads() -> None:
+    owner, tasks = await owner_of(max_children=1)
+    await suspend(owner)
+    reading = await begun(owner.call(Owner.read_now, "ask", [1]))
+    await TaskSupervisor.start_child(tasks, _ask_owner)
+    await wait_until_idle()
+    await resume(owner)
+    with pytest.raises(CallCycle):
+        await reading
+
+
+async def _ask_owner() -> None:
+    await ref("owner", Owner).call(Owner.who)
+
+
 class Impatient(GenServer):
     """Asks its own supervisor for something before it is up."""
 
@@ -346,6 +492,31 @@ async def test_a_call_to_a_concurrent_handler_of_a_waiting_server_is_a_cycle_onl
     state_of(second).gate.set()
     assert await calling == "second"
     await waiting
+
+
+async def test_a_task_that_is_looked_for_now_and_then_is_no_cycle() -> None:
+    """Its owner goes on when it has looked, and answers."""
+    owner, _ = await owner_of()
+    assert await owner.call(Owner.await_task, "look") is None
+
+
+async def test_a_stream_of_which_one_task_can_end_is_no_cycle() -> None:
+    """That of an item that is read first, or any when the order does not matter."""
+    owner, _ = await owner_of()
+
+    async def helper(item: int) -> int:
+        await pause(1.0)
+        return item
+
+    async def read(**options: Any) -> int:
+        stream = TaskSupervisor.async_stream(owner_tasks, helper, [1, 2], max_concurrency=2, **options)
+        async with stream as outcomes:
+            return len([outcome async for outcome in outcomes])
+
+    owner_tasks = state_of(owner).tasks
+    assert [await read(), await read(ordered=False)] == [2, 2]
+    assert await owner.call(Owner.read_first, [0, 1], "kept") == TaskOk("first")
+    assert await owner.call(Owner.read_first, [1, 0], "any") == TaskOk("first")
 
 
 async def test_a_caller_that_was_taken_is_no_cycle() -> None:

@@ -27,7 +27,7 @@ from mabeam.kernel._current import (
     name_target,
 )
 from mabeam.kernel._current_task import current_tasks
-from mabeam.kernel._cycles import check_cycle, check_place_cycle, check_stream_cycle
+from mabeam.kernel._cycles import check_choice_cycle, check_cycle, check_place_cycle, check_stream_cycle
 from mabeam.kernel._dead_letters import DeadLetter, DeadLetters
 from mabeam.kernel._ending import crash_reason, end, is_decided, stop
 from mabeam.kernel._ending import kill as kill_process
@@ -195,6 +195,7 @@ __all__ = (
     "add_monitor",
     "are_linked",
     "ask",
+    "check_choice_cycle",
     "check_cycle",
     "check_place_cycle",
     "check_stream_cycle",

@@ -14,7 +14,7 @@ from mabeam.kernel._waits import Wait, awaits
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from mabeam.errors import Operation
     from mabeam.kernel._lock import Lock
@@ -158,13 +158,15 @@ def waiting_for(
     stream: Activation | None = None,
     *,
     is_reader: bool = False,
+    choices: Callable[[], Iterable[Process | Activation]] | None = None,
 ) -> Iterator[None]:
     """While the block runs, the code that runs here waits for something of another process."""
     owner = here.get(None)
     if not isinstance(owner, Activation):
         yield
         return
-    wait = Wait(process, what, process.kernel.loop.time(), None, lock, stream, is_reader=is_reader)
+    now = process.kernel.loop.time()
+    wait = Wait(process, what, now, None, lock, stream, is_reader=is_reader, choices=choices)
     before, owner.waits_for = owner.waits_for, wait
     if owner.process.behaviour.shared and what != "start":  # a service may start what it needs
         _tell_shared_wait(owner, process, _WORDS.get(what, what))

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from mabeam.errors import CallCycle
 from mabeam.kernel._activation import Activation
-from mabeam.kernel._waits import any_of, awaits, blockers
+from mabeam.kernel._waits import any_of, awaits, blockers, what_keeps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from mabeam.kernel._lock import Lock
     from mabeam.kernel._process import Process
 
-__all__ = ("check_cycle", "check_lock_cycle", "check_place_cycle", "check_stream_cycle")
+__all__ = (
+    "check_choice_cycle",
+    "check_cycle",
+    "check_lock_cycle",
+    "check_place_cycle",
+    "check_stream_cycle",
+)
 
 
 def check_cycle(owner: Process | Activation | None, process: Process) -> None:
@@ -63,6 +70,23 @@ def check_place_cycle(
     """
     if isinstance(owner, Activation):
         _raise_cycle(_way_back(owner, process, tuple(holders)))
+
+
+def check_choice_cycle(
+    owner: Process | Activation | None, choices: Callable[[], Iterable[Process | Activation]]
+) -> None:
+    """Refuse to wait for any of several to end when all of them wait for the one that is asking.
+
+    Raises:
+        CallCycle: they do.
+    """
+    if not isinstance(owner, Activation):
+        return
+    # The first one alone says nearly always that there is no cycle, and there may be very many.
+    first = what_keeps(itertools.islice(choices(), 1))
+    if first and _way_back(owner, first[0].process, first) is not None:
+        everyone = what_keeps(choices())
+        _raise_cycle(_way_back(owner, first[0].process, everyone) if everyone else None)
 
 
 def _raise_cycle(path: tuple[Process, ...] | None) -> None:

@@ -11,13 +11,13 @@ from mabeam.kernel._ending import LIFESPAN, TERMINATE
 from mabeam.kernel._process import DEAD, STARTING, SUSPENDED
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from mabeam.kernel._calls import Caller
     from mabeam.kernel._lock import Lock
     from mabeam.kernel._process import Process
 
-__all__ = ("Wait", "any_of", "awaits", "blockers")
+__all__ = ("Wait", "any_of", "awaits", "blockers", "what_keeps")
 
 _WAIT: Final = asyncio.tasks._wait.__code__  # type: ignore[attr-defined]  # not for others
 _WAIT_FOR: Final = asyncio.wait_for.__code__
@@ -35,9 +35,10 @@ class Wait:
         lock: for a lock, which one.
         stream: for a stream, the activation at its other end.
         is_reader: for a stream, that it waits for an item, which only the other end can make.
+        choices: when it waits for any of several processes or activations to end, those that there are at the moment.
     """
 
-    __slots__ = ("caller", "is_reader", "lock", "process", "since", "stream", "what")
+    __slots__ = ("caller", "choices", "is_reader", "lock", "process", "since", "stream", "what")
 
     def __init__(
         self,
@@ -49,11 +50,13 @@ class Wait:
         stream: Activation | None = None,
         *,
         is_reader: bool = False,
+        choices: Callable[[], Iterable[Process | Activation]] | None = None,
     ) -> None:
         """A wait that begins now."""
         self.lock = lock
         self.stream = stream
         self.is_reader = is_reader
+        self.choices = choices
         self.process = process
         self.what = what
         self.since = since
@@ -85,6 +88,8 @@ def awaits(activation: Activation) -> Iterable[Activation]:
     if wait.lock is not None:
         _, holder = wait.lock.held_by() or (None, None)
         return (holder,) if isinstance(holder, Activation) else ()
+    if wait.choices is not None:
+        return ()
     if wait.stream is not None:
         return (wait.stream,) if wait.is_reader else ()  # another activation of the reader may read on
     caller = wait.caller
@@ -98,10 +103,13 @@ def awaits(activation: Activation) -> Iterable[Activation]:
 def any_of(activation: Activation) -> tuple[Activation, ...]:
     """Those of which one must end before ``activation`` goes on. Nothing if others could wake it as well.
 
-    They run the concurrent handler that its call has no place in, or are the tasks that ``asyncio.wait`` was given.
+    They run the concurrent handler that its call has no place in, are the tasks of a stream that it reads, or those that
+    ``asyncio.wait`` was given.
     """
     wait, future = activation.waits_for, activation.waits_on
     if wait is not None:
+        if wait.choices is not None:
+            return what_keeps(wait.choices())
         caller = wait.caller
         if caller is None or not caller.needs_place:
             return ()
@@ -112,6 +120,17 @@ def any_of(activation: Activation) -> tuple[Activation, ...]:
     tasks = _parts(frame.f_locals["fs"])
     owned = _owned(activation, tasks)
     return owned if len(owned) == len(tasks) else ()
+
+
+def what_keeps(choices: Iterable[Process | Activation]) -> tuple[Activation, ...]:
+    """What must end before one of ``choices`` has ended; nothing if one of them is kept by nothing."""
+    keeping = []
+    for each in choices:
+        found = each if isinstance(each, Activation) else next(iter(blockers(each)), None)
+        if found is None:
+            return ()
+        keeping.append(found)
+    return tuple(keeping)
 
 
 def _owned(activation: Activation, tasks: Collection[Any]) -> tuple[Activation, ...]:

@@ -8,14 +8,27 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, final, get_args
 
 from mabeam.errors import CallTimeout, RejectedError, UsageError
-from mabeam.kernel import DEAD, NoProcess, Turn, activate, current_process, died, label_of, short_name
+from mabeam.kernel import (
+    DEAD,
+    NoProcess,
+    Turn,
+    activate,
+    check_choice_cycle,
+    current_process,
+    died,
+    here,
+    label_of,
+    short_name,
+    waiting_for,
+)
 from mabeam.otp._stream_tasks import StreamTask, StreamTasks
 from mabeam.otp._task_outcome import TaskOutcome
 from mabeam.otp._task_ref import seconds_of
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from mabeam.kernel import Activation, Pid, Process
@@ -218,16 +231,39 @@ class AsyncStream(Generic[R]):
         if self._reader is not None:
             msg = "the stream is being read already; outcomes are given out to one reader"
             raise UsageError(msg)
+        check_choice_cycle(here.get(None), self._kept_by)
         if self._puller is None and not self._exhausted and self._ahead < self._limit:
             self._pool.wait_for_room(self)
         self._reader = self._owner.kernel.loop.create_future()
         try:
-            await self._reader
+            with self._waiting(self._kept_by):
+                await self._reader
         except BaseException:
             self._pool.stop_waiting(self)
             raise
         finally:
             self._reader = None
+
+    def _kept_by(self) -> Iterator[Process | Activation]:
+        """One of these has to end, or to go on, before there is something for the reader."""
+        if self._line:
+            if self._line[0].process is not None:
+                yield self._line[0].process
+        elif self._puller is None and not self._exhausted and self._ahead < self._limit:
+            yield from self._pool.tasks()  # for room among them
+        else:
+            yield from (task.process for task in self._tasks.running if task.process is not None)
+            if self._puller is not None and self._ahead < self._limit:
+                yield self._puller
+
+    def _waiting(self, choices: Callable[[], Iterator[Process | Activation]]) -> AbstractContextManager[None]:
+        """Say while the block runs that it waits for one of these, and name the first."""
+        first = next(choices(), None)
+        if first is not None and first is self._puller:
+            what = f"to take the next item of {self._what}"
+            return waiting_for(self._owner, what, stream=self._puller, choices=choices)
+        process = first.process if first is not None else self._pool.process
+        return waiting_for(process, f"to end, in {self._what}", choices=choices)
 
     # ------------------------------------------------------------------------------------------- starting
 
@@ -268,7 +304,8 @@ class AsyncStream(Generic[R]):
                         return
                     pool.wait_for_room(self)
                     try:
-                        await self._wait_to_pull()
+                        with self._waiting(pool.tasks):
+                            await self._wait_to_pull()
                     except BaseException:
                         pool.stop_waiting(self)
                         raise

@@ -24,9 +24,9 @@ from mabeam.otp._supervising import check_limits, note_exit, note_started
 from mabeam.otp._supervisor_state import restarts_after
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Iterator
 
-    from mabeam.kernel import Name, Process
+    from mabeam.kernel import Activation, Name, Process
     from mabeam.otp._child_spec import ChildSpec
     from mabeam.otp._restart_state import Backoff
     from mabeam.otp._task_body import TaskBody
@@ -127,6 +127,10 @@ class TaskPool(DynamicSupervisor):
         self._children[process] = spec
         note_started(me, spec)
         return process
+
+    def tasks(self) -> Iterator[Process | Activation]:
+        """Those that there are."""
+        return iter(tuple(self._children))
 
     def wait_for_room(self, stream: Waiting) -> None:
         """Have ``stream`` woken when a task can be started."""

@@ -13,10 +13,12 @@ from mabeam.kernel import (
     Shutdown,
     add_link,
     add_monitor,
+    check_cycle,
     check_seconds,
     crash_reason,
     current_process,
     died,
+    here,
     is_seconds,
     kill_process,
     remove_link,
@@ -106,6 +108,7 @@ class TaskRef(Generic[R_co]):
             ProcessDied: the task ended without a value; ``reason`` is its exit reason, the exception that crashed it is
                 chained. If the task is linked and this process does not trap exits, the link ends this process first.
             UsageError: another process has started the task; or its outcome was taken already.
+            CallCycle: the task waits for the code that is to wait for it, in a call say.
         """
         return self._take(None).__await__()
 
@@ -120,6 +123,7 @@ class TaskRef(Generic[R_co]):
 
         Raises:
             CallTimeout: on awaiting: the task did not end in time.
+            CallCycle: on awaiting: the task waits for the code that is to wait for it.
             UsageError: ``timeout`` is no duration.
         """
         check_seconds("options expects timeout in seconds", timeout, none="to wait without limit")
@@ -143,7 +147,7 @@ class TaskRef(Generic[R_co]):
         """
         check_seconds("wait expects timeout in seconds", timeout, none="to wait without limit")
         self._check_owner("waited for")
-        message = await self._next(timeout)
+        message = await self._next(timeout, looks_again=timeout is not None)
         return None if message is None else self._outcome(message)
 
     async def shutdown(self, timeout: ShutdownTime = _DEFAULT_SHUTDOWN) -> TaskOutcome[R_co] | None:
@@ -287,8 +291,11 @@ class TaskRef(Generic[R_co]):
         self._sent -= 1
         return message
 
-    async def _next(self, timeout: float | None) -> TaskResult | Down | None:
-        """Take the next message of the task, waiting for it; ``None`` when none came in time."""
+    async def _next(self, timeout: float | None, *, looks_again: bool = False) -> TaskResult | Down | None:
+        """Take the next message of the task, waiting for it; ``None`` when none came in time.
+
+        Who ``looks_again`` goes on meanwhile, so that a task that waits for it may end yet.
+        """
         message = self._find()
         if message is not None or (timeout is not None and timeout <= 0):
             return message
@@ -301,6 +308,8 @@ class TaskRef(Generic[R_co]):
                 "that handle_info or receive() got. It is given out once; keep the value."
             )
             raise UsageError(msg)
+        if not looks_again:
+            check_cycle(here.get(None), self._task)
         loop = self._owner.kernel.loop
         waiter: asyncio.Future[TaskResult | Down | None] = loop.create_future()
         self._waiter = waiter

@@ -201,6 +201,7 @@ class TaskSupervisor(TaskPool):
             UsageError: the options are wrong; or, on iterating, the block was left out.
             NoSuchProcess: on entering the block: the supervisor does not run.
             ProcessDied: on reading, after what has come of the items so far: the supervisor has ended.
+            CallCycle: on reading: all tasks that the next outcome may come from wait for whoever reads, in a call say.
         """
         check_function(function, "async_stream", (None,), {})
         return AsyncStream(
