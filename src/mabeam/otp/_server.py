@@ -48,7 +48,7 @@ from mabeam.otp._requests import Arguments, Call, Cast, Continue, IdleTimeout, S
 from mabeam.otp._streams import StreamRequest, pump, remember, stream_over
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, MutableSequence
 
     from mabeam.errors import RejectedError
     from mabeam.kernel import Caller, ExitReason, Observer, Process, Step
@@ -286,6 +286,10 @@ class ServerBehaviour(ConcurrentHandlers):
 
     def check_change(self, process: Process) -> None:
         """See to it that a process of another class can go on with this behaviour: ``code_change``."""
+
+    def put_off(self, process: Process) -> tuple[MutableSequence[Any], ...]:
+        """Where messages wait that were taken from the mailbox, and are for the handlers of the class that it has then."""
+        return ()
 
     def is_urgent(self, process: Process, message: Any) -> bool:
         """What ends a server does so while it is suspended, too."""

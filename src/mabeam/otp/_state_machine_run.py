@@ -14,7 +14,7 @@ from mabeam.otp._state_machine_state import Timeout
 from mabeam.otp._streams import StreamRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, MutableSequence
 
     from mabeam.kernel import Caller, ExitReason, Process
     from mabeam.otp._state_machine_state import Changes
@@ -259,6 +259,11 @@ class StateMachineBehaviour(ServerBehaviour):
                 f"{', '.join(self.states) or 'none'}. Say in its code_change what to become, or keep the state."
             )
             raise UsageError(msg)
+
+    def put_off(self, process: Process) -> tuple[MutableSequence[Any], ...]:
+        """What is postponed, and what of that is tried again."""
+        machine = process.extra.machine
+        return machine.postponed, machine.queue
 
     def replace_state(self, process: Process, state: object) -> None:
         """Another instance of the same class, in the same state of the machine."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import deque
 from types import CoroutineType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mabeam.kernel import Process
+    from mabeam.otp._asides import Asides
 
 __all__ = ("code_change", "get_state", "replace_state")
 
@@ -199,33 +201,49 @@ def _slots(instance: object) -> list[tuple[Any, Any]]:
 def _redirect(process: Process) -> None:
     """Have the messages that wait handled by the new class; those for a place among concurrent handlers are taken again."""
     behaviour = cast("ServerBehaviour", process.behaviour)
-    asides = process.extra
-    for waiting in (asides.waiting if asides is not None else {}).values():
-        while waiting:
-            message = waiting.pop()
-            if type(message) is Call:
-                message.caller.needs_place = False
-            process.kernel.put_back(process, message)
+    asides: Asides | None = process.extra
+    if asides is not None:
+        _take_again(process, asides)
+        _share_places(asides, behaviour)
     # Those who wait for room first: whoever is turned away below makes some.
     for entered, message in crowd_of(process):
         error = _redirected(process, behaviour, message)
         if error is not None and not entered.done():
             entered.set_exception(error)
-    mailbox = process.mailbox
-    for index in reversed(range(len(mailbox or ()))):
-        message = mailbox[index]  # type: ignore[index]  # not empty, or there is no index
-        error = _redirected(process, behaviour, message)
-        if error is None:
-            continue
-        del mailbox[index]  # type: ignore[union-attr]  # as above
-        if type(message) is Call:
-            message.caller.fail(error)
-        elif type(message) is StreamRequest:
-            message.channel.refuse(error)
-        else:
-            process.kernel.dead_letters.add(process.describe(), message, "not_understood")
-    if not mailbox:
+    for messages in (process.mailbox, *behaviour.put_off(process)):
+        for index in reversed(range(len(messages or ()))):
+            message = messages[index]  # type: ignore[index]  # not empty, or there is no index
+            error = _redirected(process, behaviour, message)
+            if error is None:
+                continue
+            del messages[index]  # type: ignore[union-attr]  # as above
+            if type(message) is Call:
+                message.caller.fail(error)
+            elif type(message) is StreamRequest:
+                message.channel.refuse(error)
+            else:
+                process.kernel.dead_letters.add(process.describe(), message, "not_understood")
+    if not process.mailbox:
         process.mailbox = None
+
+
+def _take_again(process: Process, asides: Asides) -> None:
+    """Return what waits for a place among concurrent handlers to the mailbox."""
+    for waiting in asides.waiting.values():
+        while waiting:
+            message = waiting.pop()
+            if type(message) is Call:
+                message.caller.needs_place, message.caller.detached = False, ""
+            process.kernel.put_back(process, message)
+
+
+def _share_places(asides: Asides, behaviour: ServerBehaviour) -> None:
+    """Have the handlers in progress take up places of the methods that stand for theirs now, whatever these are called."""
+    for what, running in tuple(asides.running.items()):
+        handler = (behaviour.handlers or {}).get(what.rpartition(".")[2])
+        if handler is not None:
+            asides.running[handler.what] = running
+            asides.waiting[handler.what] = asides.waiting.setdefault(what, deque())
 
 
 def _redirected(process: Process, behaviour: ServerBehaviour, message: Any) -> UsageError | None:
