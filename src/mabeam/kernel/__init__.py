@@ -37,7 +37,7 @@ from mabeam.kernel._info import ActivityInfo, ProcessInfo, info, name_of
 from mabeam.kernel._kernel import Kernel
 from mabeam.kernel._links import add_link, add_monitor, are_linked, remove_link, remove_monitor
 from mabeam.kernel._lock import Lock
-from mabeam.kernel._mailbox import remove_matching, take_matching
+from mabeam.kernel._mailbox import offer_again, remove_matching, take_matching
 from mabeam.kernel._messages import Carried, Down, ExitSignal, Ignore, MonitorRef, Stop
 from mabeam.kernel._names import Name, Registration, ViaName
 from mabeam.kernel._observers import ProcessStatistics, Trace, TraceEvent, statistics, trace
@@ -69,6 +69,7 @@ from mabeam.kernel._process import (
     BUSY,
     DEAD,
     EXITING,
+    RECEIVING,
     SCHEDULED,
     STARTING,
     SUSPENDED,
@@ -170,6 +171,7 @@ __all__ = (
     "Carried",
     "DEAD",
     "EXITING",
+    "RECEIVING",
     "SCHEDULED",
     "STARTING",
     "SUSPENDED",
@@ -227,6 +229,7 @@ __all__ = (
     "name_of",
     "name_target",
     "no_target",
+    "offer_again",
     "remove_link",
     "remove_matching",
     "remove_monitor",

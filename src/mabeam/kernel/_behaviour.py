@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from mabeam.errors import UsageError
@@ -29,8 +29,8 @@ OnFull: TypeAlias = Literal["reject", "block", "drop_oldest", "drop_newest"]
 class Observer(Protocol):
     """Told what one process does, as it does it; for ``trace`` and ``statistics``."""
 
-    def took(self, process: Process, message: Any) -> None:
-        """A message has been taken."""
+    def took(self, process: Process, message: Any) -> Awaitable[None] | None:
+        """A message has been taken. A plain process awaits what this returns before it goes on with it."""
 
     def finished(self, process: Process, message: Any, value: object, error: BaseException | None) -> None:
         """The handler of a message has ended."""

@@ -94,7 +94,8 @@ async def take_matching(process: Process, match: Callable[[Any], bool], timeout:
                 del mailbox[index]
                 if not mailbox:
                     process.mailbox = None
-                _tell_observers(process, message)
+                if process.behaviour.observers:
+                    await _tell_observers(process, message)
                 return message
     if timeout is not None and timeout <= 0:
         raise TimeoutError
@@ -120,13 +121,21 @@ async def take_matching(process: Process, match: Callable[[Any], bool], timeout:
         if not process.receivers:
             process.receivers = None
             process.status &= ~RECEIVING
-    _tell_observers(process, message)
+    if process.behaviour.observers:
+        await _tell_observers(process, message)
     return message
 
 
-def _tell_observers(process: Process, message: Any) -> None:
+async def _tell_observers(process: Process, message: Any) -> None:
+    """Tell whoever watches; in a simulation that may take its time, and may fail."""
     for observer in process.behaviour.observers:
-        observer.took(process, message)
+        rest = observer.took(process, message)
+        if rest is not None:
+            try:
+                await rest
+            except asyncio.CancelledError:
+                process.kernel.put_back(process, message)
+                raise
 
 
 def _expire(future: asyncio.Future[Any]) -> None:

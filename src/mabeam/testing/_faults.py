@@ -53,10 +53,11 @@ class Faults:
     processes of mabeam's own, unless ``only`` names them.
 
     Attributes:
-        crash: a server that takes a message crashes with ``InjectedFault``, as if its handler had raised it.
+        crash: a server that takes a message crashes with ``InjectedFault``, as if its handler had raised it; a ``receive`` of
+            a plain process that takes a message raises it.
         kill: a server that takes a message, or a plain process that is sent one, is killed before it does anything with it.
-        delay: a server is slow: it takes a message (and so all that come after it) up to ``max_delay`` later. Signals keep
-            their order.
+        delay: a server is slow: it takes a message (and so all that come after it) up to ``max_delay`` later. So does a plain
+            process, whose ``receive`` may meet its timeout before. Signals keep their order.
         late: a timer fires up to ``max_delay`` too late, as on a machine that is busy.
         points: a ``fault_point`` raises ``InjectedFault``: one rate for all of them, or a rate for each name or pattern
             (``"store.*"``). Those that are awaited are also delayed, at the rate ``delay``.

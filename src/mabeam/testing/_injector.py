@@ -19,6 +19,7 @@ from mabeam.kernel import (
     stop,
 )
 from mabeam.testing._faults import InjectedFault
+from mabeam.testing._late_mail import LateMail
 from mabeam.testing._trace import name_callback, name_message, short_name
 from mabeam.testing._watched import replace_function
 
@@ -66,6 +67,7 @@ class Injector:
         self._times: Counter[str] = Counter()
         self._spared: set[Process] = set()
         self._delayed: dict[Process, Any] = {}
+        self._late_mail = LateMail()
 
     def spares(self, process: Process) -> None:
         """No fault may hit this process."""
@@ -73,12 +75,41 @@ class Injector:
 
     # ------------------------------------------------------------------------------------------- messages
 
+    def makes_late(self, process: Process, message: Any) -> bool:
+        """A message is on its way; whether it is in the mailbox now, and its receiver must not hear of it yet."""
+        if not self._is_plain_target(process):
+            return False
+        if not self._late_mail.waits_behind(process, message):
+            site = f"{self._subject(process)} gets {name_message(message)}"
+            fault = self._fault("delay", site, self._time(site), process)
+            if fault is None:
+                return False
+            self._late_mail.delay(process, message, fault.seconds)
+        return self._late_mail.put(process, message)
+
     def arrived(self, process: Process, message: Any) -> None:
         """A message is in a mailbox; a plain process, which takes it when it likes, may be killed before that."""
-        if isinstance(process.behaviour, PlainBehaviour) and not self._is_spared(process):
+        if self._is_plain_target(process):
             site = f"{self._subject(process)} is sent {name_message(message)}"
             if self._fault("kill", site, self._time(site), process) is not None:
                 kill_process(process)
+
+    def rest_of_delay(self, process: Process, message: Any) -> Awaitable[None] | None:
+        """A plain process has found a message; say what it has to wait for, ``None`` for nothing."""
+        seconds = self._late_mail.rest(process, message)
+        return _Delay(process.kernel.loop, seconds) if seconds > 0.0 else None
+
+    def at_receiving(self, process: Process, message: Any) -> None:
+        """A plain process gets a message.
+
+        Raises:
+            InjectedFault: it is to fail.
+        """
+        if self._is_spared(process):
+            return
+        site = f"{self._subject(process)} receives {name_message(message)}"
+        if (fault := self._fault("crash", site, self._time(site), process)) is not None:
+            raise InjectedFault(fault)
 
     def intervenes(self, process: Process, message: Any) -> bool | None:
         """A server is about to take a message.
@@ -206,6 +237,9 @@ class Injector:
             self.faults.append(fault)
             self._notebook.note("fault", str(fault))
         return fault
+
+    def _is_plain_target(self, process: Process) -> bool:
+        return isinstance(process.behaviour, PlainBehaviour) and not self._is_spared(process)
 
     def _is_spared(self, process: Process) -> bool:
         return process.parent is None or process in self._spared

@@ -40,7 +40,8 @@ class SimulatedScheduler(Scheduler):
     def enqueue(self, process: Process, message: Any) -> None:
         """Put a message into a mailbox."""
         self._simulation.sent(process, message)
-        super().enqueue(process, message)
+        if not self._simulation.is_late(process, message):
+            super().enqueue(process, message)
         self._simulation.arrived(process, message)
 
     def may_hand_off(self) -> bool:

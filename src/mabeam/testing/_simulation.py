@@ -14,7 +14,7 @@ from mabeam.testing._watched import watched
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from mabeam.kernel import Behaviour, ExitReason, Process
     from mabeam.testing._deciders import Decider
@@ -133,6 +133,10 @@ class Simulation:
         if self.mutations is not None:
             self.mutations.sent(message, sender)
 
+    def is_late(self, process: Process, message: Any) -> bool:
+        """A message is on its way; true when it is in the mailbox now, and its receiver is not to hear of it yet."""
+        return self.injector is not None and self.injector.makes_late(process, message)
+
     def arrived(self, process: Process, message: Any) -> None:
         """A message is in a mailbox."""
         if self.injector is not None:
@@ -170,8 +174,22 @@ class Simulation:
             handled()
         return done
 
-    def received(self, process: Process, message: Any) -> None:
-        """A plain process has got a message."""
+    def received(self, process: Process, message: Any) -> Awaitable[None] | None:
+        """A plain process has got a message; it waits for what this returns."""
+        rest = None if self.injector is None else self.injector.rest_of_delay(process, message)
+        if rest is None:
+            self._goes_on_with(process, message)
+            return None
+
+        async def late() -> None:
+            await rest
+            self._goes_on_with(process, message)
+
+        return late()
+
+    def _goes_on_with(self, process: Process, message: Any) -> None:
+        if self.injector is not None:
+            self.injector.at_receiving(process, message)
         self.note("take", f"{name_message(message)} by {self.name(process)}")
         if self.mutations is not None:
             self.mutations.taken(process, message)

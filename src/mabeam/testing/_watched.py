@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, final
 from mabeam.kernel import PlainBehaviour, here
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from mabeam.kernel import Behaviour, Process
 
@@ -26,8 +26,8 @@ class Watcher(Protocol):
         """A process takes a message: ``proceed`` works on it, and says what ``take`` of a behaviour says."""
         ...
 
-    def received(self, process: Process, message: Any) -> None:
-        """A plain process has got a message."""
+    def received(self, process: Process, message: Any) -> Awaitable[None] | None:
+        """A plain process has got a message; it waits for what this returns."""
         ...
 
     def call_handler(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -96,8 +96,8 @@ class _Receiving:
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher
 
-    def took(self, process: Process, message: Any) -> None:
-        self._watcher.received(process, message)
+    def took(self, process: Process, message: Any) -> Awaitable[None] | None:
+        return self._watcher.received(process, message)
 
     def finished(self, process: Process, message: Any, value: object, error: BaseException | None) -> None:
         """It has no handlers."""
