@@ -147,6 +147,15 @@ async def test_passes_with_hypothesis(number):
 async def test_passes_in_real_time():
     RUNS["real"] += 1
 
+@pytest.mark.simulate(seeds=3, faults=Faults(crash=0.5, only=["nobody"]))
+async def test_warned_of_faults():
+    await words()
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.simulate(seeds=3, faults=Faults(crash=0.5, only=["nobody"]))
+async def test_warned_of_faults_as_an_error():
+    await words()
+
 @pytest.mark.simulate(seeds=5)
 def test_passes_though_not_async():
     RUNS["plain"] += 1
@@ -264,6 +273,14 @@ def test_faults_leaks_and_mutations_fail_a_test(section: Callable[[str], str]) -
     assert "LookupError: not written" in section("test_fails_by_fault")
     assert "argument lines has lost [0]" in section("test_fails_by_mutation")
     assert "'forgotten'" in section("test_fails_by_leak")
+
+
+def test_faults_that_nothing_can_be_hit_by_are_warned_of(suite: tuple[dict[str, str], str]) -> None:
+    """In the summary of warnings, or as an error where warnings are errors."""
+    outcomes, output = suite
+    assert outcomes["test_warned_of_faults"] == "PASSED"
+    assert outcomes["test_warned_of_faults_as_an_error"] == "ERROR"
+    assert output.count("PytestWarning: faults asks for crash, and in no run was there a place for that") >= 2
 
 
 def test_a_wrong_marker_is_an_error_of_its_test(section: Callable[[str], str]) -> None:

@@ -55,6 +55,7 @@ def test_every_seed_is_the_same_run_in_every_os_process() -> None:
     assert one == other
 
 
+@pytest.mark.filterwarnings("ignore:simulate. faults asks for:UserWarning")  # some have nobody to be hit
 def test_every_seed_is_the_same_run_again() -> None:
     """In one OS process, where objects are at other addresses each time."""
     for name in PROGRAMS:

@@ -301,7 +301,8 @@ def test_only_and_never_say_whom_faults_may_hit() -> None:
     assert run(only=[Other]) == {"Other"}
     assert run(only=["echo"]) == {"Echo"}
     assert run(only=[one]) == {"one"}
-    assert run(never=[Echo, one]) == set()  # Other is an Echo, too
+    with pytest.warns(UserWarning, match="in no run was there a place for that"):
+        assert run(never=[Echo, one]) == set()  # Other is an Echo, too
     assert run(never=["echo", "other"]) == {"one"}
 
 
@@ -410,3 +411,34 @@ def test_a_server_may_be_killed_before_it_answers_at_once(seed: int) -> None:
 
     simulate(program, seeds=[seed], faults=Faults(kill=1.0))
     assert done == []
+
+
+async def _clockless() -> None:
+    echo = await Echo.child_spec().start()
+    await echo.call(Echo.plain)
+    fault_point("echoed")
+
+
+@pytest.mark.parametrize(
+    ("faults", "impossible"),
+    [
+        (Faults(late=0.5), ("late",)),
+        (Faults(crash=0.5, only=["ehco"]), ("crash",)),
+        (Faults(points={"ehcoed": 0.5, "echo.*": 0.0}), ("points['ehcoed']",)),
+    ],
+)
+def test_faults_that_have_no_place_are_warned_of(faults: Faults, impossible: tuple[str, ...]) -> None:
+    """Whoever asks for them is not left to believe that they were tested."""
+    with pytest.warns(UserWarning, match="in no run was there a place") as caught:
+        result = simulate(_clockless, seeds=5, faults=faults)
+    assert result.impossible == impossible
+    assert f"no place for {impossible[0]}" in str(result)
+    assert caught[0].filename == __file__
+
+
+def test_a_place_that_was_spared_by_chance_is_a_place() -> None:
+    """What was possible is told apart from what was not, by each rate that was given."""
+    faults = Faults(crash=1e-9, late=0.5, points={"no.*": 0.5, "never": 0.5})
+    result = simulate(_clockless, seeds=5, faults=faults, max_faults=0)
+    assert result.impossible == ("late", "points['no.*']", "points['never']")
+    assert simulate(_clockless, seeds=5).impossible == ()

@@ -51,6 +51,9 @@ class Seeded:
         seed: what all decisions follow from.
         faults: which faults, and how often; none unless given.
         max_faults: most of them in this run.
+
+    Attributes:
+        possible: which of the faults that were asked for there was a place for, hit or not.
     """
 
     def __init__(self, seed: int, faults: Faults | None, max_faults: int) -> None:
@@ -62,6 +65,7 @@ class Seeded:
         self._last_goes_first = self._chance.random() < 0.25
         self._faults = faults
         self._left = max_faults
+        self.possible: set[str] = set()
 
     def choose(self, number: int, count: int) -> int:
         """Draw, or follow the habit."""
@@ -74,10 +78,14 @@ class Seeded:
     ) -> Fault | None:
         """Draw, if such a fault is wanted and may hit the process."""
         faults = self._faults
-        if faults is None or self._left <= 0:
+        if faults is None:
             return None
-        rate: float = faults.rate_at(point) if kind == "point" else getattr(faults, kind)
-        if rate <= 0.0 or self._mishap.random() >= rate:
+        wish, rate = faults.wish_for(kind, point)
+        if rate <= 0.0:
+            return None
+        if wish not in self.possible and (process is None or faults.may_hit(process)):
+            self.possible.add(wish)
+        if self._left <= 0 or self._mishap.random() >= rate:
             return None
         if process is not None and not faults.may_hit(process):
             return None

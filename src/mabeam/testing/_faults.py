@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
@@ -13,7 +13,7 @@ from mabeam.kernel import label_of
 
 if TYPE_CHECKING:
     from mabeam.kernel import Process
-    from mabeam.testing._schedule import Fault
+    from mabeam.testing._schedule import Fault, FaultKind
 
 __all__ = ("Faults", "InjectedFault", "Victim")
 
@@ -86,7 +86,7 @@ class Faults:
         """Check everything."""
         problems = [_problem_of_rate(name, getattr(self, name)) for name in _RATES]
         if isinstance(self.points, Mapping):
-            problems += [_problem_of_rate(f"points[{name!r}]", rate) for name, rate in self.points.items()]
+            problems += [_problem_of_rate(_written(name), rate) for name, rate in self.points.items()]
         else:
             problems.append(_problem_of_rate("points", self.points))
         if not (
@@ -110,9 +110,36 @@ class Faults:
         Returns:
             The rate of the first pattern that matches; 0 when none does.
         """
+        return self.wish_for("point", point)[1]
+
+    def wish_for(self, kind: FaultKind, point: str) -> tuple[str, float]:
+        """What was asked for at such a place, as it is written, and its rate."""
+        if kind != "point":
+            return kind, getattr(self, kind)
         if not isinstance(self.points, Mapping):
-            return self.points
-        return next((rate for name, rate in self.points.items() if fnmatchcase(point, name)), 0.0)
+            return "points", self.points
+        found = ((_written(name), rate) for name, rate in self.points.items() if fnmatchcase(point, name))
+        return next(found, ("", 0.0))
+
+    def wishes_but(self, possible: Collection[str] = ()) -> tuple[str, ...]:
+        """What was asked for besides, as it is written."""
+        wanted = [name for name in _RATES if getattr(self, name) > 0.0]
+        if isinstance(self.points, Mapping):
+            wanted += [_written(name) for name, rate in self.points.items() if rate > 0.0]
+        elif self.points > 0.0:
+            wanted.append("points")
+        return tuple(wish for wish in wanted if wish not in possible)
+
+    def warning_of(self, impossible: Collection[str]) -> str:
+        """What to say when there was no place for any of what was asked for: that tests nothing, and looks like a test."""
+        wishes = self.wishes_but()
+        if not wishes or len(impossible) < len(wishes):
+            return ""
+        return (
+            f"faults asks for {', '.join(wishes)}, and in no run was there a place for that, so no fault was tested. The program's "
+            "own process is never hit, nor are supervisors and what else is mabeam's own, nor what only= and never= leave out; "
+            "points= has names or patterns of fault points."
+        )
 
     def may_hit(self, process: Process) -> bool:
         """Whether a process is one that faults may hit."""
@@ -121,6 +148,10 @@ class Faults:
         if self.only:
             return any(_is_meant(process, victim) for victim in self.only)
         return not _is_ours(process)
+
+
+def _written(pattern: str) -> str:
+    return f"points[{pattern!r}]"
 
 
 def _problem_of_rate(name: str, rate: object) -> str:

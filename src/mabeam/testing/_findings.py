@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, final
 from mabeam.errors import MabeamError
 
 if TYPE_CHECKING:
+    from mabeam.testing._faults import Faults
     from mabeam.testing._one_run import Run
     from mabeam.testing._schedule import Fault
 
@@ -26,6 +27,8 @@ class SimulationResult:
             order, or no more seeds are needed.
         choices: free choices made in all of them.
         faults: faults injected.
+        impossible: rates of ``Faults`` that nothing could be hit by in any run, as they are written: ``late`` in a program
+            without timers, ``points['stroe.*']`` with a wrong letter.
         virtual_seconds: how much virtual time has passed.
         tolerated: runs that were ended by an exception that may end them.
         uncompared: parts of messages that could not be looked into, to see whether they were changed.
@@ -37,6 +40,7 @@ class SimulationResult:
     traces: int
     choices: int
     faults: int
+    impossible: tuple[str, ...]
     virtual_seconds: float
     tolerated: int
     uncompared: int
@@ -44,7 +48,8 @@ class SimulationResult:
 
     def __str__(self) -> str:
         """In a line."""
-        return f"{self.seeds:,} seeds, {self.traces:,} different runs, {self.choices:,} choices, {self.faults:,} faults"
+        nowhere = f", no place for {', '.join(self.impossible)}" if self.impossible else ""
+        return f"{self.seeds:,} seeds, {self.traces:,} different runs, {self.choices:,} choices, {self.faults:,} faults{nowhere}"
 
 
 @final
@@ -87,10 +92,16 @@ class SimulationFailed(MabeamError, AssertionError):
 
 @final
 class Explored:
-    """Adds up what runs have explored."""
+    """Adds up what runs have explored.
+
+    Attributes:
+        runs: how many.
+        possible: which of the faults that were asked for there was a place for.
+    """
 
     def __init__(self) -> None:
         self.runs = 0
+        self.possible: set[str] = set()
         self._digests: set[str] = set()
         self._digest = hashlib.blake2b(digest_size=16)
         self._choices = 0
@@ -111,12 +122,13 @@ class Explored:
         self._tolerated += run.tolerated
         self._uncompared += simulation.mutations.skipped if simulation.mutations is not None else 0
 
-    def result(self) -> SimulationResult:
+    def result(self, faults: Faults | None = None) -> SimulationResult:
         return SimulationResult(
             seeds=self.runs,
             traces=len(self._digests),
             choices=self._choices,
             faults=self._faults,
+            impossible=() if faults is None else faults.wishes_but(self.possible),
             virtual_seconds=self._seconds,
             tolerated=self._tolerated,
             uncompared=self._uncompared,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
+import warnings
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -79,6 +80,9 @@ def simulate(
         UsageError: ``program`` cannot be called, an option is wrong, ``seeds`` holds nothing, or this was called inside a running
             event loop.
 
+    Warns:
+        UserWarning: no run had a place for any of ``faults``, so none of them was tested.
+
     Example:
         from mabeam import receive, self_pid, send, spawn
 
@@ -103,8 +107,10 @@ def simulate(
             if not _is_count(seed, -math.inf):
                 msg = f"simulate: seeds expects integers, got {seed!r} among them"
                 raise UsageError(msg)
-            run = run_once(program, Seeded(seed, faults, max_faults), limits, injects=faults is not None)
+            decider = Seeded(seed, faults, max_faults)
+            run = run_once(program, decider, limits, injects=faults is not None)
             results.add(run)
+            results.possible |= decider.possible
             if run.error is not None:
                 break
             collect()
@@ -112,7 +118,10 @@ def simulate(
             if not results.runs:
                 msg = "simulate: seeds was empty, so nothing has been tested"
                 raise UsageError(msg)
-            return results.result()
+            result = results.result(faults)
+            if faults is not None and (warning := faults.warning_of(result.impossible)):
+                warnings.warn(f"simulate: {warning}", stacklevel=2)
+            return result
     failed = _explain(program, seed, run, limits, max_shrink_runs, results.runs)
     raise failed from failed.error
 

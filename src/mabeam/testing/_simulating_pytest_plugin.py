@@ -157,14 +157,26 @@ class SeededTest:
         reports = self._once(None)
         if any(not report.passed for report in reports):
             return reports  # it fails in the ordinary order, or was skipped
+        possible: set[str] = set()
         with garbage_kept_small() as collect:
             for seed in settings.seeds:
-                simulation = self._simulation(Seeded(seed, settings.faults, settings.max_faults))
+                decider = Seeded(seed, settings.faults, settings.max_faults)
+                simulation = self._simulation(decider)
                 reports = self._once(simulation)
                 if any(report.failed for report in reports):
                     return self._shrunk(seed, simulation, reports)
+                possible |= decider.possible
                 collect()
-        return reports
+        return [*reports, *self._warned(possible)]
+
+    def _warned(self, possible: set[str]) -> list[pytest.TestReport]:
+        """Warn of faults that nothing could be hit by; a report, where warnings are errors."""
+        item, faults = self._item, self._settings.faults
+        warning = "" if faults is None else faults.warning_of(faults.wishes_but(possible))
+        if not warning:
+            return []
+        call = pytest.CallInfo.from_call(lambda: item.warn(pytest.PytestWarning(warning)), when="teardown")
+        return [pytest.TestReport.from_item_and_call(item, call)] if call.excinfo is not None else []
 
     def _simulation(self, decider: Decider) -> Simulation:
         """One that costs little: it only makes choices, unless more is asked for."""
