@@ -26,6 +26,7 @@ from mabeam.kernel import (
     spawn,
 )
 from mabeam.testing import Probe, VirtualLoop, wait_until_idle
+from tests.kernel._scenes import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -99,6 +100,63 @@ async def test_a_cancelled_wait_loses_no_message() -> None:
     await asyncio.wait((waiting,))
     assert waiting.cancelled()
     assert probe.pending == ("precious",)
+
+
+async def test_a_message_and_a_timeout_in_one_turn_lose_nothing() -> None:
+    """Either it is given out, or it stays."""
+    probe = Probe.start()
+    await wait_until_idle()
+    waiting = asyncio.ensure_future(probe.next(timeout=0.0))
+    send(probe.pid, "in time")
+    try:
+        got = await waiting
+    except TimeoutError:
+        (got,) = probe.pending
+    assert got == "in time"
+
+
+async def test_a_cancelled_wait_leaves_the_order_of_arrival() -> None:
+    """What was just being given out goes to the next who waits for it, or back to its place."""
+    probe = Probe.start()
+    first = asyncio.ensure_future(probe.wait_for(str))
+    await wait_until_idle()
+    for message in (1, "word", 2):
+        send(probe.pid, message)
+    while probe.messages != (1, "word", 2):
+        await Turn()
+    assert first.cancel()
+    await wait_until_idle()
+    assert first.cancelled()
+    assert probe.pending == (1, "word", 2)
+    first, second = (asyncio.ensure_future(probe.wait_for(bytes)) for _ in range(2))
+    await wait_until_idle()
+    send(probe.pid, b"bytes")
+    while len(probe.messages) != 4:
+        await Turn()
+    first.cancel()
+    assert await second == b"bytes"
+
+
+async def test_the_error_of_a_match_belongs_to_who_waits() -> None:
+    """The probe goes on, and the message goes to others."""
+    probe = Probe.start()
+
+    def fussy(message: Any) -> bool:
+        raise StopIteration if message == "stop" else LookupError(message)
+
+    asking = [asyncio.ensure_future(probe.wait_for(match)) for match in (fussy, str)]
+    await wait_until_idle()
+    send(probe.pid, "word")
+    with pytest.raises(LookupError, match="word"):
+        await asking[0]
+    assert await asking[1] == "word"
+    again = asyncio.ensure_future(probe.wait_for(fussy))
+    await wait_until_idle()
+    send(probe.pid, "stop")
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await again
+    assert probe.pid.is_alive
+    assert probe.pending == ("stop",)
 
 
 async def test_a_match_that_ends_the_wait_loses_no_message() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import insort
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final
 
 from mabeam.kernel import (
@@ -64,8 +66,9 @@ class Probe:
         """Use :meth:`start`."""
         self._name = name
         self._recorded: list[Any] = []
-        self._open: list[Any] = []
-        self._waiting: list[tuple[Callable[[Any], bool], asyncio.Future[Any]]] = []
+        self._open: list[tuple[int, Any]] = []
+        """What was not given out, each with its place in the order of arrival."""
+        self._waiting: list[tuple[Callable[[Any], bool], asyncio.Future[tuple[int, Any]]]] = []
         self._parent = self_pid()
         self.pid: Pid = spawn(self._record)
         process = find(current_kernel(), self.pid)
@@ -96,7 +99,7 @@ class Probe:
     @property
     def pending(self) -> tuple[Any, ...]:
         """What it got and has not given out."""
-        return tuple(self._open)
+        return tuple(message for _, message in self._open)
 
     async def next(self, *, timeout: float = 5.0) -> Any:
         """Give out the oldest message, waiting for one if need be.
@@ -130,6 +133,7 @@ class Probe:
 
         Raises:
             TimeoutError: none came; says what came instead.
+            Exception: what ``match`` raises.
         """
         if isinstance(match, type | tuple):
             classes = match
@@ -176,37 +180,64 @@ class Probe:
                 and isinstance(message.reason, Shutdown)
             ):
                 return
-            for waiter in self._waiting:
-                match, future = waiter
-                if match(message) and not future.done():
-                    future.set_result(message)
-                    self._waiting.remove(waiter)
-                    break
-            else:
-                self._open.append(message)
+            self._give_out(len(self._recorded), message)
+
+    def _give_out(self, place: int, message: Any) -> None:
+        """Give a message to the first who waits for such a one, or keep it where it came."""
+        for match, future in self._waiting:
+            if not future.done() and _accepts(match, message, future) and not future.done():
+                future.set_result((place, message))
+                return
+        insort(self._open, (place, message), key=itemgetter(0))
 
     async def _take(self, match: Callable[[Any], bool], expected: str, timeout: float) -> Any:
-        for index, message in enumerate(self._open):
+        for index, (_, message) in enumerate(self._open):
             if match(message):
                 del self._open[index]
                 return message
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[tuple[int, Any]] = loop.create_future()
         waiter = (match, future)
         self._waiting.append(waiter)
+        # Not asyncio.timeout: its cancellation may come when the message is there already, and one of both would be lost.
+        timer = loop.call_later(timeout, _expire, future)
         try:
-            async with asyncio.timeout(timeout):
-                return await future
-        except TimeoutError:
-            got = ", ".join(map(repr, self._open)) or "nothing"
-            raise TimeoutError(f"{self!r} expected {expected} within {timeout:g} s; it has {got}.") from None
+            _, message = await future
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
-                self._open.insert(0, future.result())
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._waiting.remove(waiter)
+                self._give_out(*future.result())
             raise
+        except _Expired:
+            got = ", ".join(map(repr, self.pending)) or "nothing"
+            raise TimeoutError(f"{self!r} expected {expected} within {timeout:g} s; it has {got}.") from None
         finally:
+            timer.cancel()
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
+        return message
 
     def _act(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call something of the kernel as the probe: it looks up who it acts for in the context."""
         return self._process.own_context().copy().run(function, *args, **kwargs)
+
+
+class _Expired(Exception):
+    """Nothing has come in time."""
+
+
+def _expire(future: asyncio.Future[tuple[int, Any]]) -> None:
+    if not future.done():
+        future.set_exception(_Expired())
+
+
+def _accepts(match: Callable[[Any], bool], message: Any, future: asyncio.Future[tuple[int, Any]]) -> bool:
+    """Ask ``match``. What it raises is for whoever waits: the probe goes on."""
+    try:
+        return bool(match(message))
+    except BaseException as error:  # noqa: BLE001  (code of the test: it is the test's error, whatever it is)
+        if isinstance(error, StopIteration):  # a future refuses it
+            error = RuntimeError(f"{match!r} raised {error!r}")
+        if not future.done():
+            future.set_exception(error)
+        return False
