@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mabeam.testing._one_run import have_same_classes
 from mabeam.testing._schedule import Fault, Schedule
 from mabeam.testing._shrink import Shrinker
 
@@ -118,3 +119,48 @@ def test_nothing_is_tried_when_there_is_nothing() -> None:
     smallest, shrinker = _shrunk(Schedule(), lambda _: True)
     assert smallest == Schedule()
     assert shrinker.runs == 0
+
+
+def _from(error: BaseException, cause: BaseException) -> BaseException:
+    error.__cause__ = cause
+    return error
+
+
+def _group(*inside: Exception) -> ExceptionGroup[Exception]:
+    return ExceptionGroup("several", inside)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        (_group(ValueError(1)), _group(ValueError(2)), True),
+        (_group(ValueError(1)), _group(ValueError(1), ValueError(2)), True),  # as many as are left
+        (_group(KeyError(), ValueError()), _group(ValueError(), KeyError()), True),
+        (_group(ValueError()), _group(AssertionError()), False),
+        (_group(ValueError()), _group(ValueError(), KeyError()), False),
+        (_group(_group(ValueError())), _group(_group(KeyError())), False),
+        (_group(_group(ValueError())), _group(ValueError()), False),
+        (_from(OSError(), _group(ValueError())), _from(OSError(), _group(KeyError())), False),
+        (_from(_group(ValueError()), OSError()), _from(_group(KeyError()), OSError()), False),
+        (_from(OSError(), ValueError()), _from(OSError(), KeyError()), False),
+        (_from(OSError(), _from(KeyError(), ValueError())), _from(OSError(), ValueError()), True),
+        (ValueError(), None, False),
+        (None, None, False),
+    ],
+)
+def test_failures_are_told_apart_by_their_classes(
+    one: BaseException | None, other: BaseException | None, *, is_same: bool
+) -> None:
+    """Also of what they came from, and of those in groups: shrinking must not end at another bug."""
+    assert have_same_classes(one, other) is is_same
+    assert have_same_classes(other, one) is is_same
+
+
+def test_exceptions_in_a_circle_can_be_compared() -> None:
+    """Each is looked at once."""
+    inside = ValueError()
+    group = _group(inside)
+    inside.__cause__ = group
+    group.__cause__ = inside
+    assert have_same_classes(group, group)
+    assert not have_same_classes(group, inside)

@@ -21,7 +21,7 @@ from mabeam.testing._simulated_loop import SimulatedLoop
 from mabeam.testing._simulation import Simulation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from mabeam.kernel import Process
     from mabeam.testing._deciders import Decider
@@ -188,19 +188,28 @@ class _Program:
 
 
 def have_same_classes(one: BaseException | None, other: BaseException | None) -> bool:
-    """Whether there are two exceptions that look like one bug: equal in class, also of what they came from in the end."""
+    """Whether there are two exceptions that look like one bug: equal in class, also of what they came from in the end.
+
+    Groups are if so are those in them, however many there are of a kind.
+    """
     return one is not None and other is not None and _signature(one) == _signature(other)
 
 
-def _signature(error: BaseException | None) -> tuple[type[BaseException], ...]:
-    """The class of an exception, and of what it came from in the end."""
-    kinds: list[type[BaseException]] = []
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        kinds.append(type(error))
-        error = error.__cause__
-    return (kinds[0], kinds[-1]) if kinds else ()
+def _signature(error: BaseException, above: tuple[BaseException, ...] = ()) -> tuple[object, ...]:
+    """The class of an exception, that of what it came from in the end, and the same of those in a group."""
+    chain = [error]
+    while (cause := chain[-1].__cause__) is not None and not _is_among(cause, chain):
+        chain.append(cause)
+    groups = [each for each in chain if isinstance(each, BaseExceptionGroup)]
+    above = (*above, *chain)
+    inside = {
+        _signature(each, above) for group in groups for each in group.exceptions if not _is_among(each, above)
+    }
+    return (type(error), type(chain[-1]), frozenset(inside))
+
+
+def _is_among(error: BaseException, others: Sequence[BaseException]) -> bool:
+    return any(error is each for each in others)
 
 
 @contextmanager
