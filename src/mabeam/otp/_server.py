@@ -434,7 +434,10 @@ class ServerBehaviour(ConcurrentHandlers):
             if process.registrations is None:
                 process.registrations = {}
             process.registrations[asides] = None  # the timer goes with the process
-            asides.idle_timer = process.kernel.loop.call_later(seconds, _idle, process, asides)
+            context = process.own_context().copy()  # this may be the turn of a caller, whose timer it is not
+            asides.idle_timer = process.kernel.loop.call_later(
+                seconds, _idle, process, asides, context=context
+            )
         return True
 
     def alarms(self, process: Process) -> Iterable[tuple[float, str]]:

@@ -231,9 +231,14 @@ class StateMachineBehaviour(ServerBehaviour):
 
     def _carry_out(self, process: Process, asides: MachineAsides, changes: Changes) -> None:
         asides.cancel(changes.cancelled)
-        loop = process.kernel.loop
+        if not changes.started:
+            return
+        # Its own context: this may be the turn of a caller, whose timers they are not.
+        loop, context = process.kernel.loop, process.own_context()
         for timeout, seconds in changes.started:
-            asides.handles[timeout] = loop.call_later(seconds, _expire, process, timeout)
+            asides.handles[timeout] = loop.call_later(
+                seconds, _expire, process, timeout, context=context.copy()
+            )
 
     def _mark(self, process: Process, asides: MachineAsides) -> None:
         """See to it that its own events come next.

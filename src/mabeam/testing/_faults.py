@@ -58,7 +58,8 @@ class Faults:
         kill: a server that takes a message, or a plain process that is sent one, is killed before it does anything with it.
         delay: a server is slow: it takes a message (and so all that come after it) up to ``max_delay`` later. So does a plain
             process, whose ``receive`` may meet its timeout before. Signals keep their order.
-        late: a timer fires up to ``max_delay`` too late, as on a machine that is busy.
+        late: a timer fires up to ``max_delay`` too late, as on a machine that is busy. It is that of the process that sets it;
+            timeouts that a server asks for are its own, whoever called it.
         points: a ``fault_point`` raises ``InjectedFault``: one rate for all of them, or a rate for each name or pattern
             (``"store.*"``). Those that are awaited are also delayed, at the rate ``delay``.
         max_delay: longest delay, in seconds.

@@ -26,7 +26,7 @@ from mabeam.testing._watched import replace_function
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
 
-    from mabeam.kernel import Process
+    from mabeam.kernel import Activation, Process
     from mabeam.testing._deciders import Decider
     from mabeam.testing._schedule import Fault, FaultKind
 
@@ -195,10 +195,10 @@ class Injector:
 
     # ------------------------------------------------------------------------------------------- timers, fault points
 
-    def timer_set(self, callback: Any) -> float:
-        """A timer is set; say how much later than that it is to fire."""
-        owner = here.get(None)
-        if owner is None or self._is_spared(owner.process):
+    def timer_set(self, callback: Any, owner: Activation | Process | None) -> float:
+        """A timer is set that is to fire in the context of ``owner``; say how much later than that."""
+        is_delay = callback is _wake or getattr(callback, "__self__", None) is self._late_mail
+        if is_delay or owner is None or self._is_spared(owner.process):
             return 0.0
         site = f"timer {name_callback(callback)} of {self._subject(owner.process)}"
         fault = self._fault("late", site, self._time(site), owner.process)

@@ -187,7 +187,8 @@ class SimulatedLoop(VirtualLoop):
         simulation = self._simulation
         if not simulation.watches:
             return super().call_at(when, callback, *args, context=context)
-        when += simulation.timer_set(callback)
+        owner = here.get(None) if context is None else context.get(here)
+        when += simulation.timer_set(callback, owner)
         return super().call_at(when, self._fire, callback, args, context=context)
 
     def _fire(self, callback: Callable[..., object], args: tuple[Any, ...]) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable
 
-    from mabeam.kernel import Behaviour, ExitReason, Process
+    from mabeam.kernel import Activation, Behaviour, ExitReason, Process
     from mabeam.testing._deciders import Decider
 
 __all__ = ("Simulation",)
@@ -142,9 +142,9 @@ class Simulation:
         if self.injector is not None:
             self.injector.arrived(process, message)
 
-    def timer_set(self, callback: Any) -> float:
-        """A timer is set; say how much later than that it is to fire."""
-        return 0.0 if self.injector is None else self.injector.timer_set(callback)
+    def timer_set(self, callback: Any, owner: Activation | Process | None) -> float:
+        """A timer is set that is to fire in the context of ``owner``; say how much later than that."""
+        return 0.0 if self.injector is None else self.injector.timer_set(callback, owner)
 
     def timer_fires(self, callback: Any) -> None:
         """A timer is due."""
