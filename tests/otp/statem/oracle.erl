@@ -24,14 +24,15 @@ run(Main, {Id, Init, Rules, Sends, Fuel}, Spread) ->
     {ok, Machine} = gen_statem:start_link(?MODULE, {self(), Init, Rules, Fuel, Spread}, []),
     Start = erlang:monotonic_time(millisecond),
     lists:foreach(
-        fun({At, Kind, Event}) ->
+        fun({Number, {At, Kind, Event}}) ->
             wait_until(Start + vary(At)),
             case Kind of
                 cast -> gen_statem:cast(Machine, Event);
+                call -> Machine ! {'$gen_call', {self(), {call, Number}}, Event};  %% as gen_statem:call, which would wait
                 info -> Machine ! Event
             end
         end,
-        Sends),
+        lists:zip(lists:seq(0, length(Sends) - 1), Sends)),
     wait_until(erlang:monotonic_time(millisecond) + 900),
     Ended = receive {'EXIT', Machine, Reason} -> [{ended, reason(Reason), none}] after 0 -> [] end,
     unlink(Machine),
@@ -44,7 +45,11 @@ reason(Reason) when is_atom(Reason) -> Reason;
 reason(_) -> other.
 
 traced() ->
-    receive {trace, Entry} -> [Entry | traced()] after 0 -> [] end.
+    receive
+        {trace, Entry} -> [Entry | traced()];
+        {{call, Number}, State} -> [{reply, integer_to_list(Number), State} | traced()]
+    after 0 -> []
+    end.
 
 wait_until(Time) ->
     receive after max(0, Time - erlang:monotonic_time(millisecond)) -> ok end.
@@ -63,6 +68,7 @@ init({Owner, Init, Rules, Fuel, Spread}) ->
     put(owner, Owner),
     put(rules, Rules),
     put(fuel, Fuel),
+    put(kept, []),
     {_, State} = lists:keyfind(become, 1, Init),
     {ok, State, data, actions(Init)}.
 
@@ -71,9 +77,20 @@ terminate(_Reason, _State, _Data) -> ok.
 handle_event(enter, Old, State, _Data) ->
     trace(enter, Old, State),
     result(State, rule(State, enter));
+handle_event({call, From}, Content, State, _Data) ->
+    trace(call, Content, State),
+    answered(From, State, rule(State, Content));
 handle_event(Type, Content, State, _Data) ->
     trace(Type, Content, State),
     result(State, rule(State, Content)).
+
+%% A caller is answered at once, when its call is handled again, or is kept until somebody answers all who were.
+answered(From, State, Rule) ->
+    Reply = [{reply, From, State} || lists:member(reply, Rule)],
+    Result = result(State, Rule, Reply),
+    IsKept = not lists:member(reply, Rule) andalso not lists:member(postpone, Rule),
+    IsKept andalso put(kept, get(kept) ++ [From]),
+    Result.
 
 trace(Type, Content, State) -> get(owner) ! {trace, {Type, Content, State}}.
 
@@ -83,12 +100,15 @@ rule(State, Event) ->
         _ -> maps:get({State, Event}, get(rules), [])
     end.
 
-result(State, Rule) ->
-    Actions = actions(Rule),
+result(State, Rule) -> result(State, Rule, []).
+
+result(State, Rule, Reply) ->
+    Actions = actions(Rule) ++ [{reply, From, State} || lists:member(reply_kept, Rule), From <- put(kept, [])] ++ Reply,
     case lists:last([keep | [Change || Change <- Rule, is_change(Change)]]) of
         keep -> {keep_state_and_data, Actions};
         repeat -> {repeat_state_and_data, Actions};
-        stop -> stop;
+        stop when Reply =:= [] -> stop;
+        stop -> {stop_and_reply, normal, Reply};
         {become, State} -> {next_state, State, data, Actions};
         {become, Other} -> {next_state, Other, data, Actions}
     end.
@@ -98,7 +118,9 @@ is_change(stop) -> true;
 is_change({become, _}) -> true;
 is_change(_) -> false.
 
-actions(Rule) -> [action(Each) || Each <- Rule, not is_change(Each)].
+actions(Rule) -> [action(Each) || Each <- Rule, not is_change(Each), not is_reply(Each)].
+
+is_reply(Each) -> Each =:= reply orelse Each =:= reply_kept.
 
 action(postpone) -> postpone;
 action({next_event, Event}) -> {next_event, internal, Event};

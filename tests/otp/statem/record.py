@@ -4,6 +4,9 @@ Needs ``erl`` and ``erlc`` (made with Erlang/OTP 25). A scenario is run several 
 does not come out the same each time depends on the exact time, and is left out. So is one that meets a flaw of OTP 25: a
 timeout of 0 that waits for its turn and is started again with a time arrives as a message ``{timeout, Ref, Name}``.
 
+A call is answered with the state in which it is; an answer stands in the trace where it was given: ``reply``, the number of
+the call among what was sent, that state. Those of one handler are in the order of these numbers.
+
     --count N   scenarios to make
     --seed N    seed of the first
 """
@@ -12,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import itertools
 import json
 import random
 import shutil
@@ -53,6 +57,15 @@ def _action(chance: random.Random, *, entering: bool) -> Action:
 
 
 def _rule(chance: random.Random) -> list[Action]:
+    rule = _rule_without_answers(chance)
+    if "postpone" not in rule and chance.random() < 0.5:
+        rule.append("reply")
+    if "stop" not in rule and chance.random() < 0.3:
+        rule.append("reply_kept")
+    return rule
+
+
+def _rule_without_answers(chance: random.Random) -> list[Action]:
     what = chance.random()
     if what < 0.3:
         return ["postpone"]
@@ -73,9 +86,8 @@ def scenario(chance: random.Random) -> Scenario:
     rules = []
     for state in STATES:
         if chance.random() < 0.5:
-            rules.append(
-                [state, "enter", [_action(chance, entering=True) for _ in range(chance.choice([1, 1, 2]))]]
-            )
+            rule = [_action(chance, entering=True) for _ in range(chance.choice([1, 1, 2]))]
+            rules.append([state, "enter", [*rule, "reply_kept"] if chance.random() < 0.6 else rule])
         rules += [[state, event, rule] for event in (*EVENTS, "idle") if (rule := _rule(chance))]
     init = [["become", "a"]]
     init += [_action(chance, entering=False) for _ in range(chance.choice([0, 0, 0, 1, 2]))]
@@ -83,7 +95,7 @@ def scenario(chance: random.Random) -> Scenario:
     for _ in range(chance.randint(2, 8)):
         if chance.random() < 0.4:
             at += chance.choice([43, 67, 97, 149])
-        sends.append([at, chance.choice(["cast", "info"]), chance.choice(EVENTS)])
+        sends.append([at, chance.choice(["call", "call", "cast", "info"]), chance.choice(EVENTS)])
     return {"init": init, "rules": rules, "sends": sends, "fuel": chance.randint(8, 30)}
 
 
@@ -110,7 +122,21 @@ def run(scenarios: list[Scenario], *, spread: int = SPREAD) -> dict[int, list[li
         subprocess.run(["erlc", "oracle.erl"], cwd=folder, check=True)
         command = ["erl", "-noshell", "-s", "oracle", "main", "-extra", "scenarios", str(spread)]
         done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
-    return dict(json.loads(line) for line in done.stdout.splitlines())
+    return {
+        number: _in_order(trace) for number, trace in (json.loads(line) for line in done.stdout.splitlines())
+    }
+
+
+def _in_order(trace: list[list[str]]) -> list[list[str]]:
+    """Answers that one handler gives are in the order of their calls."""
+    groups = itertools.groupby(trace, lambda entry: entry[0] == "reply")
+    return [
+        entry for is_reply, group in groups for entry in (sorted(group, key=_number) if is_reply else group)
+    ]
+
+
+def _number(entry: list[str]) -> int:
+    return int(entry[1])
 
 
 def recorded() -> list[Scenario]:
