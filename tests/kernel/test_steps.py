@@ -7,12 +7,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mabeam import GenServer, handle_call, handle_cast, kill, receive, ref, send, send_exit, spawn, why
 from mabeam.kernel import Shutdown, current_kernel
-from mabeam.kernel._steps import Steps
 from mabeam.testing import wait_until_idle
 from tests.kernel._scenes import Turn, reason_of
 from tests.otp._servers import begun, process_of
@@ -21,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mabeam import Pid, Ref
+    from mabeam.kernel._steps import Steps
 
 LOOK = 0.0004
 """What a look at the clock of these tests takes, in seconds: a turn is over after three of them."""
@@ -279,75 +277,3 @@ async def test_a_suspended_server_is_not_held_up_by_them(busy: Steps) -> None:
     calling = await begun(server.call(Ring.ask))
     assert await calling == "answer"
     assert process_of(server).is_alive
-
-
-class Loop:
-    """A loop that has turns, and a clock that each step moves on."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.ready: list[Callable[[], object]] = []
-
-    def call_soon(self, callback: Callable[[], object]) -> None:
-        self.ready.append(callback)
-
-    def create_future(self) -> Place:
-        return Place(self)
-
-    def turn(self) -> None:
-        ready, self.ready = self.ready, []
-        for callback in ready:
-            callback()
-
-
-class Place:
-    """What somebody waits for."""
-
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
-        self.then: Callable[[], object] = lambda: None
-        self._is_over = False
-
-    def done(self) -> bool:
-        return self._is_over
-
-    def cancel(self) -> None:
-        self._is_over = True
-
-    def set_result(self, _: None) -> None:
-        self._is_over = True
-        self._loop.call_soon(self.then)
-
-
-@given(
-    costs=st.lists(st.sampled_from([0.00001, 0.0001, 0.0005, 0.003]), min_size=1, max_size=300),
-    cancelled=st.sets(st.integers(0, 299), max_size=20),
-)
-def test_all_have_their_step_in_the_order_in_which_they_came(costs: list[float], cancelled: set[int]) -> None:
-    loop = Loop()
-    steps = Steps(loop, lambda: loop.now, lambda: None)  # type: ignore[arg-type]  # all that it needs of a loop
-    took: list[int] = []
-    late: list[bool] = []
-
-    def step(number: int, *, was_called: bool = False) -> None:
-        steps.left -= 1
-        turn: Any = steps.wait(was_called=was_called) if steps.left < 0 else None
-        if turn is None:
-            took.append(number)
-            late.append(steps._until is not None and loop.now > steps._until)
-            loop.now += costs[number]
-            return
-        turn.then = lambda: step(number, was_called=True)
-        if number in cancelled:
-            turn.cancel()
-
-    for number in range(len(costs)):
-        loop.call_soon(lambda number=number: step(number))  # type: ignore[misc]  # a default binds it
-    for _ in range(3 * len(costs) + 10):
-        late.clear()
-        loop.turn()
-        assert sum(late) <= 4  # nobody looks at the time for them
-    assert not steps.is_crowded
-    assert not loop.ready
-    assert took == sorted(took)
-    assert {*range(len(costs))} - {*took} <= cancelled

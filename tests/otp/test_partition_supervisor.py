@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,14 @@ def test_whole_numbers_are_counted_off_as_in_elixir() -> None:
     assert {key: partition_of(key, 3) for key in recorded} == recorded
 
 
+async def test_pids_are_counted_off_and_in_a_tuple_they_stand_for_their_number() -> None:
+    pids = [pid_of(await Counter.start_link()) for _ in range(5)]
+    assert [partition_of(pid, 3) for pid in pids] == [pid.serial % 3 for pid in pids]
+    for pid in pids:
+        part = b"Pid=%d" % pid.serial
+        assert partition_of((pid,), 101) == zlib.crc32(b"%d:%s" % (len(part), part)) % 101
+
+
 class Colour(StrEnum):
     """A kind of text."""
 
@@ -111,6 +120,16 @@ class Key:
 
     name: str
     number: int
+
+
+class Named:
+    """A value of a user's that shows its name as it is."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 KNOWN: list[tuple[Any, int]] = [
@@ -130,6 +149,7 @@ KNOWN: list[tuple[Any, int]] = [
     (Key("ann", 7), 66),
     (frozenset({"a", "b", "c"}), 23),
     ("\udc80", 19),
+    (Named("\udc80"), 19),
 ]
 
 

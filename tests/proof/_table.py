@@ -12,15 +12,18 @@ __all__ = ("TABLE",)
 
 TABLE: Final[dict[str, tuple[str, ...]]] = {
     "_base/_backoff.py": ("tests/otp/test_restart_window.py", "tests/otp/test_backoff.py"),
+    "kernel/_cycles.py": ("tests/kernel/test_cycles_table.py", "tests/otp/test_call_cycles.py"),
     "kernel/_dead_letters.py": ("tests/kernel/test_dead_letters.py",),
     "kernel/_links.py": ("tests/kernel/test_links_table.py",),
     "kernel/_mailbox.py": ("tests/kernel/test_mailbox_table.py", "tests/kernel/test_receive.py"),
     "kernel/_names.py": ("tests/kernel/test_names_table.py", "tests/kernel/test_names.py"),
     "kernel/_pid.py": ("tests/kernel/test_pid.py",),
     "kernel/_reasons.py": ("tests/kernel/test_reasons.py",),
+    "kernel/_steps.py": ("tests/kernel/test_steps_table.py", "tests/kernel/test_steps.py"),
     "kernel/_timeouts.py": ("tests/kernel/test_timeouts.py",),
     "kernel/_watch_state.py": ("tests/kernel/test_watch_state.py",),
     "otp/_child_spec.py": ("tests/otp/test_child_spec_values.py", "tests/otp/test_child_spec.py"),
+    "otp/_partition_supervisor_key.py": ("tests/otp/test_partition_supervisor.py",),
     "otp/_registrations.py": (
         "tests/otp/test_registrations.py",
         "tests/otp/test_via_name.py",
@@ -32,6 +35,12 @@ TABLE: Final[dict[str, tuple[str, ...]]] = {
     "otp/_state_machine_state.py": (
         "tests/otp/test_state_machine_state.py",
         "tests/otp/test_state_machine_timeouts.py",
+    ),
+    "otp/_state_machine_table.py": (
+        "tests/otp/test_state_machine_table.py",
+        "tests/otp/test_state_machine_declare.py",
+        "tests/otp/test_state_machine.py",
+        "tests/otp/test_state_machine_events.py",
     ),
     "otp/_supervisor_state.py": ("tests/otp/test_supervisor_state.py",),
     "otp/_task_options.py": ("tests/otp/test_task_options.py",),
@@ -73,5 +82,8 @@ TABLE: Final[dict[str, tuple[str, ...]]] = {
     "services/_health_check.py": ("tests/services/test_health_check_values.py",),
     "services/_health_graph_state.py": ("tests/services/test_health_graph_state.py",),
     "services/_health_state.py": ("tests/services/test_health_state.py",),
+    "testing/_deciders.py": ("tests/testing/test_deciders.py",),
+    "testing/_schedule.py": ("tests/testing/test_schedule.py", "tests/testing/test_shrink.py"),
+    "testing/_shrink.py": ("tests/testing/test_shrink.py",),
     "telemetry/_spec.py": ("tests/telemetry/test_spec.py",),
 }

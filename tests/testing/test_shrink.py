@@ -164,3 +164,39 @@ def test_exceptions_in_a_circle_can_be_compared() -> None:
     group.__cause__ = inside
     assert have_same_classes(group, group)
     assert not have_same_classes(group, inside)
+
+
+@pytest.mark.parametrize(
+    ("count", "needed", "runs"),
+    [
+        (1, set(), 1),
+        (1, {0}, 1),
+        (2, {1}, 3),
+        (7, set(range(7)), 14),
+        (9, {0, 4, 5, 8}, 29),
+        (64, set(), 1),
+        (64, {0}, 14),
+        (64, {63}, 8),
+        (64, {5, 40}, 38),
+        (100, {0, 50, 99}, 59),
+    ],
+)
+def test_it_takes_as_few_runs_as_halving_does(count: int, needed: set[int], runs: int) -> None:
+    """Each is a run of the whole program, so these numbers must not grow."""
+    choices = Schedule(tuple((number, 1) for number in range(count)))
+    smallest, shrinker = _shrunk(choices, lambda tried: needed <= dict(tried.choices).keys())
+    assert dict(smallest.choices).keys() == needed
+    assert shrinker.runs == runs
+    faults = Schedule(faults=tuple(Fault("crash", "f", number) for number in range(count)))
+    smallest, shrinker = _shrunk(faults, lambda tried: needed <= {each.occurrence for each in tried.faults})
+    assert {each.occurrence for each in smallest.faults} == needed
+    assert shrinker.runs == runs
+
+
+def test_what_can_be_left_out_only_later_is() -> None:
+    """The fault is needed as long as that choice is made."""
+    whole = Schedule(((1, 1), (2, 1)), FAULTS)
+    smallest, _ = _shrunk(
+        whole, lambda tried: FAULTS[0] in tried.faults or 1 not in dict(tried.choices), budget=100
+    )
+    assert smallest == Schedule()

@@ -1,4 +1,7 @@
-"""Cycles of waiting: refused by whoever would close one, since nobody in it could ever go on."""
+"""Cycles of waiting: refused by whoever would close one, since nobody in it could ever go on.
+
+Pure: it looks at who waits, and waits for nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Which partition a key belongs to: the same one in every process, every run and every version of Python."""
+"""Which partition a key belongs to: the same one in every process, every run and every version of Python.
+
+Pure: nothing but the key counts.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a machine answers in each of its states: the table made from the declarations of a class."""
+"""What a machine answers in each of its states: the table made from the declarations of a class.
+
+Pure: a class in, tables and mistakes out.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Who decides in a simulated run: a seed, or the record of an earlier run."""
+"""Who decides in a simulated run: a seed, or the record of an earlier run.
+
+Pure: what is decided is done elsewhere.
+"""
 
 from __future__ import annotations
 

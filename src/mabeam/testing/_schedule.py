@@ -1,4 +1,7 @@
-"""What made one simulated run different from the ordinary one: the choices and the faults. A value that can be written down."""
+"""What made one simulated run different from the ordinary one: the choices and the faults. A value that can be written down.
+
+Pure: values and what they read as.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Making a failing schedule small: a bug is understood by what it needs, not by what happened to be there."""
+"""Making a failing schedule small: a bug is understood by what it needs, not by what happened to be there.
+
+Pure: whoever uses it runs the program.
+"""
 
 from __future__ import annotations
 
@@ -38,13 +41,12 @@ class Shrinker:
     def shrink(self, schedule: Schedule) -> Schedule:
         """Make a failing schedule smaller, until nothing can be left out any more or the budget is spent."""
         best = self._ordinary_draws(schedule)
-        while self.runs < self._budget:
+        while True:
             before = best
             best = self._fewer_faults(best)
             best = self._fewer_choices(best)
-            if best == before:
-                break  # nothing that is left can be left out
-        return best
+            if best == before:  # nothing that is left can be left out, or nothing may be tried any more
+                return best
 
     def _ordinary_draws(self, schedule: Schedule) -> Schedule:
         """Draws that do not depend on the seed, if they do not matter."""
@@ -83,21 +85,20 @@ class Shrinker:
         return self._attempt(schedule)
 
 
-def _minimise(items: Sequence[T], fails: Callable[[Sequence[T]], bool]) -> Sequence[T]:
-    """Delta debugging: leave out ever smaller parts, as long as the rest still fails."""
+def _minimise(items: Sequence[T], fails: Callable[[Sequence[T]], bool]) -> None:
+    """Delta debugging: leave out ever smaller parts, as long as the rest still fails; ``fails`` keeps the smallest that did."""
     kept = list(items)
     if not kept or fails([]):
-        return []
+        return
     parts = 2
     while len(kept) > 1:
         size = -(-len(kept) // parts)
         for start in range(0, len(kept), size):
             rest = kept[:start] + kept[start + size :]
-            if rest and fails(rest):
+            if fails(rest):
                 kept, parts = rest, max(parts - 1, 2)
                 break
         else:
             if size == 1:
                 break
             parts = min(len(kept), parts * 2)
-    return kept

@@ -1,0 +1,227 @@
+"""Cycles of waiting, looked for in random pictures of who waits for whom, and compared with who could ever go on."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mabeam.errors import CallCycle
+from mabeam.kernel import _cycles
+from mabeam.kernel._activation import Activation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+COUNT = 7
+
+
+class Owner:
+    """A process, by its number."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.process = self
+        self.serial: Activation | None = None
+        self.ending: object = None
+
+    def describe(self) -> str:
+        return str(self.number)
+
+
+class Picture:
+    """Activations, of which each waits for all of some and for any of some others; two may be of one process."""
+
+    def __init__(self, edges: list[tuple[set[int], set[int]]], owners: list[int]) -> None:
+        processes = [Owner(number) for number in range(COUNT)]
+        self.nodes: list[Any] = [
+            Activation(processes[number], None, None, _ignore)  # type: ignore[arg-type]  # all it needs of a process
+            for number in owners
+        ]
+        numbers = {node: number for number, node in enumerate(self.nodes)}
+        self.all = {
+            node: [self.nodes[each] for each in sorted(edges[numbers[node]][0])] for node in self.nodes
+        }
+        self.any = {
+            node: [self.nodes[each] for each in sorted(edges[numbers[node]][1])] for node in self.nodes
+        }
+
+    def awaits(self, activation: Activation) -> Iterable[Activation]:
+        return self.all[activation]
+
+    def any_of(self, activation: Activation) -> tuple[Activation, ...]:
+        return tuple(self.any[activation])
+
+    def over(self, owner: Activation) -> set[Activation]:
+        """Those that end sooner or later if the owner never does."""
+        over: set[Activation] = set()
+        while True:
+            more = {
+                node
+                for node in self.nodes
+                if node is not owner
+                and node not in over
+                and over.issuperset(self.all[node])
+                and (not self.any[node] or not over.isdisjoint(self.any[node]))
+            }
+            if not more:
+                return over
+            over |= more
+
+    def leads_to(self, start: Activation, owner: Activation, through: Collection[Activation]) -> bool:
+        """Whether a way leads from one to the owner that only those are on."""
+        pending, seen = [start], set[Activation]()
+        while pending:
+            node = pending.pop()
+            if node is owner:
+                return True
+            if node in through and node not in seen:
+                seen.add(node)
+                pending += [*self.all[node], *self.any[node]]
+        return False
+
+
+def _ignore(*_: object) -> None: ...
+
+
+nodes = st.integers(0, COUNT - 1)
+edges = st.tuples(st.sets(nodes, max_size=2), st.one_of(st.just(set[int]()), st.sets(nodes, max_size=3)))
+pictures = st.builds(
+    Picture,
+    st.lists(edges, min_size=COUNT, max_size=COUNT),
+    st.one_of(st.just(list(range(COUNT))), st.lists(nodes, min_size=COUNT, max_size=COUNT)),
+)
+
+
+def _path(
+    picture: Picture, check: Callable[..., None], *args: object, keepers: Iterable[Activation] = ()
+) -> list[str] | None:
+    """The path of the cycle that a check finds."""
+    with (
+        patch.object(_cycles, "awaits", picture.awaits),
+        patch.object(_cycles, "any_of", picture.any_of),
+        patch.object(_cycles, "blockers", lambda _: keepers),
+    ):
+        try:
+            check(*args)
+        except CallCycle as error:
+            return list(error.path)
+    return None
+
+
+def _links(picture: Picture) -> Iterator[tuple[str, str]]:
+    for node in picture.nodes:
+        for other in (*picture.all[node], *picture.any[node]):
+            yield node.process.describe(), other.process.describe()
+
+
+def _is_way(picture: Picture, path: list[str], owner: Any, callee: Any, keepers: list[Any]) -> None:
+    """From the owner to the callee, and by waits from there back to the owner."""
+    assert path[0] == path[-1] == owner.process.describe()
+    assert path[1] == callee.describe()
+    # What keeps a process is its own as a rule, so that its waits are those of the process.
+    kept = [
+        *keepers,
+        *(other for keeper in keepers for other in (*picture.all[keeper], *picture.any[keeper])),
+    ]
+    assert {*pairwise(path[1:])} <= {
+        *_links(picture),
+        *((callee.describe(), node.process.describe()) for node in kept),
+    }
+    assert all(one != other for one, other in pairwise(path))
+
+
+@given(pictures, nodes, st.lists(nodes, max_size=2, unique=True))
+def test_a_wait_for_all_who_keep_a_process_is_refused_if_one_of_them_needs_the_one_that_asks(
+    picture: Picture, asking: int, keeping: list[int]
+) -> None:
+    owner, keepers = picture.nodes[asking], [picture.nodes[each] for each in keeping]
+    callee: Any = Owner(COUNT)
+    path = _path(picture, _cycles.check_cycle, owner, callee, keepers=keepers)
+    stuck = set(picture.nodes) - picture.over(owner)
+    assert (path is not None) == any(
+        each in stuck and picture.leads_to(each, owner, stuck) for each in keepers
+    )
+    if path is not None:
+        _is_way(picture, path, owner, callee, keepers)
+
+
+@given(pictures, nodes, st.lists(nodes, min_size=1, max_size=3, unique=True))
+def test_a_wait_for_any_of_several_is_refused_if_none_can_go_on_and_one_needs_the_one_that_asks(
+    picture: Picture, asking: int, holding: list[int]
+) -> None:
+    owner, holders = picture.nodes[asking], [picture.nodes[each] for each in holding]
+    callee: Any = Owner(COUNT)
+    path = _path(picture, _cycles.check_place_cycle, owner, callee, iter(holders))
+    stuck = set(picture.nodes) - picture.over(owner)
+    assert (path is not None) == (
+        stuck.issuperset(holders) and any(picture.leads_to(each, owner, stuck) for each in holders)
+    )
+    if path is not None:
+        _is_way(picture, path, owner, callee, holders)
+
+
+@given(pictures, nodes, nodes)
+def test_a_wait_for_one_is_refused_if_it_needs_the_one_that_asks(
+    picture: Picture, asking: int, making: int
+) -> None:
+    """The end of a stream, the holder of a lock."""
+
+    class Held:
+        def held_by(self) -> tuple[Any, Any]:
+            return maker.process, maker
+
+    owner, maker = picture.nodes[asking], picture.nodes[making]
+    held: Any = Held()
+    paths = (
+        _path(picture, _cycles.check_stream_cycle, owner, maker),
+        _path(picture, _cycles.check_lock_cycle, owner, held),
+    )
+    stuck = set(picture.nodes) - picture.over(owner)
+    assert paths[0] == paths[1]
+    assert (paths[0] is not None) == (maker in stuck and picture.leads_to(maker, owner, stuck))
+
+
+class Free:
+    """A lock that nobody of ours holds."""
+
+    def held_by(self) -> None:
+        return None
+
+
+def test_nobody_in_particular_closes_no_cycle() -> None:
+    """Code outside of processes, plain code of a process, and what nobody of ours keeps."""
+    picture = Picture([(set(), set())] * COUNT, list(range(COUNT)))
+    node, process, free = picture.nodes[0], picture.nodes[0].process, Free()
+    for owner in (None, process):
+        assert _path(picture, _cycles.check_cycle, owner, picture.nodes[1].process, keepers=[node]) is None
+        assert _path(picture, _cycles.check_stream_cycle, owner, node) is None
+        assert _path(picture, _cycles.check_place_cycle, owner, process, [node]) is None
+    assert _path(picture, _cycles.check_stream_cycle, node, None) is None
+    assert _path(picture, _cycles.check_lock_cycle, node, free) is None
+
+
+def test_who_waits_for_its_own_process_waits_for_ever() -> None:
+    """In its serial code, or once it ends; beside that, a process may call itself."""
+    picture = Picture([(set(), set())] * COUNT, list(range(COUNT)))
+    node, process = picture.nodes[0], picture.nodes[0].process
+    assert _path(picture, _cycles.check_cycle, node, process) is None
+    assert _path(picture, _cycles.check_cycle, process, process) == ["0", "0"]
+    process.serial = node
+    assert _path(picture, _cycles.check_cycle, node, process) == ["0", "0"]
+    process.serial, process.ending = None, object()
+    assert _path(picture, _cycles.check_cycle, node, process) == ["0", "0"]
+
+
+@pytest.mark.parametrize("choosing", [False, True])
+def test_a_path_names_each_process_once_though_two_of_its_activations_are_on_it(*, choosing: bool) -> None:
+    """A handler and the task that it waits for."""
+    third: tuple[set[int], set[int]] = (set(), {0}) if choosing else ({0}, set())
+    picture = Picture([(set(), set()), ({2}, set()), third, *[(set(), set())] * 4], [0, 1, 1, 3, 4, 5, 6])
+    owner, middle, _ = picture.nodes[:3]
+    path = _path(picture, _cycles.check_cycle, owner, middle.process, keepers=[middle])
+    assert path == ["0", "1", "0"]
