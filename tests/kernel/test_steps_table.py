@@ -136,11 +136,33 @@ SOME = 0.00011
         ),
         # Quick ones without end, then slow ones: never more than so many at once.
         (
-            [0.0000001] * 20_000 + [0.001] * 60,
-            [10_021, 0, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 1_821, 21, *[2] * 11, 15],
-            [2_002, 0, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 419, 38, *[16] * 11, 0],
+            [0.0000001] * 24_000 + [0.001] * 60,
+            [10_021, 0, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 4_096, 1_726, 21, *[2] * 10, 16],
+            [2_002, 0, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 4_096, 399, 37, *[16] * 10, 0],
         ),
     ],
 )
 def test_so_many_have_their_step_in_each_turn(costs: list[float], took: list[int], looks: list[int]) -> None:
     assert _turns(costs) == (took, looks)
+
+
+def test_who_waits_is_known_and_the_end_of_each_turn_is_told() -> None:
+    loop, turned = Loop(), list[float]()
+    steps = Steps(loop, lambda: loop.now, lambda: turned.append(loop.now))  # type: ignore[arg-type]  # all that it needs of a loop
+    steps.left = -1
+    assert steps.wait(was_called=False) is None
+    assert not steps.is_crowded
+    loop.now = 1.0
+    first = steps.wait(was_called=False)
+    assert steps.is_crowded
+    again, other = steps.wait(was_called=True), steps.wait(was_called=False)
+    assert all(turn in steps for turn in (first, again, other))
+    assert Place(loop) not in steps
+    assert None not in steps
+    assert turned == []
+    loop.turn()
+    assert turned == [1.0]
+    assert not any(turn in steps for turn in (first, again, other))
+    assert not steps.is_crowded
+    loop.turn()
+    assert turned == [1.0, 1.0]

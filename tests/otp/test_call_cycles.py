@@ -10,6 +10,8 @@ import pytest
 from mabeam import (
     CallCycle,
     Crashed,
+    CallTimeout,
+    DeadlineExceeded,
     GenServer,
     Ref,
     StartFailed,
@@ -26,7 +28,7 @@ from mabeam import (
 )
 from mabeam.kernel import Caller, trap_exit
 from mabeam.testing import wait_until_idle
-from tests.otp._servers import begun, pause, process_of, state_of
+from tests.otp._servers import begun, clock, pause, process_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,6 +41,7 @@ class Node(GenServer):
         self.name = name
         self.kept: list[Caller[str]] = []
         self.gate = asyncio.Event()
+        self.heard: list[str] = []
 
     @handle_call
     def who(self) -> str:
@@ -155,6 +158,43 @@ class Node(GenServer):
         except CallCycle:
             return "cycle"
         return "no cycle"
+
+    @handle_call
+    async def ask_to_keep(self, other: Ref[Node]) -> str:
+        return await other.options(timeout=None).call(Node.keep)
+
+    @handle_call
+    async def ask_and_wait(self, other: Ref[Node]) -> str:
+        """Ask another, and go on with something else when it has answered."""
+        answer = await other.call(Node.who)
+        await self.gate.wait()
+        return answer
+
+    @handle_call
+    async def ask_briefly(self, other: Ref[Node], back: Ref[Node], *, how: str) -> str:
+        """Ask another, which asks ``back``; give up soon, and go on with something else."""
+        try:
+            if how == "cancelled":
+                async with asyncio.timeout(1.0):
+                    await other.options(timeout=None).call(Node.wait_and_ask, back)
+            else:
+                await other.options(timeout=1.0).call(Node.wait_and_ask, back)
+        except (TimeoutError, CallTimeout):
+            await self.gate.wait()
+        return self.name
+
+    @handle_call
+    async def wait_and_ask(self, other: Ref[Node]) -> None:
+        await self.gate.wait()
+        try:
+            self.heard.append(await other.options(timeout=None).call(Node.who))
+        except (CallCycle, DeadlineExceeded) as error:
+            self.heard.append(type(error).__name__)
+
+    @handle_call(raises=(CallCycle,))
+    async def ask_both(self, first: Ref[Node], last: Ref[Node]) -> list[str]:
+        """Ask two, of whom one asks the other."""
+        return list(await asyncio.gather(first.call(Node.through, last), last.call(Node.who)))
 
     @handle_call
     async def wait(self) -> str:
@@ -519,29 +559,65 @@ async def test_a_stream_of_which_one_task_can_end_is_no_cycle() -> None:
     assert await owner.call(Owner.read_first, [1, 0], "any") == TaskOk("first")
 
 
+async def test_a_handler_beside_is_waited_for_and_not_what_its_server_does() -> None:
+    """The first waits for a concurrent handler of the second, whose serial one asks the first."""
+    first, second, third = await nodes(3)
+    busy = await begun(third.call(Node.wait))
+    calling = await begun(first.call(Node.through_beside, second, third))
+    asking = await begun(second.call(Node.through, first))
+    assert not calling.done()
+    assert not asking.done()
+    state_of(third).gate.set()
+    assert list(await asyncio.gather(busy, calling, asking)) == ["third", "third", "first"]
+
+
 async def test_a_caller_that_was_taken_is_no_cycle() -> None:
     """Whoever keeps a caller may answer it from any handler, so that nothing waits for anything in particular."""
     first, second = await nodes(2)
     calling = await begun(first.options(timeout=None).call(Node.hand_on, second, first))
     asking = await begun(second.call(Node.through, first))
+    assert not calling.done()
     assert not asking.done()  # the first is busy with a call that the second keeps
-    second.cast(Node.answer_kept)
-    calling.cancel()
-    asking.cancel()
-    state_of(second).kept[0].reply("forwarded")
-    await asyncio.gather(calling, asking, return_exceptions=True)
+    state_of(second).kept[0].reply("from outside")
+    assert list(await asyncio.gather(calling, asking)) == ["from outside", "first"]
 
 
 async def test_a_forwarded_caller_is_no_cycle() -> None:
-    """It is answered by somebody else altogether."""
+    """The second has handed it to the third, and asks the first, which waits for the answer."""
     first, second, third = await nodes(3)
-    calling = await begun(first.call(Node.through, third))
-    kept = await begun(second.call(Node.keep))
-    assert await calling == "third"
-    caller = state_of(second).kept.pop()
-    state_of(third).kept.append(caller)
+    calling = await begun(first.call(Node.ask_to_keep, second))
+    state_of(third).kept.append(state_of(second).kept.pop())
+    asking = await begun(second.call(Node.through, first))
+    assert not calling.done()
+    assert not asking.done()
     third.cast(Node.answer_kept)
-    assert await kept == "third"
+    assert list(await asyncio.gather(calling, asking)) == ["third", "first"]
+
+
+async def test_who_has_its_answer_is_not_waiting_any_more() -> None:
+    """The handler that asked the second is still busy, with something else, when the second asks back."""
+    first, second = await nodes(2)
+    calling = await begun(first.call(Node.ask_and_wait, second))
+    asking = await begun(second.call(Node.through, first))
+    assert not asking.done()
+    state_of(first).gate.set()
+    assert list(await asyncio.gather(calling, asking)) == ["second", "first"]
+
+
+@pytest.mark.parametrize(("how", "heard"), [("cancelled", "first"), ("timed out", "DeadlineExceeded")])
+async def test_a_caller_that_has_given_up_is_no_cycle(how: str, heard: str) -> None:
+    """Its handler is still busy, with something else, when its callee asks it at last; where the time was the call's, too late."""
+    first, second = await nodes(2)
+    calling = await begun(first.options(timeout=None).call(Node.ask_briefly, second, first, how=how))
+    await clock().advance(1.5)
+    state_of(second).gate.set()
+    await wait_until_idle()
+    assert not calling.done()
+    assert state_of(second).heard == ([] if how == "cancelled" else [heard])
+    state_of(first).gate.set()
+    assert await calling == "first"
+    await wait_until_idle()
+    assert state_of(second).heard == [heard]
 
 
 async def test_two_that_call_each_other_one_after_the_other_are_no_cycle() -> None:
@@ -550,13 +626,16 @@ async def test_two_that_call_each_other_one_after_the_other_are_no_cycle() -> No
     assert await second.call(Node.through, first) == "first"
 
 
-async def test_two_callers_of_one_busy_server_are_no_cycle() -> None:
+async def test_two_ways_to_one_busy_server_are_no_cycle() -> None:
+    """The first asks the third, and the second, which asks the third as well."""
     first, second, third = await nodes(3)
-    waiting = await begun(third.call(Node.wait))
-    one = await begun(first.call(Node.through, third))
+    busy = await begun(third.call(Node.wait))
+    asking = await begun(first.call(Node.ask_both, second, third))
     other = await begun(second.call(Node.through, third))
+    assert not asking.done()
     state_of(third).gate.set()
-    assert list(await asyncio.gather(waiting, one, other)) == ["third"] * 3
+    assert await asking == ["third", "third"]
+    assert list(await asyncio.gather(busy, other)) == ["third"] * 2
 
 
 async def test_a_cast_back_is_no_cycle() -> None:
