@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import zlib
@@ -46,6 +47,7 @@ from mabeam import (
 )
 from mabeam.otp._partition_supervisor_key import partition_of
 from mabeam.testing import wait_until_idle
+from tests.kernel._scenes import Turn
 from tests.otp._servers import pid_of
 
 if TYPE_CHECKING:
@@ -401,6 +403,18 @@ async def test_something_else_in_its_place_is_told() -> None:
             PartitionSupervisor.via(wrong, "key")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="class of the server"):
         PartitionSupervisor.ref("counters", 1, "Counter")  # type: ignore[arg-type]
+
+
+async def test_a_name_leads_nowhere_before_its_supervisor_has_begun() -> None:
+    """Also in the moment in which that is there already, and has not run."""
+    spec = PartitionSupervisor.child_spec(Counter.child_spec(), partitions=2).named("counters")
+    starting = asyncio.create_task(spec.start())
+    seen: list[Pid | None] = []
+    while not starting.done():
+        seen.append(whereis(PartitionSupervisor.via("counters", 1)))
+        await Turn()
+    assert set(seen[:2]) == {None}
+    assert whereis(PartitionSupervisor.via("counters", 1)) is not None
 
 
 async def test_a_partition_that_is_still_starting_the_others_is_not_there_yet() -> None:

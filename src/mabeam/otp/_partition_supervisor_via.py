@@ -42,13 +42,13 @@ def partitions_at(kernel: Kernel, target: Target) -> Found | None:
     process = find(kernel, target)
     if process is None or process.status & DEAD or process.kernel is not kernel:
         return None
-    body = process.body
-    if isinstance(body, tuple):  # it is not even made
-        return None
-    if not getattr(body, "is_partitioned", False):
+    cls: Any = getattr(process.behaviour, "cls", None)
+    if not getattr(cls, "is_partitioned", False):
         msg = f"expected the handle or the name of a PartitionSupervisor, got {name_target(target)}: {process.describe()}"
         raise UsageError(msg)
-    return Found(process, body)
+    body = process.body
+    # Before ``__init__`` has run it is what that will be given.
+    return Found(process, body) if isinstance(body, cls) else None
 
 
 def not_running(target: Target) -> NoSuchProcess:
