@@ -35,6 +35,9 @@ class Observer(Protocol):
     def finished(self, process: Process, message: Any, value: object, error: BaseException | None) -> None:
         """The handler of a message has ended."""
 
+    def put_off(self, process: Process, message: Any, error: BaseException) -> None:
+        """The handler of a message wants to be given it again later."""
+
 
 class Behaviour:
     """How a kind of process starts, takes a message and ends.

@@ -24,6 +24,7 @@ __all__ = (
     "current_kernel",
     "current_process",
     "find",
+    "find_here",
     "find_or_raise",
     "is_on_loop",
     "left_behind",
@@ -111,6 +112,24 @@ def find_or_raise(kernel: Kernel, target: Target, operation: Operation) -> Proce
         raise NoSuchProcess(name_target(target), NO_PROCESS, operation=operation)
     if not process.is_alive:
         raise NoSuchProcess(process.describe(), NO_PROCESS, operation=operation, pid=process.pid)
+    return process
+
+
+def find_here(target: Target, what: str) -> Process:
+    """As :func:`find_or_raise`, for ``what`` changes the process: a living one of the event loop that this is called in.
+
+    Raises:
+        NoSuchProcess: there is none.
+        UsageError: this is called in a thread, or it lives in another event loop.
+    """
+    kernel = current_kernel()
+    if not is_on_loop(kernel):
+        msg = f"{what} was called in a thread; use portal.run({what}, ...) there"
+        raise UsageError(msg)
+    process = find_or_raise(kernel, target, "call")
+    if not is_on_loop(process.kernel):
+        msg = f"{process.describe()} lives in another event loop: use a portal to it, portal.run({what}, ...)"
+        raise UsageError(msg)
     return process
 
 

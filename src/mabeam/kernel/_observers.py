@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, final
 
 from mabeam._base import Log
 from mabeam.errors import UsageError
-from mabeam.kernel._current import current_kernel, find_or_raise
+from mabeam.kernel._current import current_kernel, find_here, find_or_raise, is_on_loop
+from mabeam.kernel._process import DEAD
+from mabeam.kernel._system import SystemRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +78,14 @@ class Trace:
         self._is_on = True
 
     def stop(self) -> None:
-        """Trace no longer."""
+        """Trace no longer.
+
+        Raises:
+            UsageError: this is called in a thread.
+        """
+        if not is_on_loop(self._process.kernel) and not self._process.status & DEAD:
+            msg = "the stop of a trace was called in a thread; use portal.run(trace.stop) there"
+            raise UsageError(msg)
         self._is_on = False
         stop_observing(self._process, self)
 
@@ -90,6 +99,10 @@ class Trace:
             self._tell(process, "returned", message, value)
         else:
             self._tell(process, "raised", message, error)
+
+    def put_off(self, process: Process, message: Any, error: BaseException) -> None:
+        """A handler has raised ``Postpone``."""
+        self._tell(process, "raised", message, error)
 
     def _tell(
         self, process: Process, kind: Literal["took", "returned", "raised"], message: Any, value: object
@@ -127,12 +140,12 @@ def trace(target: Target, handler: Callable[[TraceEvent], object] | None = None,
 
     Raises:
         NoSuchProcess: there is no such process.
-        UsageError: ``handler`` is no function.
+        UsageError: ``handler`` is no function; or this is called in a thread.
     """
     if handler is not None and not callable(handler):
         msg = f"trace expects a function that takes each TraceEvent, got {handler!r}"
         raise UsageError(msg)
-    process = find_or_raise(current_kernel(), target, "info")
+    process = find_here(target, "trace")
     begun = Trace(process, handler if handler is not None else _log)
     observe(process, begun)
     return begun
@@ -151,9 +164,10 @@ class ProcessStatistics:
 
     Attributes:
         since: when that was, in loop time.
-        messages_in: messages taken.
-        finished: of them, those whose handler has returned.
-        failed: those whose handler has raised.
+        messages_in: messages taken, and events of a state machine's own.
+        finished: handlers that have returned, those that enter a state included.
+        failed: handlers that have raised.
+        postponed: handlers that have postponed what they were given; it is taken again.
         busy: seconds between taking messages and the end of their handlers, waiting included.
         longest: the longest of these, in seconds.
     """
@@ -162,6 +176,7 @@ class ProcessStatistics:
     messages_in: int = 0
     finished: int = 0
     failed: int = 0
+    postponed: int = 0
     busy: float = 0.0
     longest: float = 0.0
 
@@ -176,23 +191,33 @@ class _Counter:
     def __init__(self, process: Process) -> None:
         self.seen = ProcessStatistics(since=process.kernel.loop.time())
         self._taken: dict[int, float] = {}
+        self._latest = self.seen.since
+        """When the last thing was that is known: what a machine gives itself to do begins then."""
 
     def took(self, process: Process, message: Any) -> None:
-        self._taken[id(message)] = process.kernel.loop.time()
+        self._latest = process.kernel.loop.time()
+        if not isinstance(message, SystemRequest):
+            self._taken[id(message)] = self._latest
         if len(self._taken) > _MOST_AT_ONCE:  # messages that no handler ends, requests to stop say
             self._taken.pop(next(iter(self._taken)))
         self.seen = replace(self.seen, messages_in=self.seen.messages_in + 1)
 
     def finished(self, process: Process, message: Any, value: object, error: BaseException | None) -> None:
+        self._over(process, message)
+        if error is None:
+            self.seen = replace(self.seen, finished=self.seen.finished + 1)
+        else:
+            self.seen = replace(self.seen, failed=self.seen.failed + 1)
+
+    def put_off(self, process: Process, message: Any, _error: BaseException) -> None:
+        self._over(process, message)
+        self.seen = replace(self.seen, postponed=self.seen.postponed + 1)
+
+    def _over(self, process: Process, message: Any) -> None:
         now = process.kernel.loop.time()
-        seconds = now - self._taken.pop(id(message), now)
-        self.seen = replace(
-            self.seen,
-            finished=self.seen.finished + (error is None),
-            failed=self.seen.failed + (error is not None),
-            busy=self.seen.busy + seconds,
-            longest=max(self.seen.longest, seconds),
-        )
+        seconds, self._latest = now - self._taken.pop(id(message), self._latest), now
+        longest = max(self.seen.longest, seconds)
+        self.seen = replace(self.seen, busy=self.seen.busy + seconds, longest=longest)
 
 
 def statistics(target: Target, turn: bool | None = None, /) -> ProcessStatistics | None:  # noqa: FBT001  (as OTP's sys)
@@ -207,8 +232,11 @@ def statistics(target: Target, turn: bool | None = None, /) -> ProcessStatistics
 
     Raises:
         NoSuchProcess: there is no such process.
+        UsageError: it is turned on or off in a thread, where it can only be read.
     """
-    process = find_or_raise(current_kernel(), target, "info")
+    process = (
+        find_or_raise(current_kernel(), target, "info") if turn is None else find_here(target, "statistics")
+    )
     counter = _counter_of(process.behaviour)
     if turn is None:
         return counter.seen if counter is not None else None

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from mabeam.errors import UsageError
 from mabeam.kernel._activation import here
 from mabeam.kernel._calls import died, wait_for_reply
 from mabeam.kernel._checks import check_seconds, is_seconds
-from mabeam.kernel._current import current_kernel, find_or_raise, is_on_loop
+from mabeam.kernel._current import find_here
 from mabeam.kernel._cycles import check_cycle
 from mabeam.kernel._mailbox import offer_again
 from mabeam.kernel._process import SUSPENDED
@@ -76,14 +75,7 @@ async def ask(target: Target, what: str, function: Callable[[Process], T], timeo
     """Have a process run a function of ours between two of its messages, and wait for what comes of it."""
     if timeout is not None and not is_seconds(timeout):
         check_seconds(f"{what} expects timeout in seconds", timeout, none="to wait without limit")
-    kernel = current_kernel()
-    if not is_on_loop(kernel):
-        msg = f"{what} was called in a thread; use portal.run({what}, ...) there"
-        raise UsageError(msg)
-    process = find_or_raise(kernel, target, "call")
-    if not is_on_loop(process.kernel):
-        msg = f"{process.describe()} lives in another event loop: use a portal to it, portal.run({what}, ...)"
-        raise UsageError(msg)
+    process = find_here(target, what)
     check_cycle(here.get(None), process)
     answer: asyncio.Future[T] = process.kernel.loop.create_future()
     process.behaviour.ask(process, SystemRequest(what, function, answer))

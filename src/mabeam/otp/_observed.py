@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mabeam.otp._state_machine_asks import puts_off
+
 if TYPE_CHECKING:
     from mabeam.kernel import Caller, Observer, Process
     from mabeam.otp._server import ServerBehaviour
@@ -32,8 +34,12 @@ class _Observing:
     def failed(
         self, process: Process, message: Any, caller: Caller[Any] | None, error: BaseException
     ) -> bool:
+        is_postponed = puts_off(process, error)
         for observer in self.observers:
-            observer.finished(process, message, None, error)
+            if is_postponed:
+                observer.put_off(process, message, error)
+            else:
+                observer.finished(process, message, None, error)
         return super().failed(process, message, caller, error)  # type: ignore[misc,no-any-return]  # as above
 
     def answer_concurrent(

@@ -32,6 +32,7 @@ __all__ = (
     "event_of",
     "named_timeout",
     "next_event",
+    "puts_off",
     "repeat_state",
     "state_timeout",
 )
@@ -139,6 +140,14 @@ class MachineAsides(Asides):
             if process.mailbox is None:
                 process.mailbox = deque()
             process.mailbox.extendleft(reversed(events))
+
+
+def puts_off(process: Process, error: BaseException) -> bool:
+    """Whether it is ``Postpone``, raised by a handler that may."""
+    asides = process.extra
+    if not isinstance(error, Postpone) or not isinstance(asides, MachineAsides):
+        return False
+    return process.ending is None and asides.machine.is_open and not asides.machine.is_entering
 
 
 def event_of(timeout: Timeout) -> Own:

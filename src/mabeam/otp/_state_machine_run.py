@@ -9,7 +9,7 @@ from mabeam.errors import UsageError, WrongState
 from mabeam.kernel import SUSPENDED, ExitSignal, SystemRequest, in_trace, mailbox_is_full, stop, trace_of
 from mabeam.otp._requests import Call, Cast, Continue, StopRequest
 from mabeam.otp._server import ServerBehaviour
-from mabeam.otp._state_machine_asks import MachineAsides, Own, Postpone, event_of
+from mabeam.otp._state_machine_asks import MachineAsides, Own, Postpone, event_of, puts_off
 from mabeam.otp._state_machine_state import Timeout
 from mabeam.otp._streams import StreamRequest
 
@@ -173,11 +173,10 @@ class StateMachineBehaviour(ServerBehaviour):
     ) -> bool:
         """A handler has raised; ``Postpone`` is no failure."""
         asides: MachineAsides = process.extra
+        if puts_off(process, error):
+            self._postpone(process, asides)
+            return self._afterwards(process)
         if isinstance(error, Postpone) and process.ending is None:
-            machine = asides.machine
-            if machine.is_open and not machine.is_entering:
-                self._postpone(process, asides)
-                return self._afterwards(process)
             error = UsageError("a state that is being entered handles no event, so there is none to postpone")
         done = super().failed(process, message, caller, error)
         if done and process.ending is None and asides.machine.is_open:

@@ -102,6 +102,9 @@ class _Receiving:
     def finished(self, process: Process, message: Any, value: object, error: BaseException | None) -> None:
         """It has no handlers."""
 
+    def put_off(self, process: Process, message: Any, error: BaseException) -> None:
+        """As above."""
+
 
 @final
 class _WatchedFunction:
