@@ -134,9 +134,11 @@ async def code_change(
 def _change(process: Process, new: type[Any], extra: object) -> Process:
     behaviour = process.behaviour
     changed: Any = getattr(new, "__mabeam_behaviour__", None)
+    if not isinstance(behaviour, ServerBehaviour):
+        msg = f"{process.describe()} runs a function, and goes on with it to its end; code_change is for servers"
+        raise UsageError(msg)
     if (
-        not isinstance(behaviour, ServerBehaviour)
-        or not isinstance(new, type)
+        not isinstance(new, type)
         or _kind(new) is not _kind(behaviour.cls)
         or type(changed) is not type(unobserved(behaviour))
         or (new.is_supervisor, new.runs_trusted_code)
