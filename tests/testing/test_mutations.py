@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 
-from mabeam import GenServer, handle_call, handle_cast, receive, self_pid, send, spawn
+from mabeam import (
+    GenServer,
+    StateMachine,
+    become,
+    handle_call,
+    handle_cast,
+    receive,
+    self_pid,
+    send,
+    spawn,
+    state,
+)
 from mabeam.testing import MutationError, SimulationFailed, simulate
 
 
@@ -142,6 +153,101 @@ def test_a_server_that_changes_what_it_has_answered_is_found() -> None:
     error = _found(program)
     assert error.change == "the answer has got [1] = 'b'"
     assert error.what == "Ledger.append changed what Ledger.read had returned"
+
+
+class _Answers:
+    """What servers and machines have in common here."""
+
+    items: list[int]
+
+    @handle_call
+    def plain(self) -> list[int]:
+        return self.items
+
+    @handle_call
+    async def slow(self) -> list[int]:
+        await asyncio.get_running_loop().create_task(_pause())
+        return self.items
+
+    @handle_call(concurrent=2)
+    async def beside(self) -> list[int]:
+        return self.items
+
+    @handle_call(thread=True)
+    def blocking(self) -> list[int]:
+        return self.items
+
+    @handle_call
+    async def slow_copy(self) -> list[int]:
+        await asyncio.get_running_loop().create_task(_pause())
+        return list(self.items)
+
+    @handle_call
+    def add(self) -> None:
+        self.items.append(1)
+
+    def handle_info(self, message: object) -> None:
+        self.items.append(2)
+
+
+class Server(_Answers, GenServer):
+    """A server."""
+
+    def __init__(self) -> None:
+        self.items = []
+
+
+class Machine(_Answers, StateMachine):
+    """A machine with one state."""
+
+    def __init__(self) -> None:
+        self.items = []
+        become(self.only)
+
+    @state
+    def only(self) -> None:
+        """It stays there."""
+
+
+@pytest.mark.parametrize("kind", [Server, Machine])
+@pytest.mark.parametrize("by", ["call", "info"])
+@pytest.mark.parametrize("what", ["plain", "slow", "beside", "blocking"])
+def test_answers_of_every_kind_of_handler_are_looked_at(kind: Any, by: str, what: str) -> None:
+    """A change by what is handled next is found, whatever it is."""
+
+    async def program() -> None:
+        server = await kind.start_link()
+        assert await server.call(getattr(kind, what)) == []
+        if by == "call":
+            await server.call(kind.add)
+        else:
+            send(server, "add")
+            await server.call(kind.slow_copy)
+
+    changed = _found(program)
+    assert changed.change.startswith("the answer")
+    assert changed.what.endswith(f"changed what {kind.__name__}.{what} had returned")
+
+
+@pytest.mark.parametrize("kind", [Server, Machine])
+def test_a_caller_may_change_an_answer_that_is_its_own(kind: Any) -> None:
+    """A copy belongs to whoever got it, also while the server is at work."""
+
+    async def reader(server: Any, parent: Any) -> None:
+        for _ in range(3):
+            for method in (kind.slow_copy, kind.slow_copy):
+                (await server.call(method)).append("mine")
+            await server.call(kind.add)
+        send(parent, "done")
+
+    async def program() -> None:
+        server = await kind.start_link()
+        for _ in range(2):
+            spawn(reader, server, self_pid())
+        for _ in range(2):
+            await receive()
+
+    simulate(program, seeds=50)
 
 
 def test_careful_programs_pass() -> None:

@@ -134,26 +134,34 @@ class Mutations:
         return handled
 
     def before_handler(self, process: Process) -> None:
-        """A plain handler of a server is about to run: what has changed of its answers, it was not this handler."""
+        """A server is about to handle something: what has changed of its answers, it was not this handler."""
         given = self._given.get(process)
         for answer in tuple(given or ()):
             if answer.picture.difference() is not None and given is not None:
                 given.remove(answer)
 
-    def after_handler(self, process: Process, handler: Any, value: object) -> None:
-        """A plain handler of a server has returned ``value``."""
-        given = self._given.get(process)
-        for answer in given or ():
+    def after_handler(self, process: Process, what: str) -> None:
+        """That handler is over, and nobody else has had a turn meanwhile."""
+        for answer in self._given.get(process, ()):
             if (change := answer.picture.difference()) is not None:
-                what = f"{short_name(handler.what)} changed what {answer.what} had returned"
                 whole = f"the answer{change}"
-                self._report(name_process(process), "whoever called", what, whole)
-        if not is_plain(value) and not inspect.isawaitable(value):
-            if given is None:
-                given = self._given[process] = deque(maxlen=_REPLIES_KEPT)
-            answer = _Given(short_name(handler.what), value)
-            self.skipped += answer.picture.skipped
-            given.append(answer)
+                self._report(
+                    name_process(process),
+                    "whoever called",
+                    f"{what} changed what {answer.what} had returned",
+                    whole,
+                )
+
+    def gives(self, process: Process, what: str, value: object) -> None:
+        """A server gives ``value`` for an answer."""
+        if is_plain(value) or inspect.isawaitable(value):
+            return
+        given = self._given.setdefault(process, deque(maxlen=_REPLIES_KEPT))
+        for earlier in [answer for answer in given if answer.value is value]:
+            given.remove(earlier)
+        answer = _Given(what, value)
+        self.skipped += answer.picture.skipped
+        given.append(answer)
 
     def _pictures(self, parts: Iterator[tuple[str, Any]]) -> list[tuple[str, Picture]]:
         found = [(name, Picture(value)) for name, value in parts if not is_plain(value)]

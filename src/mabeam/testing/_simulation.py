@@ -164,8 +164,13 @@ class Simulation:
             if instead is not None:
                 return instead
         self.note("take", f"{name_message(message)} by {self.name(process)}")
-        handled = self.mutations.taken(process, message) if self.mutations is not None else None
+        handled = None
+        if self.mutations is not None:
+            handled = self.mutations.taken(process, message)
+            self.mutations.before_handler(process)
         done = proceed(process, message)
+        if done and self.mutations is not None:
+            self.mutations.after_handler(process, name_message(message))
         if handled is not None:
             for activation in tuple(process.activations or ()):
                 if activation.message is message:
@@ -193,6 +198,11 @@ class Simulation:
         self.note("take", f"{name_message(message)} by {self.name(process)}")
         if self.mutations is not None:
             self.mutations.taken(process, message)
+
+    def answered(self, process: Process, caller: Any, value: object) -> None:
+        """A handler of a server has returned, in the turn of nobody else."""
+        if self.mutations is not None and caller is not None and not caller.is_waiting:
+            self.mutations.gives(process, short_name(caller.what), value)
 
     def call_handler(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A plain handler is about to run."""
@@ -229,7 +239,9 @@ class Simulation:
             return handler.function(*args, **kwargs)
         self.mutations.before_handler(process)
         value = handler.function(*args, **kwargs)
-        self.mutations.after_handler(process, handler, value)
+        what = short_name(handler.what)
+        self.mutations.after_handler(process, what)
+        self.mutations.gives(process, what, value)
         if handled is not None:
             handled()
         return value

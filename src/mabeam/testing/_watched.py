@@ -30,6 +30,10 @@ class Watcher(Protocol):
         """A plain process has got a message; it waits for what this returns."""
         ...
 
+    def answered(self, process: Process, caller: Any, value: object) -> None:
+        """A handler of a server has returned, in the turn of nobody else."""
+        ...
+
     def call_handler(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A plain handler of a server is about to run, on behalf of a message or in the turn of its caller."""
         ...
@@ -81,9 +85,20 @@ def _watched_kind(kind: Any) -> Any:
         proceed: Callable[[Process, Any], bool] = super(made, self).take
         return cast("bool", self.watcher.take(process, message, proceed))
 
+    def answered(self: Any, process: Process, caller: Any, value: object) -> bool:
+        done: bool = super(made, self).answered(process, caller, value)
+        self.watcher.answered(process, caller, value)
+        return done
+
+    def answer_concurrent(self: Any, process: Process, message: Any, value: object, error: Any) -> None:
+        super(made, self).answer_concurrent(process, message, value, error)
+        self.watcher.answered(process, getattr(message, "caller", None), value)
+
     def fill(namespace: dict[str, Any]) -> None:
         own = () if hasattr(kind, "unobserved") else ("unobserved",)
         namespace.update(__slots__=("watcher", *own), __module__=kind.__module__, take=take)
+        if hasattr(kind, "answered"):
+            namespace.update(answered=answered, answer_concurrent=answer_concurrent)
 
     made: Any = new_class(kind.__name__, (kind,), exec_body=fill)
     return made
