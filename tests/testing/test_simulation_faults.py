@@ -442,3 +442,38 @@ def test_a_place_that_was_spared_by_chance_is_a_place() -> None:
     result = simulate(_clockless, seeds=5, faults=faults, max_faults=0)
     assert result.impossible == ("late", "points['no.*']", "points['never']")
     assert simulate(_clockless, seeds=5).impossible == ()
+
+
+class Tolerant(GenServer):
+    """Declares every exception to be an answer."""
+
+    @handle_call(raises=(Exception,))
+    def plain(self) -> None:
+        fault_point("inside")
+
+    @handle_call(raises=(Exception,))
+    async def slow(self) -> None:
+        fault_point("inside")
+
+    @handle_call(concurrent=2, raises=(Exception,))
+    async def beside(self) -> None:
+        fault_point("inside")
+
+
+@pytest.mark.parametrize("method", [Tolerant.plain, Tolerant.slow, Tolerant.beside])
+def test_a_crash_is_never_a_declared_answer(method: Any) -> None:
+    """Whatever road the call takes; what a fault point raises is."""
+    seen: Counter[str] = Counter()
+
+    async def program() -> None:
+        server = await Tolerant.child_spec().start()
+        try:
+            await server.call(method)
+        except (InjectedFault, ProcessDied, HandlerFailed) as error:
+            seen[type(error).__name__] += 1
+
+    simulate(program, seeds=20, faults=Faults(crash=1.0), max_faults=1)
+    assert seen == {"HandlerFailed" if method is Tolerant.beside else "ProcessDied": 20}
+    seen.clear()
+    simulate(program, seeds=20, faults=Faults(points=1.0), max_faults=1)
+    assert seen == {"InjectedFault": 20}

@@ -53,8 +53,8 @@ class Faults:
     processes of mabeam's own, unless ``only`` names them.
 
     Attributes:
-        crash: a server that takes a message crashes with ``InjectedFault``, as if its handler had raised it; a ``receive`` of
-            a plain process that takes a message raises it.
+        crash: a server that takes a message crashes with ``InjectedFault``, as if its handler had raised it and not
+            declared it; a ``receive`` of a plain process that takes a message raises it.
         kill: a server that takes a message, or a plain process that is sent one, is killed before it does anything with it.
         delay: a server is slow: it takes a message (and so all that come after it) up to ``max_delay`` later. So does a plain
             process, whose ``receive`` may meet its timeout before. Signals keep their order.

@@ -21,7 +21,7 @@ from mabeam.kernel import (
 from mabeam.testing._faults import InjectedFault
 from mabeam.testing._late_mail import LateMail
 from mabeam.testing._trace import name_callback, name_message, short_name
-from mabeam.testing._watched import replace_function
+from mabeam.testing._watched import never_declared, replace_function
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
@@ -134,7 +134,7 @@ class Injector:
         handler = getattr(message, "handler", None)
         if handler is not None and (handler.concurrent or handler.kind == "stream"):
             # These fail by themselves, and the server lives.
-            message.handler = replace_function(handler, _Failing(handler, fault))
+            message.handler = never_declared(replace_function(handler, _Failing(handler, fault)))
             return None
         self._crash(process, message, fault)
         return True

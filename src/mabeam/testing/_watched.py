@@ -8,13 +8,14 @@ from types import new_class
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, final
 
 from mabeam.kernel import PlainBehaviour, here
+from mabeam.testing._faults import InjectedFault
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from mabeam.kernel import Behaviour, Process
 
-__all__ = ("Watcher", "replace_function", "watched")
+__all__ = ("Watcher", "never_declared", "replace_function", "watched")
 
 M = TypeVar("M")
 
@@ -77,6 +78,11 @@ def replace_function(handler: M, function: Callable[..., Any]) -> M:
     return cast("M", replace(cast("Any", handler), function=function))
 
 
+def never_declared(handler: M) -> M:
+    """The same handler for a crash, which is none of the exceptions that are answers: not even of ``raises=(Exception,)``."""
+    return cast("M", replace(cast("Any", handler), raises=()))
+
+
 @cache
 def _watched_kind(kind: Any) -> Any:
     """The class of such copies: one for each kind of behaviour, however many simulations there are."""
@@ -90,6 +96,11 @@ def _watched_kind(kind: Any) -> Any:
         self.watcher.answered(process, caller, value)
         return done
 
+    def failed(self: Any, process: Process, message: Any, caller: Any, error: BaseException) -> bool:
+        if isinstance(error, InjectedFault) and error.fault.kind == "crash":
+            message.handler = never_declared(message.handler)
+        return cast("bool", super(made, self).failed(process, message, caller, error))
+
     def answer_concurrent(self: Any, process: Process, message: Any, value: object, error: Any) -> None:
         super(made, self).answer_concurrent(process, message, value, error)
         self.watcher.answered(process, getattr(message, "caller", None), value)
@@ -98,7 +109,7 @@ def _watched_kind(kind: Any) -> Any:
         own = () if hasattr(kind, "unobserved") else ("unobserved",)
         namespace.update(__slots__=("watcher", *own), __module__=kind.__module__, take=take)
         if hasattr(kind, "answered"):
-            namespace.update(answered=answered, answer_concurrent=answer_concurrent)
+            namespace.update(answered=answered, failed=failed, answer_concurrent=answer_concurrent)
 
     made: Any = new_class(kind.__name__, (kind,), exec_body=fill)
     return made
