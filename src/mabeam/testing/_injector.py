@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Protocol, final
+from typing import TYPE_CHECKING, Any, Protocol, cast, final
 
 from mabeam.kernel import (
     SUSPENDED,
     Crashed,
-    Down,
     PlainBehaviour,
     SystemRequest,
     activate,
@@ -164,9 +163,9 @@ class Injector:
             return None
         site = f"{self._subject(process)} takes {name_message(message)}"
         occurrence = self._time(site)
-        kinds: tuple[FaultKind, ...] = ("delay",)  # signals act by themselves: no code is there to crash
-        if process.behaviour.may_drop(message) or isinstance(message, Down):
-            kinds = ("crash", "kill", "delay")
+        kinds: tuple[FaultKind, ...] = ("crash", "kill", "delay")
+        if process.behaviour.is_urgent(process, message):
+            kinds = ("delay",)  # what ends it acts by itself: no code is there to crash
         for kind in kinds:
             if (fault := self._fault(kind, site, occurrence, process)) is not None:
                 return fault
@@ -189,8 +188,10 @@ class Injector:
         process.message = message
         reason = Crashed(InjectedFault(fault))
         handler = getattr(message, "handler", None)
-        where = short_name(handler.what) if handler is not None else f"{process.label}.handle_info"
-        process.kernel.report_crash(process, reason, where)
+        where = (
+            handler.what if handler is not None else cast("Any", process.behaviour).where(process, message)
+        )
+        process.kernel.report_crash(process, reason, short_name(where))
         stop(process, reason)
 
     # ------------------------------------------------------------------------------------------- timers, fault points
