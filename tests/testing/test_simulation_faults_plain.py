@@ -120,6 +120,30 @@ def test_a_late_message_is_not_lost_by_a_cancelled_wait() -> None:
     assert seen["late"] > 10
 
 
+def test_a_cancelled_wait_for_a_certain_message_leaves_the_order() -> None:
+    """What came before it and was not wanted is still before it."""
+    seen: Counter[str] = Counter()
+
+    async def waiter(parent: Any) -> None:
+        try:
+            async with asyncio.timeout(1.0):
+                assert await receive(str) == "second"
+                assert await receive() == 1
+        except TimeoutError:
+            seen["late"] += 1
+            assert [await receive(), await receive()] == [1, "second"]
+        send(parent, "done")
+
+    async def program() -> None:
+        pid = spawn(waiter, self_pid())
+        send(pid, 1)
+        send(pid, "second")
+        await receive()
+
+    simulate(program, seeds=range(60), faults=Faults(delay=0.7), max_faults=1)
+    assert seen["late"] > 10
+
+
 def test_a_late_down_can_still_be_flushed() -> None:
     """It lies in the mailbox, and so ``demonitor`` finds it."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from mabeam.kernel._calls import Turn
@@ -95,7 +96,7 @@ async def take_matching(process: Process, match: Callable[[Any], bool], timeout:
                 if not mailbox:
                     process.mailbox = None
                 if process.behaviour.observers:
-                    await _tell_observers(process, message)
+                    await _tell_observers(process, message, index)
                 return message
     if timeout is not None and timeout <= 0:
         raise TimeoutError
@@ -122,19 +123,21 @@ async def take_matching(process: Process, match: Callable[[Any], bool], timeout:
             process.receivers = None
             process.status &= ~RECEIVING
     if process.behaviour.observers:
-        await _tell_observers(process, message)
+        await _tell_observers(process, message, 0)
     return message
 
 
-async def _tell_observers(process: Process, message: Any) -> None:
-    """Tell whoever watches; in a simulation that may take its time, and may fail."""
+async def _tell_observers(process: Process, message: Any, place: int) -> None:
+    """Tell whoever watches; in a simulation that may take its time, and may fail. Cancelled, it puts the message back."""
     for observer in process.behaviour.observers:
         rest = observer.took(process, message)
         if rest is not None:
             try:
                 await rest
             except asyncio.CancelledError:
-                process.kernel.put_back(process, message)
+                if process.mailbox is None:
+                    process.mailbox = deque()
+                process.mailbox.insert(place, message)
                 raise
 
 
