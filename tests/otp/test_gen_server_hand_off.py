@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +32,11 @@ from mabeam import (
 from mabeam.kernel import Exited, ExitSignal, Shutdown
 from mabeam.testing import VirtualLoop, wait_until_idle
 from tests.otp._servers import pid_of
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+Step: TypeAlias = tuple[int, str, int, str]
 
 
 class Always:
@@ -147,17 +152,27 @@ STEPS = st.tuples(
         ]
     ),
     st.integers(0, 2),
+    st.sampled_from(["", "", "limited"]),
 )
 
 
-async def _program(steps: list[tuple[int, str, int]], traps: list[bool]) -> list[Any]:
+async def _call(call: Coroutine[Any, Any, str], how: str) -> object:
+    """What comes of a call, with a time limit around it or without."""
+    try:
+        async with asyncio.timeout(0.5 if how == "limited" else None):
+            return await call
+    except (MabeamError, LookupError, TimeoutError) as error:
+        return type(error), getattr(error, "reason", str(error))
+
+
+async def _program(steps: list[Step], traps: list[bool]) -> list[Any]:
     logs: list[list[Any]] = [[], [], []]
     actors: list[Ref[Actor]] = [
         await Actor.child_spec(log, trap=trap).start() for log, trap in zip(logs, traps, strict=True)
     ]
     loop: Any = asyncio.get_running_loop()
     results: list[Any] = []
-    for number, what, other in steps:
+    for number, what, other, how in steps:
         actor, target = actors[number], actors[other]
         if what == "cast":
             actor.cast(Actor.note, other)
@@ -171,18 +186,14 @@ async def _program(steps: list[tuple[int, str, int]], traps: list[bool]) -> list
             if what in {"kill", "end"}:
                 await wait_until_idle()  # whether a victim gets to its last messages first is anybody's guess
             arguments: list[Any] = [what, target if what in {"kill", "tell", "end"} else other]
-            try:
-                results.append(
-                    await actor.options(timeout=2.5).call(Actor.do, *arguments[: 9 if what != "wrong" else 0])
-                )
-            except (MabeamError, LookupError) as error:
-                results.append((type(error), getattr(error, "reason", str(error))))
+            call = actor.options(timeout=2.5).call(Actor.do, *arguments[: 9 if what != "wrong" else 0])
+            results.append(await _call(call, how))
     await loop.advance(5)
     alive = [pid_of(actor).is_alive for actor in actors]
     return [results, logs, alive]
 
 
-def _run(chooser: Any, steps: list[tuple[int, str, int]], traps: list[bool]) -> list[Any]:
+def _run(chooser: Any, steps: list[Step], traps: list[bool]) -> list[Any]:
     async def main() -> list[Any]:
         async with Runtime(chooser=chooser):
             return await _program(steps, traps)
@@ -192,8 +203,6 @@ def _run(chooser: Any, steps: list[tuple[int, str, int]], traps: list[bool]) -> 
 
 
 @given(st.lists(STEPS, max_size=12), st.lists(st.booleans(), min_size=3, max_size=3))
-def test_a_program_cannot_tell_hand_off_from_the_mailbox(
-    steps: list[tuple[int, str, int]], traps: list[bool]
-) -> None:
+def test_a_program_cannot_tell_hand_off_from_the_mailbox(steps: list[Step], traps: list[bool]) -> None:
     """Answers, errors, orders of messages and ends are the same with and without."""
     assert _run(Always(), steps, traps) == _run(Never(), steps, traps)
