@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,10 +17,16 @@ from mabeam import (
     UsageError,
     handle_call,
     handle_cast,
+    kill,
+    link,
+    spawn,
+    trace,
+    trap_exit,
 )
-from mabeam.kernel import Crashed
+from mabeam.kernel import Crashed, current_kernel
 from mabeam.testing import wait_until_idle
-from tests.otp._servers import pause
+from tests.kernel._scenes import Turn
+from tests.otp._servers import begun, pause, pid_of
 
 if TYPE_CHECKING:
     from mabeam import Ref
@@ -38,6 +45,8 @@ class InOrder:
 
 class Worker(GenServer):
     """Handlers of all kinds that do not run in the scheduler."""
+
+    mailbox_limit = 8
 
     def __init__(self, log: list[Any]) -> None:
         self.log = log
@@ -120,6 +129,54 @@ async def _one_that_is_cancelled_before_it_begins(worker: Ref[Worker], log: list
     log.append("cancelled")
 
 
+async def _one_that_is_killed_meanwhile(worker: Ref[Worker], log: list[Any]) -> None:
+    slow, next_ = worker.call(Worker.work, "slow", 1.0), worker.call(Worker.beside, "next")
+    calls = [await begun(slow), await begun(next_)]
+    kill(worker)
+    log.extend(map(repr, await asyncio.gather(*calls, return_exceptions=True)))
+    log.append(pid_of(worker).is_alive)
+
+
+async def _one_that_is_killed_as_soon_as_it_was_asked(worker: Ref[Worker], log: list[Any]) -> None:
+    call = asyncio.create_task(worker.call(Worker.work, "never ends", 1.0))
+    await Turn()
+    kill(worker)
+    log.extend(map(repr, await asyncio.gather(call, return_exceptions=True)))
+
+
+async def _one_that_is_linked(worker: Ref[Worker], log: list[Any]) -> None:
+    """Its end is heard of by a caller that is linked to it, and ends it unless that traps exits."""
+
+    async def ask(other: Ref[Worker], *, traps: bool) -> None:
+        trap_exit(traps)
+        link(other)
+        try:
+            log.append(await other.call(Worker.work, "linked"))
+            await other.call(Worker.crash)
+        finally:
+            log.append(("traps" if traps else "ends", repr(sys.exc_info()[1])))
+
+    for each, traps in ((worker, True), (await Worker.child_spec(log).start(), False)):
+        pid = spawn(ask, each, traps=traps)
+        await wait_until_idle()
+        log += [pid.is_alive, pid_of(each).is_alive]
+
+
+async def _too_many_at_once(worker: Ref[Worker], log: list[Any]) -> None:
+    calls = [await begun(worker.call(Worker.work, "busy", 1.0))]
+    for item in range(7):
+        worker.cast(Worker.note, item)
+    calls += [await begun(worker.call(Worker.work, item)) for item in range(3)]
+    log.extend(map(repr, await asyncio.gather(*calls, return_exceptions=True)))
+    log.append(current_kernel().dead_letters.counts)
+
+
+async def _one_that_is_traced(worker: Ref[Worker], log: list[Any]) -> None:
+    with trace(worker, lambda event: log.append((event.kind, repr(event.message), repr(event.value)))):
+        await _one_after_the_other(worker, log)
+        await _one_that_crashes(worker, log)
+
+
 PROGRAMS = (
     _one_after_the_other,
     _behind_a_cast,
@@ -128,6 +185,11 @@ PROGRAMS = (
     _one_that_crashes,
     _one_that_is_given_up,
     _one_that_is_cancelled_before_it_begins,
+    _one_that_is_killed_meanwhile,
+    _one_that_is_killed_as_soon_as_it_was_asked,
+    _one_that_is_linked,
+    _too_many_at_once,
+    _one_that_is_traced,
 )
 
 
