@@ -171,8 +171,10 @@ MEASURES: Final = (
         name="latency_under_load",
         title="Latency under load",
         definition="100,000 live servers, every tenth of which is busy: each of these sends a message to the next whenever it "
-        "gets one, without end; the ring is in no order. Meanwhile a timer of 1 ms is set again and again, and another OS process writes to a pipe every "
-        "1 ms; both are late by as long as it takes from their due time until the callback runs. Size is the number of servers.",
+        "gets one, without end, from a plain handler; the ring is in no order. Meanwhile a timer of 1 ms is set again and again, "
+        "and another OS process writes to a pipe every 1 ms; both are late by as long as it takes from their due time until the "
+        "callback runs. Size is the number of servers. (Coroutines that are ready in such numbers, async handlers and plain "
+        "processes, are no part of it.)",
         figures=(
             Figure(name="timer_p50", title="timer p50", unit="ms"),
             Figure(name="timer_p99", title="timer p99", unit="ms"),
