@@ -193,6 +193,13 @@ class Free:
         return None
 
 
+class Plain:
+    """A lock that plain code of a process holds, which waits for nothing."""
+
+    def __init__(self, process: Any) -> None:
+        self.held_by = lambda: (process, process)
+
+
 def test_nobody_in_particular_closes_no_cycle() -> None:
     """Code outside of processes, plain code of a process, and what nobody of ours keeps."""
     picture = Picture([(set(), set())] * COUNT, list(range(COUNT)))
@@ -203,6 +210,7 @@ def test_nobody_in_particular_closes_no_cycle() -> None:
         assert _path(picture, _cycles.check_place_cycle, owner, process, [node]) is None
     assert _path(picture, _cycles.check_stream_cycle, node, None) is None
     assert _path(picture, _cycles.check_lock_cycle, node, free) is None
+    assert _path(picture, _cycles.check_lock_cycle, node, Plain(process)) is None
 
 
 def test_who_waits_for_its_own_process_waits_for_ever() -> None:
@@ -214,6 +222,7 @@ def test_who_waits_for_its_own_process_waits_for_ever() -> None:
     process.serial = node
     assert _path(picture, _cycles.check_cycle, node, process) == ["0", "0"]
     process.serial, process.ending = None, object()
+    assert _path(picture, _cycles.check_cycle, picture.nodes[1], process) is None
     assert _path(picture, _cycles.check_cycle, node, process) == ["0", "0"]
 
 
