@@ -6,24 +6,21 @@ import asyncio
 import concurrent.futures
 import socket
 import threading
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import anyio
 import pytest
 
 from mabeam import (
-    Caller,
     GenServer,
     Lock,
     NoSuchProcess,
     Postpone,
-    ProcessDied,
     Ref,
     Runtime,
     Shutdown,
     StateMachine,
     Supervisor,
-    TaskSupervisor,
     Why,
     become,
     handle_call,
@@ -33,7 +30,6 @@ from mabeam import (
     kill,
     named_timeout,
     receive,
-    reply_later,
     self_pid,
     send_after,
     send_exit,
@@ -46,77 +42,10 @@ from mabeam import (
     wait_stopped,
     why,
 )
-from mabeam.kernel import waiting_for
 from mabeam.testing import wait_until_idle
-from tests.kernel._scenes import Turn, process_of
+from tests.kernel._scenes import Turn
+from tests.kernel._why_scenes import Worker, asker, busy, kinds, stuck_in_thread
 from tests.otp._servers import pause, pid_of
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from mabeam import Pid
-
-
-class Worker(GenServer):
-    """Can be kept busy in many ways."""
-
-    def __init__(self) -> None:
-        self.gate = asyncio.Event()
-        self.kept: list[Caller[None]] = []
-
-    @handle_call
-    async def hold(self) -> None:
-        await self.gate.wait()
-
-    @handle_call
-    def ping(self) -> None:
-        return None
-
-    @handle_call
-    async def ask(self, other: Ref[Any]) -> None:
-        await other.options(timeout=None).call(Worker.ping)
-
-    @handle_call
-    async def ask_in_task(self, other: Ref[Any], *further: Ref[Any]) -> None:
-        """In a way that the check for cycles does not see through: a queue that anybody might put something into."""
-        method, arguments = (Worker.ask_in_task, further) if further else (Worker.ping, ())
-        for call in asyncio.as_completed([other.options(timeout=None).call(method, *arguments)]):
-            with pytest.raises(ProcessDied):
-                await call
-
-    @handle_call
-    def keep(self) -> None:
-        return reply_later(self.kept.append)
-
-    @handle_call(thread=True)
-    def block_thread(self, begun: threading.Event, release: threading.Event) -> None:
-        stuck_in_thread(begun, release)
-
-
-def stuck_in_thread(begun: threading.Event, release: threading.Event) -> None:
-    begun.set()
-    release.wait()
-
-
-def kinds(answer: Why) -> list[str]:
-    return [cause.kind for cause in answer.chain]
-
-
-def asker(server: Ref[Any], method: Any, *args: Any) -> Pid:
-    """A process that calls and waits without limit."""
-
-    async def ask() -> None:
-        await server.options(timeout=None).call(method, *args)
-
-    return spawn(ask)
-
-
-async def busy() -> tuple[Ref[Worker], Pid]:
-    """A worker that is in the middle of something, and who has asked for it."""
-    worker = await Worker.start_link()
-    first = asker(worker, Worker.hold)
-    await wait_until_idle()
-    return worker, first
 
 
 async def test_a_call_to_a_busy_server() -> None:
@@ -442,30 +371,6 @@ async def test_how_long_a_process_sleeps() -> None:
     assert "time to pass, 33 s more" in root.what
 
 
-@pytest.mark.parametrize("in_group", [False, True], ids=["gather", "group"])
-async def test_of_several_tasks_one_that_waits_for_a_process_leads_on(*, in_group: bool) -> None:
-    worker, _ = await busy()
-
-    async def body() -> None:
-        waits = [never(), worker.options(timeout=None).call(Worker.ping), never()]
-        if not in_group:
-            await asyncio.gather(*waits)
-        async with asyncio.TaskGroup() as group:
-            for each in waits:
-                group.create_task(each)
-
-    async def never() -> None:
-        await asyncio.Event().wait()
-
-    pid = spawn(body)
-    await wait_until_idle()
-    answer = why(pid)
-    assert kinds(answer) == ["task", "call", "outside_lock"]
-    assert "and 2 more" in answer.chain[0].what
-    kill(pid)
-    await wait_until_idle()
-
-
 async def test_who_has_just_been_given_a_lock_is_ready() -> None:
     lock, gate = Lock("door"), asyncio.Event()
 
@@ -660,20 +565,6 @@ async def test_a_call_that_waits_for_a_place_among_concurrent_handlers() -> None
     assert "serve" in answer.root.what
 
 
-async def test_tasks_whose_first_result_a_process_waits_for() -> None:
-    async def part() -> None:
-        await worker.options(timeout=None).call(Worker.hold)
-
-    async def whole() -> None:
-        for each in asyncio.as_completed([part()]):
-            await each
-
-    worker = await Worker.start_link()
-    pid = spawn(whole)
-    await wait_until_idle()
-    assert kinds(why(pid))[:2] == ["task", "call"]
-
-
 @pytest.mark.real_time
 async def test_the_output_of_an_os_process_that_does_not_end() -> None:
     """Asyncio reads it as it reads a socket; what has to happen is that the process ends."""
@@ -698,134 +589,10 @@ async def test_the_output_of_an_os_process_that_does_not_end() -> None:
         await in_thread(int)
 
 
-async def test_a_task_that_a_process_waits_for() -> None:
-    async def part() -> None:
-        await asyncio.Event().wait()
-
-    async def whole() -> None:
-        await asyncio.create_task(part())
-
-    pid = spawn(whole)
-    await wait_until_idle()
-    answer = why(pid)
-    assert kinds(answer) == ["task", "outside_lock"]
-    assert str(answer).count("\n  ") == 1
-
-
-async def test_a_task_of_a_supervisor_that_a_process_awaits() -> None:
-    tasks = await TaskSupervisor.start_link()
-
-    async def whole() -> None:
-        await (await TaskSupervisor.start_task(tasks, receive))
-
-    pid = spawn(whole)
-    await wait_until_idle()
-    assert kinds(why(pid)) == ["await", "empty_mailbox"]
-    assert why(pid).root.process.startswith("receive")
-
-
-@pytest.mark.parametrize("ordered", [True, False])
-async def test_a_stream_of_tasks_that_a_process_reads(ordered: bool) -> None:  # noqa: FBT001  (a parameter)
-    tasks = await TaskSupervisor.start_link()
-
-    async def part(_item: int) -> None:
-        await receive()
-
-    async def whole() -> None:
-        options: dict[str, Any] = {"max_concurrency": 2, "timeout": None, "ordered": ordered}
-        async with TaskSupervisor.async_stream(tasks, part, [1, 2, 3], **options) as outcomes:
-            await anext(outcomes)
-
-    pid = spawn(whole)
-    await wait_until_idle()
-    answer = why(pid)
-    assert kinds(answer) == ["await", "empty_mailbox"]
-    assert ": to end, in async_stream of" in str(answer)
-    assert answer.root.process.partition(" (")[0].endswith("part")
-
-
-@pytest.mark.parametrize("source", ["sync", "async"])
-async def test_a_stream_of_tasks_that_waits_for_room(source: str) -> None:
-    """For any of the tasks that have it: the first is named."""
-    tasks = await TaskSupervisor.start_link(max_children=1)
-
-    async def items() -> AsyncIterator[int]:
-        yield 1
-
-    async def whole() -> None:
-        given: Any = [1] if source == "sync" else items()
-        async with TaskSupervisor.async_stream(tasks, str, given, max_concurrency=2) as outcomes:
-            await anext(outcomes)
-
-    await TaskSupervisor.start_child(tasks, receive)
-    pid = spawn(whole)
-    await wait_until_idle()
-    answer = why(pid)
-    assert kinds(answer) == [*(["stream"] if source == "async" else []), "await", "empty_mailbox"]
-    assert answer.root.process.startswith("receive")
-
-
-async def test_the_items_of_a_stream_of_tasks_that_do_not_come() -> None:
-    tasks = await TaskSupervisor.start_link()
-
-    async def items() -> AsyncIterator[int]:
-        await asyncio.Event().wait()
-        yield 1
-
-    async def whole() -> None:
-        async with TaskSupervisor.async_stream(tasks, str, items(), max_concurrency=2) as outcomes:
-            await anext(outcomes)
-
-    pid = spawn(whole)
-    await wait_until_idle()
-    answer = why(pid)
-    assert kinds(answer) == ["stream", "outside_lock"]
-    assert "to take the next item of async_stream of str" in str(answer)
-
-
-async def test_tasks_of_which_one_has_to_end() -> None:
-    """What it has begun beside is none of them."""
-
-    async def whole() -> None:
-        beside = asyncio.create_task(never())
-        one = asyncio.create_task(asyncio.Event().wait(), name="one")
-        await asyncio.wait([one], return_when=asyncio.FIRST_COMPLETED)
-        await beside
-
-    async def never() -> None:
-        with waiting_for(process_of(target), "something"):
-            await asyncio.Event().wait()
-
-    target = spawn(receive)
-    pid = spawn(whole)
-    await wait_until_idle()
-    answer = why(pid)
-    assert kinds(answer) == ["task", "outside_lock"]
-    assert "task one" in str(answer)
-
-
 async def test_a_program_that_waits_to_be_stopped() -> None:
     pid = spawn(wait_stopped)
     await wait_until_idle()
     assert kinds(why(pid)) == ["stop_request"]
-
-
-async def test_a_process_that_sleeps_waits_for_none_of_its_tasks() -> None:
-    """It has begun something beside, which is a matter of its own."""
-
-    async def body() -> None:
-        beside = asyncio.create_task(never())
-        await asyncio.sleep(1_000.0)  # noqa: TID251  (it is looked at)
-        await beside
-
-    async def never() -> None:
-        with waiting_for(process_of(target), "something"):
-            await asyncio.Event().wait()
-
-    target = spawn(receive)
-    pid = spawn(body)
-    await wait_until_idle()
-    assert kinds(why(pid)) == ["timer"]
 
 
 class Asks(GenServer):

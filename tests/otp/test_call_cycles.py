@@ -9,8 +9,8 @@ import pytest
 
 from mabeam import (
     CallCycle,
-    Crashed,
     CallTimeout,
+    Crashed,
     DeadlineExceeded,
     GenServer,
     Ref,

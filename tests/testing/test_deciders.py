@@ -110,7 +110,8 @@ def test_who_must_not_be_hit_is_not_and_does_not_count() -> None:
         def may_hit(self, process: Any) -> bool:
             return bool(process == "victim")
 
-        crash = 1.0
+        def wish_for(self, kind: str, point: str) -> tuple[str, float]:
+            return kind, 1.0
 
     decider = Seeded(1, Spared(), 1)  # type: ignore[arg-type]  # all that it asks of faults
     assert decider.fault("crash", "f", 1, "other") is None  # type: ignore[arg-type]  # only passed on

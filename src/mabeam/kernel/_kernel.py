@@ -428,7 +428,9 @@ class Kernel:
 
     def note_fenced(self, process: Process, what: str, stack: tuple[Position, ...]) -> None:
         """A thread goes on though nobody waits for it any more."""
-        logger.warning(
+        # When the program has been told to stop it is ended all the same, and with it all that it had threads for.
+        log = logger.debug if self._stop_requested else logger.warning
+        log(
             "%s: the thread that runs %s was left behind (fenced) at %s. It cannot be interrupted, and takes one of the "
             "Runtime's %d threads until it returns: give what it waits for a timeout of its own.",
             process.describe(),

@@ -443,10 +443,7 @@ class ServerBehaviour(ConcurrentHandlers):
     def alarms(self, process: Process) -> Iterable[tuple[float, str]]:
         """Its idle timeout as well."""
         timer = process.extra.idle_timer if process.extra is not None else None
-        return [
-            *super().alarms(process),
-            *([(timer.when(), "its idle timeout")] if timer is not None else []),
-        ]
+        return [*super().alarms(process), *([(timer.when(), "its idle timeout")] if timer else [])]
 
     # ------------------------------------------------------------------------------------------- end
 
