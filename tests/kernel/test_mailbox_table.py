@@ -25,12 +25,10 @@ class Bare:
         self.mailbox: deque[Any] | None = deque(messages) if messages else None
         self.receivers: list[Receiver] | None = None
         self.status = 0
-        self.returned: list[object] = []
         self.taken: list[object] = []
         self.kernel = SimpleNamespace(
             loop=asyncio.get_running_loop(),
             scheduler=SimpleNamespace(must_yield=lambda: yields),
-            put_back=lambda _process, message: self.returned.append(message),
         )
         self.behaviour = SimpleNamespace(
             observers=[SimpleNamespace(took=lambda _process, message: self.taken.append(message))]
@@ -255,10 +253,31 @@ async def test_a_cancelled_wait_gives_back_what_it_was_just_given() -> None:
         with pytest.raises(asyncio.CancelledError) as raised:
             taking.throw(cancellation)
         assert raised.value is cancellation
-        assert process.returned == returned
+        assert list(process.mailbox or ()) == returned
         assert (process.receivers, process.status) == (None, 0)
         assert waits_on.done() or not returned
     assert loop.is_running()
+
+
+async def test_what_is_given_back_goes_to_another_who_waits_or_to_its_place() -> None:
+    """Behind what had come before it, in front of what has come since; a suspended process keeps it."""
+    for status, other, left, got in (
+        (0, None, [1, 2, 4], []),
+        (0, even, [1, 4], [2]),
+        (SUSPENDED, even, [1, 2, 4], []),
+    ):
+        process = bare(1)
+        taking = take_matching(process, even, None)
+        step(taking)
+        assert offer(process, 2)
+        process.mailbox.append(4)
+        waits = waiting(process, other) if other is not None else None
+        process.status |= status
+        with pytest.raises(asyncio.CancelledError):
+            taking.throw(asyncio.CancelledError())
+        assert list(process.mailbox) == left
+        assert [waits.result() for _ in got if waits is not None] == got
+        assert waits is None or waits.done() == bool(got)
 
 
 async def test_a_wait_that_outlives_its_process_ends_all_the_same() -> None:

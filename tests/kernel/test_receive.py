@@ -103,6 +103,34 @@ async def test_a_message_that_comes_at_the_last_moment_is_not_lost() -> None:
     assert await receive(timeout=1) == "just in time"
 
 
+async def test_a_message_that_a_cancelled_receive_was_given_keeps_its_place() -> None:
+    """One sender's messages are taken in the order sent, whatever became of a wait in between."""
+    loop = asyncio.get_running_loop()
+    got: list[object] = []
+
+    async def body() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+
+        def is_word(message: object) -> bool:
+            if isinstance(message, str):
+                loop.call_soon(task.cancel)
+            return isinstance(message, str)
+
+        try:
+            await receive(is_word)
+        except asyncio.CancelledError:
+            task.uncancel()
+            got.extend([await receive() for _ in range(3)])
+
+    pid = spawn(body)
+    await wait_until_idle()
+    for message in (1, "two", 3):
+        send(pid, message)
+    await wait_until_idle()
+    assert got == [1, "two", 3]
+
+
 async def test_a_cancelled_receive_loses_no_message() -> None:
     """Even one that had been handed over already when the cancellation came."""
     loop = asyncio.get_running_loop()

@@ -19,15 +19,16 @@ __all__ = ("Receiver", "offer", "offer_again", "remove_matching", "take_matching
 
 
 class Receiver:
-    """One wait for a message that ``match`` accepts."""
+    """One wait for a message that ``match`` accepts; ``place`` is where in the mailbox the message would be that it got."""
 
-    __slots__ = ("context", "future", "match")
+    __slots__ = ("context", "future", "match", "place")
 
     def __init__(self, match: Callable[[Any], bool], future: asyncio.Future[Any]) -> None:
         """A wait that is registered with its process."""
         self.match = match
         self.future = future
         self.context = contextvars.copy_context()
+        self.place = 0
 
     def accepts(self, message: Any) -> bool:
         """Ask ``match``. What it raises is raised where the receiver waits, never in the sender, whose turn this is."""
@@ -45,6 +46,7 @@ def offer(process: Process, message: Any) -> bool:
     """Give a message that has just arrived to the first who waits for it."""
     for receiver in process.receivers or ():
         if not receiver.future.done() and receiver.accepts(message) and not receiver.future.done():
+            receiver.place = len(process.mailbox or ())
             receiver.future.set_result(message)
             return True
     return False
@@ -112,7 +114,7 @@ async def take_matching(process: Process, match: Callable[[Any], bool], timeout:
     except asyncio.CancelledError:
         future = receiver.future
         if future.done() and not future.cancelled() and future.exception() is None:
-            process.kernel.put_back(process, future.result())
+            _give_back(process, future.result(), receiver.place)
         raise
     finally:
         if timer is not None:
@@ -123,8 +125,16 @@ async def take_matching(process: Process, match: Callable[[Any], bool], timeout:
             process.receivers = None
             process.status &= ~RECEIVING
     if process.behaviour.observers:
-        await _tell_observers(process, message, 0)
+        await _tell_observers(process, message, receiver.place)
     return message
+
+
+def _give_back(process: Process, message: Any, place: int) -> None:
+    """Have another who waits get a message, or put it where it was: behind those that came before it."""
+    if process.status & SUSPENDED or not offer(process, message):
+        if process.mailbox is None:
+            process.mailbox = deque()
+        process.mailbox.insert(place, message)
 
 
 async def _tell_observers(process: Process, message: Any, place: int) -> None:
@@ -135,9 +145,7 @@ async def _tell_observers(process: Process, message: Any, place: int) -> None:
             try:
                 await rest
             except asyncio.CancelledError:
-                if process.mailbox is None:
-                    process.mailbox = deque()
-                process.mailbox.insert(place, message)
+                _give_back(process, message, place)
                 raise
 
 
