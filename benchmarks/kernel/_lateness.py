@@ -36,7 +36,7 @@ except OSError:
 
 def seconds_of_load(size: int) -> float:
     """How long the lateness is watched under load of so many servers."""
-    return 3.0 if size >= 100_000 else 1.0
+    return 3.0 if size >= 10_000 else 1.0
 
 
 def ring_of(count: int) -> list[tuple[int, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import mabeam
 from benchmarks._rounds import GcPauses, check, resident_bytes
@@ -44,6 +44,10 @@ class Cell(GenServer):
     def read(self) -> int:
         return self.number
 
+    @handle_call
+    async def read_later(self) -> int:
+        return self.number
+
     @handle_cast
     def ask(self, asker: mabeam.Pid) -> None:
         mabeam.send(asker, self.number)
@@ -78,6 +82,13 @@ class Node(GenServer):
         self.tally[self.number] += 1
         if self.next is not None:
             self.next.cast(Node.hand_on)
+
+    @handle_cast
+    async def hand_on_later(self) -> None:
+        await asyncio.sleep(0)
+        self.tally[self.number] += 1
+        if self.next is not None:
+            self.next.cast(Node.hand_on_later)
 
 
 async def _start(supervisor: Ref[Any], count: int, *, named: bool = True) -> list[Ref[Cell]]:
@@ -235,6 +246,55 @@ async def latency_under_load(rounds: Rounds) -> Figures:
         await busy[number].call(Node.follow_with, busy[following])
     for node in busy:
         node.cast(Node.hand_on)
+    await _watch(rounds, tally)
+
+
+async def latency_async_handlers(rounds: Rounds) -> Figures:
+    """The same ring, of those whose handler is a coroutine."""
+    tally = [0] * rounds.size
+    busy = [await Node.start_link(number, tally) for number in range(rounds.size)]
+    for number, following in ring_of(len(busy)):
+        await busy[number].call(Node.follow_with, busy[following])
+    for node in busy:
+        node.cast(Node.hand_on_later)
+    await _watch(rounds, tally)
+
+
+async def latency_plain_processes(rounds: Rounds) -> Figures:
+    """The same ring, of plain processes."""
+    tally = [0] * rounds.size
+    after = dict(ring_of(rounds.size))
+
+    async def node(number: int) -> None:
+        while True:
+            message = await mabeam.receive()
+            tally[number] += 1
+            mabeam.send(pids[after[number]], message)
+
+    pids = [mabeam.spawn(node, number) for number in range(rounds.size)]
+    for pid in pids:
+        mabeam.send(pid, "ball")
+    await _watch(rounds, tally)
+
+
+async def latency_callers(rounds: Rounds) -> Figures:
+    """Processes that call servers without end."""
+    tally = [0] * rounds.size
+    servers = [await Cell.start_link(number) for number in range(rounds.size // 10)]
+
+    async def caller(number: int) -> None:
+        server = servers[number % len(servers)].options(timeout=None)
+        while True:
+            await server.call(Cell.read_later)
+            tally[number] += 1
+
+    for number in range(rounds.size):
+        mabeam.spawn(caller, number)
+    await _watch(rounds, tally)
+
+
+async def _watch(rounds: Rounds, tally: list[int]) -> NoReturn:
+    """See how late timers and I/O are while all that count in ``tally`` are busy, and leave."""
     await all_busy(tally)
     lateness = Lateness()
     handed_on, began = sum(tally), time.perf_counter()
@@ -256,4 +316,7 @@ MEASURES = {
     "million": on_mabeam(million),
     "async_stream": on_mabeam(async_stream),
     "latency_under_load": on_mabeam(latency_under_load),
+    "latency_plain_processes": on_mabeam(latency_plain_processes),
+    "latency_async_handlers": on_mabeam(latency_async_handlers),
+    "latency_callers": on_mabeam(latency_callers),
 }

@@ -10,6 +10,16 @@ __all__ = ("MEASURES",)
 
 _SECONDS: Final = Figure(name="seconds", title="until all are up", unit="s")
 
+_LATENESS: Final = (
+    Figure(name="timer_p50", title="timer p50", unit="ms"),
+    Figure(name="timer_p99", title="timer p99", unit="ms"),
+    Figure(name="timer_max", title="timer max", unit="ms"),
+    Figure(name="pipe_p50", title="pipe p50", unit="ms"),
+    Figure(name="pipe_p99", title="pipe p99", unit="ms"),
+    Figure(name="pipe_max", title="pipe max", unit="ms"),
+    Figure(name="messages", title="messages a second", unit="1/s"),
+)
+
 MEASURES: Final = (
     Measure(
         name="call_idle",
@@ -173,19 +183,40 @@ MEASURES: Final = (
         definition="100,000 live servers, every tenth of which is busy: each of these sends a message to the next whenever it "
         "gets one, without end, from a plain handler; the ring is in no order. Meanwhile a timer of 1 ms is set again and again, "
         "and another OS process writes to a pipe every 1 ms; both are late by as long as it takes from their due time until the "
-        "callback runs. Size is the number of servers. (Coroutines that are ready in such numbers, async handlers and plain "
-        "processes, are no part of it.)",
-        figures=(
-            Figure(name="timer_p50", title="timer p50", unit="ms"),
-            Figure(name="timer_p99", title="timer p99", unit="ms"),
-            Figure(name="timer_max", title="timer max", unit="ms"),
-            Figure(name="pipe_p50", title="pipe p50", unit="ms"),
-            Figure(name="pipe_p99", title="pipe p99", unit="ms"),
-            Figure(name="pipe_max", title="pipe max", unit="ms"),
-            Figure(name="messages", title="messages a second", unit="1/s"),
-        ),
+        "callback runs. Size is the number of servers.",
+        figures=_LATENESS,
         size=100_000,
         quick_size=10_000,
+        rounds=1,
+    ),
+    Measure(
+        name="latency_plain_processes",
+        title="Latency under load of plain processes",
+        definition="The same with plain processes, all of which are busy: each waits for a message, and sends one to the next when it "
+        "has got it. Each is a coroutine that goes on for each message. Size is the number of processes.",
+        figures=_LATENESS,
+        size=10_000,
+        quick_size=1_000,
+        rounds=1,
+    ),
+    Measure(
+        name="latency_async_handlers",
+        title="Latency under load of async handlers",
+        definition="The same with servers, all of which are busy, from an async handler that lets the others go first before it "
+        "sends: a coroutine for each message, of two steps. Size is the number of servers.",
+        figures=_LATENESS,
+        size=10_000,
+        quick_size=1_000,
+        rounds=1,
+    ),
+    Measure(
+        name="latency_callers",
+        title="Latency under load of callers",
+        definition="The same with plain processes, each of which calls one of a tenth as many servers again and again: async handlers, "
+        "so that each call is two coroutines that go on. Size is the number of processes.",
+        figures=_LATENESS,
+        size=10_000,
+        quick_size=1_000,
         rounds=1,
     ),
 )

@@ -11,6 +11,14 @@ __all__ = ("SUBJECTS",)
 
 _NO_SUPERVISOR: Final = "it has no supervisors"
 
+_LATENESS: Final = ("latency_plain_processes", "latency_async_handlers", "latency_callers")
+
+
+def _one_kind(why: str) -> dict[str, str]:
+    """The reason why the further measures of latency are not for somebody."""
+    return dict.fromkeys(_LATENESS, why)
+
+
 SUBJECTS: Final = (
     Subject(
         name="mabeam",
@@ -32,7 +40,8 @@ SUBJECTS: Final = (
         commands=("erl", "erlc"),
         version=erlang_version,
         absent={
-            "call_thread": "it has no thread to hand a blocking function to; such code is a port or a NIF"
+            "call_thread": "it has no thread to hand a blocking function to; such code is a port or a NIF",
+            **_one_kind("it has one kind of process: see its latency under load"),
         },
     ),
     Subject(
@@ -42,6 +51,7 @@ SUBJECTS: Final = (
         imports=("uvloop",),
         absent={
             "start_supervised": _NO_SUPERVISOR,
+            **_one_kind("all that it has are tasks: see its latency under load"),
         },
     ),
     Subject(
@@ -51,6 +61,7 @@ SUBJECTS: Final = (
         uvloop=False,
         absent={
             "start_supervised": _NO_SUPERVISOR,
+            **_one_kind("all that it has are tasks: see its latency under load"),
         },
     ),
     Subject(
@@ -78,6 +89,7 @@ SUBJECTS: Final = (
             "crash_restart_report": "it reports no crashes",
             "million": "see its memory, and what its supervisor takes for each start",
             "async_stream": "it has no stream of tasks",
+            **_one_kind("its servers are tasks: see its latency under load"),
         },
     ),
     Subject(
@@ -98,6 +110,7 @@ SUBJECTS: Final = (
             "million": "every actor is a thread",
             "async_stream": "it has no stream of tasks",
             "latency_under_load": "it has no event loop, and 100,000 threads are too many",
+            **_one_kind("it has no event loop"),
         },
     ),
     Subject(
@@ -128,6 +141,7 @@ SUBJECTS: Final = (
             "async_stream": "it has no stream of tasks",
             "latency_under_load": "an agent cannot cast to another: a message to one is awaited, one to a topic finds its "
             "subscribers by a search",
+            **_one_kind("see its latency under load"),
         },
     ),
     Subject(
@@ -157,6 +171,7 @@ SUBJECTS: Final = (
             "stop_orderly": "ray.kill is no orderly stop, and the end of an actor cannot be awaited",
             "million": "every actor is an OS process",
             "latency_under_load": "every actor is an OS process: there is no loop that they share",
+            **_one_kind("every actor is an OS process: there is no loop that they share"),
         },
     ),
 )

@@ -52,6 +52,14 @@ class Place:
         self._loop.call_soon(self.then)
 
 
+def asked(steps: Steps, *, was_called: bool) -> Any:
+    """What the driver of a coroutine does before each step."""
+    if was_called:
+        return steps.called()
+    steps.left -= 1
+    return steps.wait() if steps.left < 0 else None
+
+
 @given(
     costs=st.lists(st.sampled_from([0.00001, 0.0001, 0.0005, 0.003]), min_size=1, max_size=300),
     cancelled=st.sets(st.integers(0, 299), max_size=20),
@@ -63,8 +71,7 @@ def test_all_have_their_step_in_the_order_in_which_they_came(costs: list[float],
     late: list[bool] = []
 
     def step(number: int, *, was_called: bool = False) -> None:
-        steps.left -= 1
-        turn: Any = steps.wait(was_called=was_called) if steps.left < 0 else None
+        turn: Any = asked(steps, was_called=was_called)
         if turn is None:
             took.append(number)
             late.append(steps._until is not None and loop.now > steps._until)
@@ -97,8 +104,7 @@ def _turns(costs: Sequence[float]) -> tuple[list[int], list[int]]:
     steps = Steps(loop, stopwatch, lambda: None)  # type: ignore[arg-type]  # all that it needs of a loop
 
     def step(number: int, *, was_called: bool = False) -> None:
-        steps.left -= 1
-        turn: Any = steps.wait(was_called=was_called) if steps.left < 0 else None
+        turn: Any = asked(steps, was_called=was_called)
         if turn is None:
             took[-1] += 1
             loop.now += costs[number]
@@ -124,21 +130,38 @@ SOME = 0.00011
         # The first sixteen are not looked at, then every fifth; the second turn is only to see that there was one.
         ([0.0] * 16, [16], [0]),
         ([0.0] * 40, [40, 0], [5, 0]),
-        # Slow ones: as soon as somebody waits, all that were ready before do, and then each that is called looks first.
-        ([0.003] * 40, [21, 0, 1, 1, 1, 16], [2, 0, 16, 16, 16, 0]),
+        # Slow ones: as soon as somebody waits, all that were ready before do, and each that is called looks first.
+        ([0.003] * 40, [21, 0, *[1] * 19], [2, 0, 16, 16, 16, *range(16, 0, -1)]),
         # As many are called at once as there was time for, and sixteen at least, who are let through while there is time.
-        ([SOME] * 100, [26, 0, *[10] * 6, 14], [3, 0, *[16] * 6, 0]),
-        # Quick ones: twice as many each time, until there is no time left for all.
+        ([SOME] * 100, [26, 0, *[10] * 7, 4], [3, 0, *[16] * 6, 14, 4]),
+        # Quick ones: twice as many each time, until there is no time left for all; then every fourth looks.
         (
             [SOME] * 50 + [0.00001] * 1_000,
-            [26, 0, 10, 10, 16, 32, 64, *[101] * 8, 84],
-            [3, 0, 16, 16, 16, 32, 64, 128, *[101, 202] * 3, 101, 14],
+            [26, 0, 10, 10, 16, 32, 64, *[104] * 8, 60],
+            [3, 0, 16, 16, 16, 32, 64, 50, *[26, 130] * 3, 26, 15],
         ),
-        # Quick ones without end, then slow ones: never more than so many at once.
+        # Quick ones without end, then slow ones: never more than so many at once, and each looks again.
         (
             [0.0000001] * 24_000 + [0.001] * 60,
-            [10_021, 0, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 4_096, 1_726, 21, *[2] * 10, 16],
-            [2_002, 0, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 4_096, 399, 37, *[16] * 10, 0],
+            [10_021, 0, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 4_096, 1_708, 4, *[2] * 27, 1],
+            [
+                2_002,
+                0,
+                16,
+                32,
+                64,
+                32,
+                64,
+                128,
+                256,
+                512,
+                1_024,
+                1_024,
+                486,
+                56,
+                *[16] * 20,
+                *range(15, 0, -2),
+            ],
         ),
     ],
 )
@@ -150,12 +173,12 @@ def test_who_waits_is_known_and_the_end_of_each_turn_is_told() -> None:
     loop, turned = Loop(), list[float]()
     steps = Steps(loop, lambda: loop.now, lambda: turned.append(loop.now))  # type: ignore[arg-type]  # all that it needs of a loop
     steps.left = -1
-    assert steps.wait(was_called=False) is None
+    assert steps.wait() is None
     assert not steps.is_crowded
     loop.now = 1.0
-    first = steps.wait(was_called=False)
+    first = steps.wait()
     assert steps.is_crowded
-    again, other = steps.wait(was_called=True), steps.wait(was_called=False)
+    again, other = steps.called(), steps.wait()
     assert all(turn in steps for turn in (first, again, other))
     assert Place(loop) not in steps
     assert None not in steps

@@ -19,8 +19,7 @@ from mabeam._base import Log, Position, await_chain
 
 if TYPE_CHECKING:
     from mabeam.kernel._process import Process
-    from mabeam.kernel._steps import Steps
-    from mabeam.kernel._waits import Wait
+    from mabeam.kernel._waits import AnyWait
 
 logger = Log("mabeam")
 
@@ -80,7 +79,7 @@ class Activation:
         self.task: asyncio.Task[Any] | None = None
         self.context: contextvars.Context | None = None
         self.waits_on: Any = None
-        self.waits_for: Wait | None = None
+        self.waits_for: AnyWait | None = None
         self.deadline: float | None = None
         self.started = False
         self.over = False
@@ -129,7 +128,11 @@ def steps(
         # A task or a plain process begins. How many handlers do, the run queue sees to.
         turns.left -= 1
         if turns.left < 0:
-            yield from _wait_for_turn(activation, turns)
+            turn = turns.wait()
+            while turn is not None:
+                activation.waits_on = turn
+                yield from turn
+                turn = turns.called()
             if activation.over:
                 raise asyncio.CancelledError
     while True:
@@ -153,8 +156,16 @@ def steps(
         try:
             yield waits_on
             turns.left -= 1
-            if turns.left < 0 and _may_wait(activation, waits_on):
-                yield from _wait_for_turn(activation, turns)
+            if turns.left < 0 and (
+                waits_on is None or activation.waits_for is not None or _got_message(activation, waits_on)
+            ):
+                # It goes on because of a process (an answer, a message), of which there are any number, or of itself. Whom the
+                # world outside woke does not wait.
+                turn = turns.wait()
+                while turn is not None:
+                    activation.waits_on = turn
+                    yield from turn
+                    turn = turns.called()
         except BaseException as thrown:  # noqa: BLE001  (whatever is thrown in belongs to the coroutine)
             error = thrown
         activation.waits_on = None
@@ -163,25 +174,8 @@ def steps(
             raise asyncio.CancelledError
 
 
-def _may_wait(activation: Activation, waited_on: Any) -> bool:
-    """Whether it goes on because of a process (a message, an answer), of which there are any number, or of itself.
-
-    Whom the world outside woke does not wait.
-    """
-    return (
-        waited_on is None
-        or activation.waits_for is not None
-        or any(receiver.future is waited_on for receiver in activation.process.receivers or ())
-    )
-
-
-def _wait_for_turn(activation: Activation, turns: Steps) -> Generator[Any, Any, None]:
-    """Let others go first when the time for steps is over."""
-    was_called = False
-    while (turn := turns.wait(was_called=was_called)) is not None:
-        activation.waits_on = turn
-        yield from turn
-        was_called = True
+def _got_message(activation: Activation, waited_on: Any) -> bool:
+    return any(receiver.future is waited_on for receiver in activation.process.receivers or ())
 
 
 async def _drive(activation: Activation, coroutine: Any, waits_on: Any, *, resumed: bool) -> None:

@@ -10,7 +10,7 @@ from mabeam.errors import CallTimeout, ProcessDied, UsageError
 from mabeam.kernel._activation import Activation, here
 from mabeam.kernel._process import mailbox_is_full
 from mabeam.kernel._reasons import Crashed
-from mabeam.kernel._waits import Wait, awaits
+from mabeam.kernel._waits import AnyWait, Wait, awaits
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,7 +26,7 @@ __all__ = ("Caller", "died", "wait_for_reply", "waiting_for")
 T = TypeVar("T")
 
 
-class Caller(Generic[T]):
+class Caller(AnyWait, Generic[T]):
     """Somebody who waits for the answer to one call.
 
     A handler gets its own with ``return reply_later(keep)`` and answers whenever it likes, from any handler of the
@@ -42,6 +42,7 @@ class Caller(Generic[T]):
         "detached",
         "future",
         "needs_place",
+        "since",
         "what",
     )
 
@@ -67,6 +68,16 @@ class Caller(Generic[T]):
         self.asker = asker
         self.needs_place = False
         self.detached = ""
+
+    @property
+    def process(self) -> Process:  # type: ignore[override]  # nobody sets it
+        """Who is to answer."""
+        return self._callee
+
+    @property
+    def caller(self) -> Caller[T]:  # type: ignore[override]  # nobody sets it
+        """Itself: it is also the wait of whoever called."""
+        return self
 
     @property
     def is_waiting(self) -> bool:
@@ -219,7 +230,11 @@ async def wait_for_reply(
     loop = process.kernel.loop
     owner = here.get(None)
     if isinstance(owner, Activation):
-        owner.waits_for = Wait(process, what, loop.time(), caller)
+        if caller is None:
+            owner.waits_for = Wait(process, what, loop.time())
+        else:
+            caller.since = loop.time()
+            owner.waits_for = caller
         if owner.process.behaviour.shared:
             _tell_shared_wait(owner, process, "to end" if what == "stop" else f"to answer {what}")
     queue = None

@@ -23,6 +23,8 @@ _STEPS_PER_LOOK: Final = 4
 _SECONDS: Final = 0.001
 """How long coroutines take steps before the event loop has its turn."""
 _MOST_AT_ONCE: Final = 4_096
+_QUICK: Final = 64
+"""Steps are quick where more than so many of those who waited had the time for one in a turn."""
 
 
 @final
@@ -75,32 +77,40 @@ class Steps:
         """Whether it is one that :meth:`wait` has returned, and that waits."""
         return turn in self._waiting or turn in self._again
 
-    def wait(self, *, was_called: bool) -> asyncio.Future[None] | None:
+    def wait(self) -> asyncio.Future[None] | None:
         """Ask for a step when none is ``left``.
 
-        Args:
-            was_called: it has waited, and was called.
-
         Returns:
-            What to wait for before asking again; ``None`` if the step may be taken now.
+            What to wait for, and then :meth:`called`; ``None`` if the step may be taken now.
         """
-        if was_called or not self._waiting:
-            now = self._stopwatch()
-            if self._until is None:
-                self._until = now + _SECONDS
-                self._mark()
-            if now <= self._until:
-                self._let_through += 1
-                if not self._waiting:
-                    self.left = _STEPS_PER_LOOK
-                return None
+        if not self._waiting and self._is_time():
+            self.left = _STEPS_PER_LOOK
+            return None
         turn = self._loop.create_future()
         self.is_crowded = True
-        if was_called:
-            self._again.append(turn)
-        else:
-            self._waiting.append(turn)
+        self._waiting.append(turn)
         return turn
+
+    def called(self) -> asyncio.Future[None] | None:
+        """As :meth:`wait`, for one that has waited and was called: it may be that there is no time left in this turn either.
+
+        Each looks at the time; where steps are quick, every fourth.
+        """
+        if (self._at_once > _QUICK and self._let_through % _STEPS_PER_LOOK) or self._is_time():
+            self._let_through += 1
+            return None
+        turn = self._loop.create_future()
+        self.is_crowded = True
+        self._again.append(turn)
+        return turn
+
+    def _is_time(self) -> bool:
+        """Whether steps may be taken in this turn."""
+        now = self._stopwatch()
+        if self._until is None:
+            self._until = now + _SECONDS
+            self._mark()
+        return now <= self._until
 
     def _mark(self) -> None:
         if not self._is_marked:

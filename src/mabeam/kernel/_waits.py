@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from mabeam.kernel._lock import Lock
     from mabeam.kernel._process import Process
 
-__all__ = ("Wait", "any_of", "awaits", "blockers", "what_keeps")
+__all__ = ("AnyWait", "Wait", "any_of", "awaits", "blockers", "what_keeps")
 
 _WAIT: Final = asyncio.tasks._wait.__code__  # type: ignore[attr-defined]  # not for others
 _WAIT_FOR: Final = asyncio.wait_for.__code__
 """Before Python 3.12 it makes a task of what it waits for, and waits for a future of its own."""
 
 
-class Wait:
-    """What an activation waits for of another process.
+class AnyWait:
+    """What an activation waits for of another process: a :class:`Wait`, or for an answer the ``Caller`` itself.
 
     Attributes:
         process: the other process.
@@ -37,6 +37,21 @@ class Wait:
         is_reader: for a stream, that it waits for an item, which only the other end can make.
         choices: when it waits for any of several processes or activations to end, those that there are at the moment.
     """
+
+    __slots__ = ()
+
+    process: Process
+    what: str
+    since: float
+    caller: Caller[Any] | None = None
+    lock: Lock | None = None
+    stream: Activation | None = None
+    is_reader: bool = False
+    choices: Callable[[], Iterable[Process | Activation]] | None = None
+
+
+class Wait(AnyWait):
+    """One that is for no call of a server."""
 
     __slots__ = ("caller", "choices", "is_reader", "lock", "process", "since", "stream", "what")
 

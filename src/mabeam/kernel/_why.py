@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mabeam.kernel._kernel import Kernel
     from mabeam.kernel._pid import Pid
     from mabeam.kernel._process import Process
-    from mabeam.kernel._waits import Wait
+    from mabeam.kernel._waits import AnyWait
 
 __all__ = ("Cause", "Why", "explain", "why")
 
@@ -116,7 +116,7 @@ def _cause(
     process: Process,
     kind: Kind,
     what: str,
-    wait: Wait | None = None,
+    wait: AnyWait | None = None,
     stack: tuple[Position, ...] = (),
     due: float | None = None,
 ) -> Cause:
@@ -251,7 +251,7 @@ def _perhaps(activation: Activation, stack: tuple[Position, ...]) -> tuple[Activ
     return tuple(each for each in tuple(activation.process.tasks or ()) if each.waits_for is not None)
 
 
-def _follow_wait(activation: Activation, wait: Wait, chain: list[Cause], seen: set[object]) -> None:
+def _follow_wait(activation: Activation, wait: AnyWait, chain: list[Cause], seen: set[object]) -> None:
     process, doing, stack = activation.process, _doing(activation), activation.stack()
     held = wait.lock.held_by() if wait.lock is not None else None
     if held is not None and held[1] is activation:
