@@ -61,7 +61,7 @@ async def wants_nothing(_message: object) -> bool:
     return False
 
 
-NO_SECONDS = [-1, -0.5, math.nan, "3", True, timedelta(seconds=3), [1]]
+NO_SECONDS = [-1, -0.5, 10**400, math.nan, "3", True, timedelta(seconds=3), [1]]
 
 
 # ---------------------------------------------------------------------------------------- durations

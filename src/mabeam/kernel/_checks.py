@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 import types
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -119,8 +120,12 @@ def misfit(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[
 
 
 def is_seconds(value: object) -> bool:
-    """Whether it is a duration: a number of seconds, from 0 to infinity."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    """Whether it is a duration: a number of seconds, from 0 to infinity. No clock takes an integer that no float holds."""
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and (0 <= value <= sys.float_info.max or value == math.inf)
+    )
 
 
 def check_seconds(what: str, value: object, *, none: str = "") -> None:
@@ -132,7 +137,7 @@ def check_seconds(what: str, value: object, *, none: str = "") -> None:
         none: what ``None`` stands for, where it is allowed.
 
     Raises:
-        UsageError: it is no number, below 0, or not a number at all (NaN), which no clock ever reaches.
+        UsageError: it is no number, below 0, larger than any float, or not a number at all (NaN), which no clock ever reaches.
     """
     if is_seconds(value) or (none and value is None):
         return
@@ -143,6 +148,8 @@ def check_seconds(what: str, value: object, *, none: str = "") -> None:
         hint = ": a string; write float(...)"
     elif isinstance(value, float) and math.isnan(value):
         hint = ", which no clock ever reaches"
+    elif isinstance(value, int) and value > 0:
+        hint = ", more than any clock can count; without limit it is math.inf"
     msg = f"{what} >= 0{f', or None {none}' if none else ''}, got {value!r}{hint}"
     raise UsageError(msg)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mabeam.errors import RejectedError, UsageError
-from mabeam.kernel import Carried, current_process
+from mabeam.kernel import Carried, current_process, is_seconds
 from mabeam.otp._asides import Asides, serial_server_here
 from mabeam.otp._requests import IdleTimeout
 from mabeam.otp._state_machine_declare import State
@@ -287,8 +287,7 @@ def named_timeout(name: Hashable, seconds: TimeoutSeconds, content: object = Non
 
 def _ask(what: str, key: Any, seconds: object, content: object) -> None:
     _, machine = _machine_here(what)
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds >= 0
-    if not (is_number or seconds is None or seconds == "update"):
+    if not (is_seconds(seconds) or seconds is None or seconds == "update"):
         msg = f"{what} expects seconds >= 0, None to cancel it, or 'update' to change its content, got {seconds!r}"
         raise UsageError(msg)
     trace = current_trace()
