@@ -87,7 +87,8 @@ def check_choice_cycle(
         return
     # The first one alone says nearly always that there is no cycle, and there may be very many.
     first = what_keeps(itertools.islice(choices(), 1))
-    if first and _way_back(owner, first[0].process, first) is not None:
+    # What has not begun waits for nobody.
+    if first and first[0].started and _way_back(owner, first[0].process, first) is not None:
         everyone = what_keeps(choices())
         _raise_cycle(_way_back(owner, first[0].process, everyone) if everyone else None)
 
