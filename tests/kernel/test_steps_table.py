@@ -189,3 +189,42 @@ def test_who_waits_is_known_and_the_end_of_each_turn_is_told() -> None:
     assert not steps.is_crowded
     loop.turn()
     assert turned == [1.0, 1.0]
+
+
+def test_who_comes_while_others_wait_waits_behind_them_and_a_turn_after_a_crowd_begins_as_the_first_did() -> None:
+    loop, looks = Loop(), list[float]()
+
+    def stopwatch() -> float:
+        looks.append(loop.now)
+        return loop.now
+
+    steps = Steps(loop, stopwatch, lambda: None)  # type: ignore[arg-type]  # all that it needs of a loop
+    steps.left = 0
+    assert asked(steps, was_called=False) is None
+    loop.now = 1.0
+    steps.left = 0
+    crowd = [asked(steps, was_called=False) for _ in range(17)]
+    loop.turn()
+    assert [turn in steps for turn in crowd] == [False] * 16 + [True]
+    assert asked(steps, was_called=False) in steps
+
+    loop.turn()
+    looks.clear()
+    assert [asked(steps, was_called=False) for _ in range(16)] == [None] * 16
+    assert looks == []
+    assert asked(steps, was_called=False) is None
+    assert looks == [1.0]
+
+
+def test_who_was_called_too_late_in_a_turn_is_a_crowd_of_one() -> None:
+    loop = Loop()
+    steps = Steps(loop, lambda: loop.now, lambda: None)  # type: ignore[arg-type]  # all that it needs of a loop
+    assert steps.wait() is None
+    loop.now = 1.0
+    assert steps.wait() is not None
+    loop.turn()
+    assert not steps.is_crowded
+    assert steps.called() is None
+    loop.now = 2.0
+    assert steps.called() is not None
+    assert steps.is_crowded
