@@ -191,7 +191,9 @@ def test_who_waits_is_known_and_the_end_of_each_turn_is_told() -> None:
     assert turned == [1.0, 1.0]
 
 
-def test_who_comes_while_others_wait_waits_behind_them_and_a_turn_after_a_crowd_begins_as_the_first_did() -> None:
+def test_who_comes_while_others_wait_waits_behind_them_and_a_turn_after_a_crowd_begins_as_the_first_did() -> (
+    None
+):
     loop, looks = Loop(), list[float]()
 
     def stopwatch() -> float:

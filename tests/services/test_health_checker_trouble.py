@@ -27,6 +27,8 @@ from mabeam import (
 )
 from mabeam._base import stopwatch_of
 from mabeam.kernel import in_thread
+from mabeam.services._health_run import Run, body_of_thread
+from mabeam.services._health_state import Check
 from mabeam.testing import wait_until_idle
 from tests.services._scenes import (
     advance,
@@ -197,8 +199,9 @@ async def test_a_plain_check_runs_in_a_thread_and_a_blocked_thread_is_not_joined
     h.add("a", blocking, interval=0.01, deadline=0.01)
     h.add("b", fine)
     assert (await h.check_now("b")).status == "healthy"
-    report = await h.check_now("a")
-    assert report.status == "unhealthy"
+    while not entered:  # its time may be over before the machine has begun a thread
+        report = await h.check_now("a")
+        assert report.status == "unhealthy"
     again = await h.check_now("a")
     assert "thread" in again.detail
     assert len(entered) == 1
@@ -206,6 +209,28 @@ async def test_a_plain_check_runs_in_a_thread_and_a_blocked_thread_is_not_joined
     h.add("a", lambda: go.wait(10.0) and "degraded", interval=1000.0, deadline=1000.0)
     go.set()
     assert (await h.check_now("a")).status == "degraded"
+
+
+def test_a_thread_that_comes_when_the_task_has_ended_does_not_call_the_check_and_one_before_it_hangs() -> (
+    None
+):
+    called: list[str] = []
+
+    def check() -> None:
+        called.append("check")
+        assert run.hangs()
+        assert run.hangs()
+
+    run = Run(Check("a", HealthCheck(check)), 0.0)
+    body_of_thread(run, lambda _: called.append("left"))()
+    assert called == ["check", "left"]
+    assert not run.hangs()
+
+    run = Run(Check("a", HealthCheck(check)), 0.0)
+    assert not run.hangs()
+    assert not run.hangs()
+    body_of_thread(run, lambda _: called.append("left"))()
+    assert called == ["check", "left"]
 
 
 @pytest.mark.real_time
@@ -219,8 +244,11 @@ async def test_checks_that_hang_in_threads_leave_the_other_threads_to_the_progra
         entered.append(name)
         go.wait(10.0)
 
-    for name in ("a", "b", "c"):
+    for name in ("a", "b"):
         h.add(name, partial(blocking, name), interval=0.01, deadline=0.01)
+        while name not in entered:  # its time may be over before the machine has begun a thread
+            await h.check_now(name)
+    h.add("c", partial(blocking, "c"), interval=0.01, deadline=0.01)
     h.add("async", fine)
     reports = [await h.check_now(name) for name in ("a", "b", "c", "async")]
     assert [each.status for each in reports] == ["unhealthy", "unhealthy", "unknown", "healthy"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, final
 
 from mabeam.kernel import in_thread, label_of, send
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from mabeam.services._health_state import Check
     from mabeam.services._health_values import Health
 
-__all__ = ("CheckTask", "Done", "Run")
+__all__ = ("CheckTask", "Done", "Run", "body_of_thread")
 
 
 @final
@@ -27,10 +28,9 @@ class Run:
         pid: its task.
         timer: its deadline; after that, the time when its task is killed.
         is_over: it has come to something, though its task may still be ending.
-        is_in_thread: a thread is in the function now.
     """
 
-    __slots__ = ("began", "check", "is_in_thread", "is_over", "pid", "timer")
+    __slots__ = ("_entry", "_is_out", "began", "check", "is_over", "pid", "timer")
 
     def __init__(self, check: Check, began: float) -> None:
         """Nothing has begun."""
@@ -39,7 +39,23 @@ class Run:
         self.pid: Pid | None = None
         self.timer: TimerRef | None = None
         self.is_over = False
-        self.is_in_thread = False
+        self._entry = threading.Lock()
+        """Whoever has it first decides: the thread that enters, or the runner that lets none in any more. It is never given back."""
+        self._is_out = False
+
+    def enter(self) -> bool:
+        """A thread is about to call the function. Returns whether it may."""
+        return self._entry.acquire(blocking=False)
+
+    def leave(self) -> None:
+        """The thread that has entered is out of the function."""
+        self._is_out = True
+
+    def hangs(self) -> bool:
+        """Let no thread enter from now on: its task has ended. Returns whether one is in the function all the same."""
+        if self._entry.acquire(blocking=False):
+            self._is_out = True
+        return not self._is_out
 
     def stop_timer(self) -> None:
         """It is over in time."""
@@ -78,7 +94,7 @@ class CheckTask:
             value = (
                 await function()
                 if is_async(function)
-                else await in_thread(_entered, run, function, self._on_thread_end)
+                else await in_thread(body_of_thread(run, self._on_thread_end))
             )
             result = verdict(value)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a check raises is its result
@@ -87,11 +103,18 @@ class CheckTask:
         send(self._runner, Done(run, result))
 
 
-def _entered(run: Run, function: Any, on_end: Callable[[Run], None]) -> Any:
-    """Runs in the thread, and goes on there if the task is ended meanwhile: a thread cannot be interrupted."""
-    run.is_in_thread = True
-    try:
-        return function()
-    finally:
-        run.is_in_thread = False
-        on_end(run)
+def body_of_thread(run: Run, on_end: Callable[[Run], None]) -> Callable[[], Any]:
+    """What runs in the thread, and goes on there if the task is ended meanwhile: a thread cannot be interrupted."""
+    function: Any = run.check.settings.function
+
+    def body() -> Any:
+        if not run.enter():
+            return None  # the task has ended, and nobody waits for this
+        try:
+            return function()
+        finally:
+            run.leave()
+            on_end(run)
+
+    body.__qualname__ = label_of(function)
+    return body

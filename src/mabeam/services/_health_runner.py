@@ -93,7 +93,7 @@ class HealthRunner(TaskSupervisor, shared=True):
         board.runner, board.running = self._me, 0
         for run in tuple(board.in_threads):
             run.is_over = True  # its task has died with the runner before this one
-            if not run.is_in_thread:
+            if not run.hangs():
                 del board.in_threads[run]
         board.state.start_again()
         for check in board.state.checks.values():
@@ -171,7 +171,7 @@ class HealthRunner(TaskSupervisor, shared=True):
         last = self.board.last_runs.get(check)
         if last is not None and last.pid in self._runs:
             timers.again = True
-        elif last is not None and last.is_in_thread:
+        elif last is not None and last.hangs():
             # Another run would only cost another thread.
             stuck = self.board.now - last.began
             run = Run(check, self.board.now)
@@ -267,7 +267,7 @@ class HealthRunner(TaskSupervisor, shared=True):
     def _task_ended(self, pid: Pid, reason: object) -> None:
         run = self._runs.pop(pid, None)
         if run is not None:
-            if not run.is_in_thread:
+            if not run.hangs():
                 self.board.in_threads.pop(run, None)
             self._end(run, Health("unhealthy", f"its task ended without a result: {reason!r}"), "interrupted")
             run.stop_timer()
