@@ -167,6 +167,15 @@ async def test_an_attribute_that_a_handle_does_not_have_is_one_of_the_server() -
     assert copy.copy(server) == copy.deepcopy([server])[0] == server
 
 
+async def test_a_handle_that_is_to_be_pickled_says_that_it_leads_to_nobody_elsewhere() -> None:
+    server = await Counter.start_link()
+    with pytest.raises(
+        UsageError,
+        match=r"<ref <pid \d+ Counter>> cannot be pickled: .* Send what is to be worked on instead",
+    ):
+        pickle.dumps(("work", server))
+
+
 async def test_an_attribute_that_a_pid_does_not_have_is_one_of_a_handle() -> None:
     pid: Any = pid_of(await Counter.start_link())
     with pytest.raises(AttributeError, match=r"mabeam\.ref\(pid, Server\)\.call"):

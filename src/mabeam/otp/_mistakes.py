@@ -13,7 +13,7 @@ from mabeam.otp._handlers import declares_handlers
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mabeam.kernel import Caller, Process
+    from mabeam.kernel import Caller, Name, Pid, Process
     from mabeam.otp._handlers import Handler
 
 __all__ = (
@@ -27,6 +27,7 @@ __all__ = (
     "late_ignore",
     "misfit_of_class",
     "no_attribute",
+    "no_pickle",
     "signature_of",
     "wrong_method",
     "wrong_thread",
@@ -184,6 +185,14 @@ def wrong_method(
     return UsageError(
         f"{what} is no handler of {process.describe()}; decorate it with @handle_{kind}, on top of all other decorators, or "
         f"pass Class.method of its class. Its handlers are: {', '.join(handlers) or 'none'}"
+    )
+
+
+def no_pickle(address: Pid | Name) -> UsageError:
+    """The error for a handle that was to be pickled: most likely as the argument of a function for another OS process."""
+    return UsageError(
+        f"the handle <ref {address!r}> cannot be pickled: it leads to a process of this Runtime, and to nobody elsewhere. Send what "
+        "is to be worked on instead, and call with what comes back."
     )
 
 

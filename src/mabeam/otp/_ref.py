@@ -12,6 +12,7 @@ from typing import (
     Concatenate,
     Final,
     Generic,
+    NoReturn,
     ParamSpec,
     Self,
     TypeVar,
@@ -51,7 +52,14 @@ from mabeam.kernel import (
 )
 from mabeam.otp._after_hand_off import Nobody, after_hand_off
 from mabeam.otp._deadlines import check_deadline, was_gone
-from mabeam.otp._mistakes import check_ref_name, check_server, no_attribute, wrong_method, wrong_thread
+from mabeam.otp._mistakes import (
+    check_ref_name,
+    check_server,
+    no_attribute,
+    no_pickle,
+    wrong_method,
+    wrong_thread,
+)
 from mabeam.otp._requests import Call, Cast, StopRequest
 from mabeam.otp._server import ServerBehaviour
 from mabeam.otp._streams import Stream
@@ -75,12 +83,7 @@ S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
 
 
-class _Unset:
-    def __repr__(self) -> str:
-        return "5.0"
-
-
-_UNSET: Final[Any] = _Unset()
+_UNSET: Final[Any] = object()
 
 
 @final
@@ -466,6 +469,10 @@ class Ref(Generic[S_co]):
     def __deepcopy__(self, _memo: object) -> Self:
         """Itself, as above."""
         return self
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: it leads to nobody in another OS process."""
+        raise no_pickle(self.address())
 
     def __repr__(self) -> str:
         """Show whom it leads to."""
