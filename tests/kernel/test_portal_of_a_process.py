@@ -14,7 +14,6 @@ from mabeam import (
     Killed,
     NoSuchProcess,
     Pid,
-    Portal,
     ProcessDied,
     Ref,
     Registry,
@@ -76,10 +75,13 @@ class Threaded(GenServer):
         return await in_thread(function, *args)
 
     @handle_call
-    async def give_up(self, function: Callable[[], object], release: threading.Event) -> None:
-        """Stop waiting for a thread that goes on."""
+    async def give_up(
+        self, function: Callable[[], object], begun: threading.Event, release: threading.Event
+    ) -> None:
+        """Stop waiting for a thread that goes on. One that had not begun would not do so any more."""
         task = asyncio.get_running_loop().create_task(in_thread(function))
-        await wait_until_idle()
+        with clock().outside():
+            await asyncio.to_thread(begun.wait, 30)
         task.cancel()
         await asyncio.wait([task])
         release.set()
@@ -362,12 +364,11 @@ async def test_an_interrupted_wait_ends_what_was_waited_for_and_not_the_process(
 async def test_a_thread_that_nobody_waits_for_is_told_so() -> None:
     """Its process lives, so it must not be told that it is dead."""
     server = await Threaded.start_link()
-    release, left = threading.Event(), threading.Event()
-    gates: list[Portal] = []
+    begun, release, left = (threading.Event() for _ in range(3))
     outcome: list[BaseException] = []
 
     def work() -> None:
-        gates.append(portal())
+        begun.set()
         release.wait(30)
         try:
             portal().call(ref("anybody", Echo), Echo.echo, "x")
@@ -375,7 +376,7 @@ async def test_a_thread_that_nobody_waits_for_is_told_so() -> None:
             outcome.append(error)
         left.set()
 
-    call = asyncio.get_running_loop().create_task(server.call(Threaded.give_up, work, release))
+    call = asyncio.get_running_loop().create_task(server.call(Threaded.give_up, work, begun, release))
     with clock().outside():
         await asyncio.to_thread(left.wait, 30)
     await call

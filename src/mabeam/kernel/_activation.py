@@ -19,6 +19,7 @@ from mabeam._base import Log, Position, await_chain
 
 if TYPE_CHECKING:
     from mabeam.kernel._process import Process
+    from mabeam.kernel._steps import Steps
     from mabeam.kernel._waits import AnyWait
 
 logger = Log("mabeam")
@@ -128,11 +129,7 @@ def steps(
         # A task or a plain process begins. How many handlers do, the run queue sees to.
         turns.left -= 1
         if turns.left < 0:
-            turn = turns.wait()
-            while turn is not None:
-                activation.waits_on = turn
-                yield from turn
-                turn = turns.called()
+            yield from _turn(activation, turns)
             if activation.over:
                 raise asyncio.CancelledError
     while True:
@@ -161,17 +158,22 @@ def steps(
             ):
                 # It goes on because of a process (an answer, a message), of which there are any number, or of itself. Whom the
                 # world outside woke does not wait.
-                turn = turns.wait()
-                while turn is not None:
-                    activation.waits_on = turn
-                    yield from turn
-                    turn = turns.called()
+                yield from _turn(activation, turns)
         except BaseException as thrown:  # noqa: BLE001  (whatever is thrown in belongs to the coroutine)
             error = thrown
         activation.waits_on = None
         if activation.over:
             error = None  # its traceback leads to this frame
             raise asyncio.CancelledError
+
+
+def _turn(activation: Activation, turns: Steps) -> Generator[Any, Any, None]:
+    """Wait until there is time for a step."""
+    turn = turns.wait()
+    while turn is not None:
+        activation.waits_on = turn
+        yield from turn
+        turn = turns.called()
 
 
 def _got_message(activation: Activation, waited_on: Any) -> bool:
