@@ -24,8 +24,6 @@ from mabeam.kernel import (
     spawn,
     spawn_monitor,
 )
-from mabeam.kernel._current import current_process
-from mabeam.kernel._in_thread import ThreadOwner
 from mabeam.testing import Probe, VirtualLoop, wait_until_idle
 
 if TYPE_CHECKING:
@@ -216,15 +214,6 @@ async def test_a_thread_of_asyncio_is_fenced_by_the_death_of_its_process(virtual
     await wait_until_idle()
     assert results == [NoSuchProcess] * 4
     assert probe.messages == ("begun",)
-
-
-async def test_a_thread_that_comes_when_nobody_waits_any_more_does_not_begin() -> None:
-    owner = ThreadOwner(current_process(), None, None, "work")
-    called: list[str] = []
-    owner.run(lambda: called.append("in time"))
-    owner.left_behind()
-    owner.run(lambda: called.append("late"))
-    assert called == ["in time"]
 
 
 def test_no_more_threads_run_at_once_than_the_runtime_allows() -> None:

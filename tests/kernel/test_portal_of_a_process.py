@@ -78,7 +78,7 @@ class Threaded(GenServer):
     async def give_up(
         self, function: Callable[[], object], begun: threading.Event, release: threading.Event
     ) -> None:
-        """Stop waiting for a thread that goes on. One that had not begun would not do so any more."""
+        """Stop waiting for a thread that goes on."""
         task = asyncio.get_running_loop().create_task(in_thread(function))
         with clock().outside():
             await asyncio.to_thread(begun.wait, 30)

@@ -47,11 +47,10 @@ class ThreadOwner(Activation):
         self.deadline = waiter.deadline if waiter is not None else None
 
     def run(self, function: Callable[[], Any]) -> Any:
-        """Run something in the thread, unless nobody waits for it any more."""
+        """Run something in the thread."""
         self.ident = threading.get_ident()
         try:
-            # Asked after ``ident`` is set, which `left_behind` reads after it has set ``over``: what runs all the same is told.
-            return None if self.over else function()
+            return function()
         finally:
             self.ident = None
 
