@@ -68,12 +68,17 @@ def _rebuild(cls: type[MabeamError], args: tuple[object, ...], state: dict[str, 
     return error
 
 
-def _show(value: object) -> str:
-    """Show what came from a user, whose ``repr`` may raise: the news must get through all the same."""
+def show(value: object, most: int = 1_000) -> str:
+    """Show what came from a user, whose ``repr`` may raise: the news must get through all the same.
+
+    At most so many characters: an error that tells of an error that tells of an error would double with each, since quotes are
+    escaped each time. What is left out is in the exceptions that are chained.
+    """
     try:
-        return repr(value)
+        text = repr(value)
     except Exception as error:  # noqa: BLE001  (whatever it is, it must not take the place of the news)
-        return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
+        text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 class MabeamError(Exception):
@@ -311,7 +316,7 @@ class HandlerFailed(MabeamError):
     def __init__(self, handler: str, error: BaseException) -> None:
         """Name the handler and what it raised."""
         super().__init__(
-            f"{handler} raised {_show(error)}; its server goes on. Declare it with raises=(...) if it is an answer."
+            f"{handler} raised {show(error)}; its server goes on. Declare it with raises=(...) if it is an answer."
         )
         self.handler = handler
 
@@ -484,7 +489,7 @@ class CircuitNotFound(MabeamError):
         """Name the service and the id, and those that may have been meant."""
         self.similar = tuple(similar)
         super().__init__(
-            f"there is no circuit {_show(circuit)} in {service}.{_meant(self.similar)} It was not configured yet, was "
+            f"there is no circuit {show(circuit)} in {service}.{_meant(self.similar)} It was not configured yet, was "
             "removed, or was configured at run time and the service was restarted since. Configure it first, which is "
             "harmless to repeat: circuits.configure(id, ...)"
         )
@@ -505,7 +510,7 @@ class CheckNotFound(MabeamError):
         """Name the service and the id, and those that may have been meant."""
         self.similar = tuple(similar)
         super().__init__(
-            f"there is no health check {_show(check)} in {service}.{_meant(self.similar)} It was not added yet, was removed, "
+            f"there is no health check {show(check)} in {service}.{_meant(self.similar)} It was not added yet, was removed, "
             "or was added at run time and the service was restarted since. Add it first: health.add(id, function, ...)"
         )
         self.service = service

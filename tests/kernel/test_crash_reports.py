@@ -6,12 +6,13 @@ import asyncio
 import gc
 import logging
 import weakref
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from mabeam._base import Log
-from mabeam.errors import ProcessDied
+from mabeam.errors import HandlerFailed, ProcessDied, StartFailed
 from mabeam.kernel import Crashed, Down, Exited, Stop, kill, receive, send_exit, spawn, spawn_monitor, unlink
 from mabeam.kernel._reports import crash_report
 from mabeam.otp import GenServer, handle_call
@@ -268,3 +269,107 @@ async def test_a_message_of_ours_is_logged_from_where_it_was_written(records: Re
     Log("mabeam").error("here")
     line = test_a_message_of_ours_is_logged_from_where_it_was_written.__code__.co_firstlineno + 1
     assert records.places == [(__file__, "test_a_message_of_ours_is_logged_from_where_it_was_written", line)]
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    """Refuses to be changed, its traceback included."""
+
+    amount: int
+
+
+class Hiding(Exception):
+    """Has words of its own for what every exception has."""
+
+    @property
+    def __cause__(self) -> NoReturn:  # type: ignore[override]  # what is wrong
+        raise RuntimeError("no cause")
+
+
+def _with_cause(error: Exception) -> Exception:
+    outer = KeyError("outer")
+    outer.__cause__ = error
+    return outer
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Frozen(1), Hiding("hiding"), _with_cause(Frozen(1)), ExceptionGroup("group", [Frozen(1)])],
+    ids=["frozen", "hiding", "cause", "group"],
+)
+@pytest.mark.parametrize("is_async", [False, True], ids=["def", "async def"])
+async def test_an_exception_that_refuses_to_be_changed_ends_its_process_as_any_other(
+    error: Exception, records: Records, *, is_async: bool
+) -> None:
+    def fail() -> None:
+        raise error
+
+    async def fail_later() -> None:
+        await Turn()
+        raise error
+
+    pid, ref = spawn_monitor(fail_later if is_async else fail)
+    assert await receive() == Down(ref, pid, Crashed(error))
+    assert len(records.texts) == 1
+    assert error.__traceback__ is None
+
+
+async def test_a_factory_of_log_records_that_raises_holds_up_no_death(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def factory(*_args: object, **_options: object) -> NoReturn:
+        raise RuntimeError("no record")
+
+    monkeypatch.setattr(logging, "_logRecordFactory", factory)
+    pid, ref = spawn_monitor(_crash, [])
+    assert await receive() == Down(ref, pid, Crashed(ValueError("the crash")))
+    assert "RuntimeError: no record" in capsys.readouterr().err
+
+
+class Relay(GenServer):
+    """Asks the next of those that it is given."""
+
+    @handle_call
+    async def plain(self, rest: tuple[Any, ...]) -> None:
+        if not rest:
+            raise ValueError("disk 'a' is \"full\"")
+        await rest[0].call(Relay.plain, rest[1:])
+
+    @handle_call(concurrent=2)
+    async def beside(self, rest: tuple[Any, ...]) -> None:
+        if not rest:
+            raise ValueError("disk 'a' is \"full\"")
+        await rest[0].call(Relay.beside, rest[1:])
+
+
+class Nest(GenServer):
+    """Starts the next within its own start."""
+
+    def __init__(self, depth: int) -> None:
+        self.depth = depth
+
+    async def init(self) -> None:
+        if not self.depth:
+            raise ValueError("disk 'a' is \"full\"")
+        await Nest.start_link(self.depth - 1)
+
+
+async def test_what_is_said_of_a_crash_that_came_a_long_way_does_not_grow_with_each_step(
+    records: Records,
+) -> None:
+    first, *rest = [await Relay.child_spec().start() for _ in range(40)]
+    with pytest.raises(ProcessDied) as died:
+        await first.call(Relay.plain, tuple(rest))
+    assert len(str(died.value)) < 1_200
+    first, *rest = [await Relay.child_spec().start() for _ in range(40)]
+    with pytest.raises(HandlerFailed) as failed:
+        await first.call(Relay.beside, tuple(rest))
+    assert len(str(failed.value)) < 1_200
+    with pytest.raises(StartFailed) as start:
+        await Nest.child_spec(20).start()
+    assert len(str(start.value)) < 1_200
+    assert all(len(text) < 2_500 for text in records.texts)
+    cause: BaseException | None = died.value
+    while cause is not None and not isinstance(cause, ValueError):
+        cause = cause.__cause__
+    assert cause is not None

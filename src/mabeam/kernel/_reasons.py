@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from mabeam.errors import UsageError
+from mabeam.errors import UsageError, show
 
 if TYPE_CHECKING:
     from mabeam.kernel._pid import Pid
@@ -37,7 +37,7 @@ class Shutdown:
 
     def __repr__(self) -> str:
         """Show the detail, also if it cannot be shown."""
-        return f"Shutdown(detail={_show(self.detail)})"
+        return f"Shutdown(detail={show(self.detail)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Crashed:
 
     def __repr__(self) -> str:
         """Show the exception, also if it cannot be shown."""
-        return f"Crashed(exception={_show(self.exception)})"
+        return f"Crashed(exception={show(self.exception)})"
 
     def __eq__(self, other: object) -> bool:
         """Compare by type and arguments of the exception."""
@@ -92,7 +92,7 @@ class Exited:
 
     def __repr__(self) -> str:
         """Show the value, also if it cannot be shown."""
-        return f"Exited(value={_show(self.value)})"
+        return f"Exited(value={show(self.value)})"
 
 
 ExitReason: TypeAlias = Normal | Shutdown | Killed | NoProcess | Crashed | Exited
@@ -102,14 +102,6 @@ NORMAL = Normal()
 SHUTDOWN = Shutdown()
 KILLED = Killed()
 NO_PROCESS = NoProcess()
-
-
-def _show(value: object) -> str:
-    # It is what a user made, and shown in the middle of a death: a repr that raises must not hold that up.
-    try:
-        return repr(value)
-    except Exception as error:  # noqa: BLE001  (any)
-        return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
 
 
 def check_reason(reason: object) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from mabeam.errors import show
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -16,6 +18,13 @@ __all__ = ("crash_report", "forget_tracebacks")
 _CLIP = 200
 _OURS = ("mabeam.kernel.", "mabeam.otp.")
 
+# An exception may refuse to be changed, as a frozen dataclass does, or hide these behind properties of its own.
+_fields: Any = BaseException
+"""Asked of the class, each of these is a descriptor; type checkers take it for its value."""
+_traceback_of, _set_traceback = _fields.__traceback__.__get__, _fields.__traceback__.__set__
+_cause_of, _context_of = _fields.__cause__.__get__, _fields.__context__.__get__
+_members_of: Any = BaseExceptionGroup.exceptions.__get__
+
 
 def crash_report(
     logger: Log, process: Process, error: BaseException, where: str, *, survives: bool = False
@@ -23,30 +32,29 @@ def crash_report(
     """Log who crashed, where, on which message, with the traceback. The place of the record is where it was raised."""
     if not logger.isEnabledFor(logging.ERROR):
         return
-    message = f"; message: {_clip(process.message)}" if process.message is not None else ""
-    traceback = last = _of_users(error.__traceback__)
+    message = f"; message: {show(process.message, _CLIP)}" if process.message is not None else ""
+    traceback = last = _of_users(_traceback_of(error))
     while last is not None and last.tb_next is not None:
         last = last.tb_next
     code = last.tb_frame.f_code if last is not None else None
-    # Not logger.error(), which takes its time to find out that this line here has called it.
-    record = logger.logger.makeRecord(
-        logger.logger.name,
+    logger.log_from(
+        (
+            code.co_filename if code is not None else "(unknown file)",
+            last.tb_lineno if last is not None else 0,
+            code.co_name if code is not None else None,
+        ),
         logging.ERROR,
-        code.co_filename if code is not None else "(unknown file)",
-        last.tb_lineno if last is not None else 0,
         "process %s %s %s: %s%s",
         (
             process.describe(),
             "goes on after a failure in" if survives else "crashed in",
             where,
-            _show(error),
+            show(error),
             message,
         ),
-        (type(error), error, traceback),
-        code.co_name if code is not None else None,
-        {"mabeam_pid": process.pid.serial, "mabeam_label": process.label},
+        error=(type(error), error, traceback),
+        extra={"mabeam_pid": process.pid.serial, "mabeam_label": process.label},
     )
-    logger.handle(record)
 
 
 def _of_users(traceback: TracebackType | None) -> TracebackType | None:
@@ -57,22 +65,10 @@ def _of_users(traceback: TracebackType | None) -> TracebackType | None:
     return each or traceback
 
 
-def _show(value: object) -> str:
-    try:
-        return repr(value)
-    except Exception as error:  # noqa: BLE001  (a user's __repr__ must not spoil the report)
-        return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
-
-
-def _clip(message: object) -> str:
-    text = _show(message)
-    return text if len(text) <= _CLIP else text[: _CLIP - 3] + "..."
-
-
 def forget_tracebacks(error: BaseException) -> None:
     """Drop the tracebacks of an exception and of those it came from: they keep whole frames alive."""
-    error.__traceback__ = None
-    if error.__cause__ is None and error.__context__ is None and not isinstance(error, BaseExceptionGroup):
+    _set_traceback(error, None)
+    if _cause_of(error) is None and _context_of(error) is None and not isinstance(error, BaseExceptionGroup):
         return
     seen: set[int] = set()
     pending: list[BaseException] = [error]
@@ -81,7 +77,7 @@ def forget_tracebacks(error: BaseException) -> None:
         if id(each) in seen:
             continue
         seen.add(id(each))
-        each.__traceback__ = None
-        pending.extend(other for other in (each.__cause__, each.__context__) if other is not None)
+        _set_traceback(each, None)
+        pending.extend(other for other in (_cause_of(each), _context_of(each)) if other is not None)
         if isinstance(each, BaseExceptionGroup):
-            pending.extend(each.exceptions)
+            pending.extend(_members_of(each))

@@ -12,6 +12,8 @@ import types
 from collections import deque
 from typing import Any, Final, final
 
+from mabeam.errors import show
+
 __all__ = ("Picture", "is_plain")
 
 _MOST_PARTS: Final = 2_000
@@ -142,16 +144,18 @@ def _is_known(value: object) -> bool:
 def _difference(value: Any, node: _Node, path: str, seen: set[int]) -> str | None:
     before = node.value
     if node.copy is not None:
-        return None if value == node.copy else f"{path} was {_clip(node.copy)} and is {_clip(value)}"
+        return (
+            None if value == node.copy else f"{path} was {show(node.copy, _CLIP)} and is {show(value, _CLIP)}"
+        )
     if node.parts is None:
         same = value is before or (type(value) is type(before) and type(value) in _ATOMS and value == before)
-        return None if same else f"{path} was {_clip(before)} and is {_clip(value)}"
+        return None if same else f"{path} was {show(before, _CLIP)} and is {show(value, _CLIP)}"
     if id(node) in seen:
         return None
     seen.add(id(node))
     parts = _parts_of(value) if type(value) is type(before) else None
     if parts is None:
-        return f"{path} was {_clip(before)} and is {_clip(value)}"
+        return f"{path} was {show(before, _CLIP)} and is {show(value, _CLIP)}"
     for key, was in node.parts.items():
         if key not in parts:
             return f"{path} has lost {_step(key)}"
@@ -160,17 +164,9 @@ def _difference(value: Any, node: _Node, path: str, seen: set[int]) -> str | Non
             return found
     for key, part in parts.items():
         if key not in node.parts:
-            return f"{path} has got {_step(key)} = {_clip(part)}"
+            return f"{path} has got {_step(key)} = {show(part, _CLIP)}"
     return None
 
 
 def _step(key: tuple[str, Any]) -> str:
-    return f".{key[1]}" if key[0] == "attribute" else f"[{_clip(key[1])}]"
-
-
-def _clip(value: object) -> str:
-    try:
-        text = repr(value)
-    except Exception as error:  # noqa: BLE001  (what is shown came from a user)
-        text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
-    return text if len(text) <= _CLIP else text[: _CLIP - 3] + "..."
+    return f".{key[1]}" if key[0] == "attribute" else f"[{show(key[1], _CLIP)}]"
