@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from mabeam import GenServer, handle_call, handle_cast, kill, receive, ref, send, send_exit, spawn, why
+from mabeam import (
+    GenServer,
+    continue_with,
+    handle_call,
+    handle_cast,
+    handle_stream,
+    kill,
+    receive,
+    ref,
+    send,
+    send_exit,
+    spawn,
+    why,
+)
 from mabeam.kernel import Shutdown, current_kernel
 from mabeam.testing import wait_until_idle
 from tests.kernel._scenes import Turn, reason_of
 from tests.otp._servers import begun, process_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from mabeam import Pid, Ref
     from mabeam.kernel._steps import Steps
@@ -254,6 +267,131 @@ async def test_an_answer_that_waits_to_be_taken_closes_no_cycle(busy: Steps) -> 
     assert await asking == "answer"
     await wait_until_idle()
     assert got == ["answer"]
+
+
+class Asked(GenServer):
+    """Waits for another, who asks it before it has gone on."""
+
+    mailbox_limit = 8
+
+    @handle_call
+    async def start_one(self, crowd: Callable[[], None]) -> None:
+        await Starting.start_link("asked", crowd)
+
+    @handle_call
+    async def cast_to(self, other: str) -> None:
+        await ref(other, Full).cast_wait(Full.wait)
+
+    @handle_call
+    async def read(self) -> None:
+        self.stream = ref("source", Source).stream(Source.items)  # it stays open
+        items = await self.stream.__aenter__()
+        assert await anext(items) == 1
+        assert await anext(items) == 2
+
+    @handle_call
+    def answer(self) -> str:
+        return "answer"
+
+
+class Starting(GenServer):
+    """Has started, and asks its starter."""
+
+    got: ClassVar[list[str]] = []
+
+    def __init__(self, starter: str, crowd: Callable[[], None]) -> None:
+        self.starter, self.crowd = starter, crowd
+
+    async def init(self) -> None:
+        await Turn()
+        continue_with(None)
+        self.crowd()
+
+    async def handle_continue(self, _: object, /) -> None:
+        self.got.append(await ref(self.starter, Asked).call(Asked.answer))
+
+
+class Full(GenServer):
+    """Its mailbox has room for one."""
+
+    mailbox_limit, on_full = 1, "block"
+
+    def __init__(self, gate: asyncio.Event, crowd: Callable[[], None]) -> None:
+        self.gate, self.crowd, self.got = gate, crowd, list[str]()
+
+    @handle_cast
+    async def wait(self) -> None:
+        await self.gate.wait()
+        self.crowd()
+
+    @handle_cast
+    async def ask(self) -> None:
+        self.got.append(await ref("asked", Asked).call(Asked.answer))
+
+    @handle_call
+    def what_it_got(self) -> list[str]:
+        return self.got
+
+
+class Source(GenServer):
+    """Gives an item, and asks the reader while that is on its way."""
+
+    got: ClassVar[list[str]] = []
+
+    @handle_stream
+    async def items(self) -> AsyncIterator[int]:
+        yield 1
+        await Turn()
+        yield 2
+        self.got.append(await ref("asked", Asked).call(Asked.answer))
+
+
+def _crowd() -> Callable[[], None]:
+    """A hundred that wait for a message, and what wakes them."""
+
+    async def body() -> None:
+        await receive()
+
+    pids = [spawn(body) for _ in range(100)]
+
+    def wake() -> None:
+        for pid in pids:
+            send(pid, None)
+
+    return wake
+
+
+async def test_a_start_that_its_starter_has_not_heard_of_yet_closes_no_cycle(busy: Steps) -> None:
+    Starting.got.clear()
+    asked = await Asked.child_spec().named("asked").start_link()
+    crowd = _crowd()
+    await wait_until_idle()
+    await asked.call(Asked.start_one, crowd)
+    await wait_until_idle()
+    assert Starting.got == ["answer"]
+
+
+async def test_room_that_is_there_and_not_taken_yet_closes_no_cycle(busy: Steps) -> None:
+    gate = asyncio.Event()
+    asked = await Asked.child_spec().named("asked").start_link()
+    full = await Full.child_spec(gate, _crowd()).named("full").start_link()
+    full.cast(Full.wait)
+    await wait_until_idle()
+    full.cast(Full.ask)
+    casting = await begun(asked.call(Asked.cast_to, "full"))
+    gate.set()
+    await casting
+    await wait_until_idle()
+    assert await full.call(Full.what_it_got) == ["answer"]
+
+
+async def test_an_item_that_is_on_its_way_closes_no_cycle() -> None:
+    Source.got.clear()
+    asked = await Asked.child_spec().named("asked").start_link()
+    await Source.child_spec().named("source").start_link()
+    await asked.call(Asked.read)
+    await wait_until_idle()
+    assert Source.got == ["answer"]
 
 
 async def test_a_runtime_ends_with_those_who_wait() -> None:

@@ -48,6 +48,7 @@ class Activation:
         message: the message it works on, if any.
         waits_on: the future that it waits for at the moment.
         waits_for: what it waits for of another process.
+        in_line: it waits for nothing but its step.
         deadline: when the caller of the message stops waiting, in loop time.
         over: it was ended from outside and must never be stepped again.
         frozen: it was left behind because it did not end when it was cancelled.
@@ -59,6 +60,7 @@ class Activation:
         "deadline",
         "done",
         "frozen",
+        "in_line",
         "in_thread",
         "message",
         "over",
@@ -81,11 +83,17 @@ class Activation:
         self.context: contextvars.Context | None = None
         self.waits_on: Any = None
         self.waits_for: AnyWait | None = None
+        self.in_line = False
         self.deadline: float | None = None
         self.started = False
         self.over = False
         self.frozen = False
         self.in_thread = False
+
+    @property
+    def goes_on(self) -> bool:
+        """What it waited for has come, and it has only not had its step yet."""
+        return self.in_line or (isinstance(self.waits_on, asyncio.Future) and self.waits_on.done())
 
     def cancel(self) -> None:
         """Ask it to end, the way asyncio does: ``CancelledError`` is thrown in where it waits."""
@@ -170,10 +178,14 @@ def steps(
 def _turn(activation: Activation, turns: Steps) -> Generator[Any, Any, None]:
     """Wait until there is time for a step."""
     turn = turns.wait()
-    while turn is not None:
-        activation.waits_on = turn
-        yield from turn
-        turn = turns.called()
+    activation.in_line = turn is not None
+    try:
+        while turn is not None:
+            activation.waits_on = turn
+            yield from turn
+            turn = turns.called()
+    finally:
+        activation.in_line = False
 
 
 def _got_message(activation: Activation, waited_on: Any) -> bool:

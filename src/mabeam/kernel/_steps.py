@@ -73,10 +73,6 @@ class Steps:
         self._at_once = _STEPS_BEFORE_LOOKING
         self._let_through = 0
 
-    def __contains__(self, turn: object) -> bool:
-        """Whether it is one that :meth:`wait` has returned, and that waits."""
-        return turn in self._waiting or turn in self._again
-
     def wait(self) -> asyncio.Future[None] | None:
         """Ask for a step when none is ``left``.
 

@@ -96,6 +96,8 @@ def blockers(process: Process) -> Iterable[Activation]:
 
 def awaits(activation: Activation) -> Iterable[Activation]:
     """Those of which all must end, or answer, before ``activation`` goes on. Nothing if others could wake it as well."""
+    if activation.goes_on:
+        return ()
     wait = activation.waits_for
     if wait is None:
         tasks = _tasks_awaited(activation)
@@ -121,6 +123,8 @@ def any_of(activation: Activation) -> tuple[Activation, ...]:
     They run the concurrent handler that its call has no place in, are the tasks of a stream that it reads, or those that
     ``asyncio.wait`` was given.
     """
+    if activation.goes_on:
+        return ()
     wait, future = activation.waits_for, activation.waits_on
     if wait is not None:
         if wait.choices is not None:

@@ -184,7 +184,7 @@ def _follow(activation: Activation, chain: list[Cause], seen: set[object]) -> No
         chain.append(_cause(process, "cycle", f"{doing}: it is where this began, a cycle"))
         return
     seen.add(activation)
-    if activation.waits_on in process.kernel.scheduler.steps:
+    if activation.in_line:
         chain.append(_cause(process, "ready", f"{doing} is ready to go on and has its turn soon"))
         return
     stack = activation.stack()
