@@ -10,7 +10,19 @@ import pytest
 
 from mabeam import GenServer, Ref, get_state, handle_stream, in_thread, send_after, suspend
 from mabeam.errors import UsageError
-from mabeam.kernel import Runtime, Turn, kill, open_portal, receive, register, self_pid, send, spawn, whereis
+from mabeam.kernel import (
+    Runtime,
+    Turn,
+    kill,
+    open_portal,
+    portal,
+    receive,
+    register,
+    self_pid,
+    send,
+    spawn,
+    whereis,
+)
 from mabeam.testing import VirtualLoop, wait_until_idle
 from tests.kernel._scenes import never, process_of, wait_for_ever
 
@@ -200,3 +212,46 @@ async def test_a_server_of_another_thread_is_neither_stopped_nor_read_nor_asked_
 async def _read(server: Ref[_Named]) -> None:
     async with server.stream(_Named.numbers):
         pass
+
+
+class Listener(GenServer):
+    """Says in which thread it got a message."""
+
+    def __init__(self, heard: list[threading.Thread], done: threading.Event) -> None:
+        self.heard, self.done = heard, done
+
+    def handle_info(self, message: object, /) -> None:
+        self.heard.append(threading.current_thread())
+        if message == "last":
+            self.done.set()
+
+
+def test_what_is_sent_to_a_handle_of_another_thread_is_handled_there() -> None:
+    """By the handle itself, from a process and from a thread of one."""
+    heard: list[threading.Thread] = []
+    done = threading.Event()
+
+    async def start() -> tuple[Ref[Listener], threading.Thread]:
+        server = await Listener.child_spec(heard, done).start()
+        return server, threading.current_thread()
+
+    async def talk(server: Ref[Listener]) -> None:
+        send(server, "from a process")
+        await in_thread(portal().send, server, "last")
+
+    with open_portal() as there, open_portal() as here:
+        server, thread = there.run(start)
+        here.run(talk, server)
+        assert done.wait(30)
+    assert heard == [thread, thread]
+
+
+async def test_what_is_sent_to_a_dead_handle_of_another_runtime_is_a_dead_letter_there() -> None:
+    async with Runtime() as first:
+        server = await Listener.child_spec([], threading.Event()).start()
+        kill(server)
+        await wait_until_idle()
+        async with Runtime() as second:
+            send(server, "too late")
+            assert not second.dead_letters.latest
+        assert [letter.message for letter in first.dead_letters.latest] == ["too late"]

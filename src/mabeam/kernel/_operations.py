@@ -152,7 +152,7 @@ def send(target: Target, message: object, /) -> None:
         return
     process = find(kernel, target)
     if process is not None:
-        kernel.send(process, message)
+        _deliver(kernel, process, message)
     elif isinstance(target, Pid):
         kernel.dead_letters.add(repr(target), message, "dead")
     else:
@@ -164,7 +164,14 @@ def _send_or_bury(target: Target, message: object, kernel: Any) -> None:
     if process is None:
         kernel.dead_letters.add(name_target(target), message, "no_name")
     else:
+        _deliver(kernel, process, message)
+
+
+def _deliver(kernel: Any, process: Process, message: object) -> None:
+    if process.kernel is kernel:
         kernel.send(process, message)
+    else:  # found by a handle or through a registry of another Runtime, which may be in another thread
+        send(process.pid, message)
 
 
 def send_after(seconds: float, target: Target, message: object, /) -> TimerRef:
