@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mabeam import CallTimeout, DeadlineExceeded, GenServer, Ref, Runtime, handle_call, handle_cast
+from mabeam import (
+    CallTimeout,
+    DeadlineExceeded,
+    GenServer,
+    Ref,
+    Runtime,
+    handle_call,
+    handle_cast,
+    kill,
+    spawn,
+)
 from mabeam.testing import wait_until_idle
 from tests.otp._servers import begun, pause, pid_of, state_of
 
@@ -56,6 +66,33 @@ class Worker(GenServer):
         await self.ask(other, seconds)
 
     @handle_call
+    async def ask_in_task(self, other: Ref[Worker], seconds: float) -> None:
+        await pause(seconds)
+        await asyncio.wait_for(other.call(Worker.note, "asked"), 9.0)
+
+    @handle_call
+    async def ask_in_group(self, other: Ref[Worker], seconds: float) -> None:
+        await pause(seconds)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.wait_for(other.call(Worker.note, "asked"), 9.0))
+            group.create_task(other.call(Worker.note, "asked"))
+
+    @handle_call(concurrent=2)
+    async def ask_in_group_beside(self, other: Ref[Worker], seconds: float) -> None:
+        await self.ask_in_group(other, seconds)
+
+    @handle_call
+    async def ask_behind(self, other: Ref[Worker], seconds: float) -> None:
+        """Leave a task that calls another later, and one that it makes itself then."""
+
+        async def later() -> None:
+            await self.ask(other, seconds)
+            await asyncio.wait_for(self.ask(other, seconds), 9.0)
+
+        self.task = asyncio.get_running_loop().create_task(later())
+        await pause(seconds / 2)
+
+    @handle_call
     async def ask_carefully(self, other: Ref[Worker], seconds: float) -> None:
         try:
             await self.ask(other, seconds)
@@ -100,8 +137,15 @@ async def test_one_that_waits_for_a_place_among_concurrent_handlers_is_dropped_t
 
 @pytest.mark.parametrize(
     "handler",
-    [Worker.ask, Worker.ask_beside, Worker.ask_by_coroutine],
-    ids=["serial", "concurrent", "handed off"],
+    [
+        Worker.ask,
+        Worker.ask_beside,
+        Worker.ask_by_coroutine,
+        Worker.ask_in_task,
+        Worker.ask_in_group,
+        Worker.ask_in_group_beside,
+    ],
+    ids=["serial", "concurrent", "handed off", "task", "group", "concurrent group"],
 )
 async def test_a_nested_call_under_an_expired_deadline_ends_the_handler_but_not_the_server(
     handler: Any, runtime: Runtime
@@ -146,6 +190,44 @@ async def test_a_cancelled_caller_has_not_timed_out() -> None:
     await asyncio.gather(first, second, return_exceptions=True)
     await pause(2.0)
     assert state_of(worker).done == ["first", "second"]
+
+
+async def test_a_caller_that_was_cancelled_before_its_deadline_has_not_timed_out_after_it() -> None:
+    """Neither where its request waited, nor in what is done for it."""
+    worker, other = await Worker.start_link(), await Worker.start_link()
+    first = await begun(worker.call(Worker.work, "first", 2.0))
+    waiting = await begun(worker.options(timeout=1.0).call(Worker.ask, other, 2.0))
+    beside = [
+        await begun(other.options(timeout=1.0).call(Worker.beside, name, 1.5)) for name in ("one", "two")
+    ]
+    await pause(0.5)
+    for call in (waiting, *beside):
+        call.cancel()
+    await asyncio.gather(first, waiting, *beside, return_exceptions=True)
+    await pause(5.0)
+    assert state_of(other).done == ["one", "two", "asked"]
+
+
+async def test_a_request_of_a_process_that_was_killed_is_carried_out() -> None:
+    worker = await Worker.start_link()
+    first = await begun(worker.call(Worker.work, "first", 2.0))
+
+    async def ask() -> None:
+        await worker.options(timeout=1.0).call(Worker.note, "of the dead")
+
+    asking = spawn(ask)
+    await wait_until_idle()
+    kill(asking)
+    await first
+    await wait_until_idle()
+    assert state_of(worker).done == ["first", "of the dead"]
+
+
+async def test_a_task_that_a_handler_has_left_behind_has_no_deadline() -> None:
+    worker, other = await Worker.start_link(), await Worker.start_link()
+    await worker.options(timeout=3.0).call(Worker.ask_behind, other, 2.0)
+    await pause(9.0)
+    assert state_of(other).done == ["asked", "asked"]
 
 
 async def test_a_runtime_may_do_without_deadlines() -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mabeam._base import Log, Position, await_chain
 
 if TYPE_CHECKING:
+    from mabeam.kernel._calls import Caller
     from mabeam.kernel._process import Process
     from mabeam.kernel._steps import Steps
     from mabeam.kernel._waits import AnyWait
@@ -49,15 +50,16 @@ class Activation:
         waits_on: the future that it waits for at the moment.
         waits_for: what it waits for of another process.
         in_line: it waits for nothing but its step.
-        deadline: when the caller of the message stops waiting, in loop time.
+        caller: who waits for what it does, if that was given a deadline.
+        within: the activation that made it, for tasks that a handler makes.
         over: it was ended from outside and must never be stepped again.
         frozen: it was left behind because it did not end when it was cancelled.
     """
 
     __slots__ = (
+        "caller",
         "context",
         "coroutine",
-        "deadline",
         "done",
         "frozen",
         "in_line",
@@ -69,6 +71,7 @@ class Activation:
         "task",
         "waits_for",
         "waits_on",
+        "within",
     )
 
     def __init__(
@@ -84,11 +87,20 @@ class Activation:
         self.waits_on: Any = None
         self.waits_for: AnyWait | None = None
         self.in_line = False
-        self.deadline: float | None = None
+        self.caller: Caller[Any] | None = None
+        self.within: Activation | None = None
         self.started = False
         self.over = False
         self.frozen = False
         self.in_thread = False
+
+    @property
+    def deadline(self) -> float | None:
+        """When its caller stops waiting, in loop time. A task has that of the handler that made it, until that has ended."""
+        maker = self.within
+        if maker is not None and (maker.coroutine is None or maker.deadline is None):
+            self.within = self.caller = None
+        return self.caller.deadline if self.caller is not None else None
 
     @property
     def goes_on(self) -> bool:

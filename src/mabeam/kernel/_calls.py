@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import contextmanager
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -13,7 +14,6 @@ from mabeam.kernel._reasons import Crashed
 from mabeam.kernel._waits import AnyWait, Wait, awaits
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Generator, Iterable, Iterator
 
     from mabeam.errors import Operation
@@ -243,6 +243,10 @@ async def wait_for_reply(
         queue.add(future, process, what)
     try:
         return await future
+    except asyncio.CancelledError:
+        if caller is not None:
+            caller.deadline = None  # it has not timed out: what it has asked for is done all the same
+        raise
     except CallTimeout:
         if caller is not None and caller.needs_place and caller.detached:
             raise mailbox_is_full(process, f", and no room came free within {timeout:g} s") from None

@@ -44,7 +44,8 @@ class ThreadOwner(Activation):
         self.waiter = waiter
         self.label = label
         self.ident: int | None = None
-        self.deadline = waiter.deadline if waiter is not None else None
+        self.caller = waiter.caller if waiter is not None else None
+        self.within = waiter
 
     def run(self, function: Callable[[], Any]) -> Any:
         """Run something in the thread."""

@@ -57,6 +57,8 @@ class OwnedTaskFactory:
             options["context"] = contextvars.copy_context()
             options["context"].run(here.set, activation)
         activation.context = options["context"]
+        if isinstance(owner, Activation) and owner.caller is not None:
+            activation.caller, activation.within = owner.caller, owner
         driver: Any = _drive(activation, coro)
         driver.__qualname__ = getattr(coro, "__qualname__", "task")
         options.pop("eager_start", None)  # the driver must know its task before the first step

@@ -246,7 +246,7 @@ class _OnBehalf(_Pending):
             return
         self.ended = self.watch(process)
         self.activation = activation = activate(process, self._run(), owner.message, self._over)
-        activation.deadline = owner.deadline
+        activation.caller = owner.caller
         if self.waiter is not None:
             # The handler waits for its thread, and the thread for this: who looks for a cycle finds the way through.
             loop, what = process.kernel.loop, f"portal.run of {label_of(self.body.function)}"

@@ -94,6 +94,7 @@ class Process:
     over: Final = False
     """A process stands for its own inline activation: it is never fenced like a thread's, and never waits."""
     in_thread: Final = False
+    caller: Final = None
     deadline: Final = None
 
     def __init__(

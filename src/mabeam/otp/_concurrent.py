@@ -6,7 +6,7 @@ from collections import deque
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from mabeam.errors import CallCycle, DeadlineExceeded, HandlerFailed
+from mabeam.errors import CallCycle, HandlerFailed
 from mabeam.kernel import (
     SUSPENDED,
     Activation,
@@ -19,7 +19,7 @@ from mabeam.kernel import (
     trace_of,
 )
 from mabeam.otp._asides import LATER, asides_of
-from mabeam.otp._deadlines import has_expired
+from mabeam.otp._deadlines import has_expired, is_over_for_nobody
 from mabeam.otp._mistakes import bad_call, forgotten_await, forgotten_return, is_forgotten
 from mabeam.otp._requests import Call, Cast, StopRequest
 
@@ -59,7 +59,7 @@ class ConcurrentHandlers(Behaviour):
         process.kernel.scheduler.begun += 1
         if type(message) is Call:
             caller = message.caller
-            caller.answerer, activation.deadline = activation, caller.deadline
+            caller.answerer, activation.caller = activation, caller
             caller.needs_place, caller.detached = False, ""
 
     def place_holders(self, process: Process, what: str) -> Iterable[Activation]:
@@ -148,7 +148,7 @@ class ConcurrentHandlers(Behaviour):
                 caller.reply(value)
         elif caller is not None and isinstance(error, handler.raises):
             caller.fail(error)
-        elif caller is not None and isinstance(error, DeadlineExceeded) and has_expired(process, caller):
+        elif caller is not None and is_over_for_nobody(error, process, caller):
             process.kernel.note_expired(process, handler.what, "ended")
             caller.fail(error)
         else:

@@ -210,7 +210,7 @@ class Ref(Generic[S_co]):
         client: Process | type[Nobody] = Nobody
         if owner is not None:
             client = owner.process
-            if owner.deadline is not None:
+            if owner.caller is not None:
                 check_deadline(owner)
         try:
             handler = process.behaviour.inline_calls.get(method)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import CoroutineType, FunctionType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from mabeam.errors import DeadlineExceeded, UsageError
+from mabeam.errors import UsageError
 from mabeam.kernel import (
     BUSY,
     SCHEDULED,
@@ -30,7 +30,7 @@ from mabeam.kernel import (
 from mabeam.otp._asides import LATER, Asides
 from mabeam.otp._callbacks import awaited
 from mabeam.otp._concurrent import ConcurrentHandlers
-from mabeam.otp._deadlines import has_expired
+from mabeam.otp._deadlines import has_expired, is_over_for_nobody
 from mabeam.otp._lifespan import hold_lifespan
 from mabeam.otp._mistakes import (
     arity_of,
@@ -332,8 +332,7 @@ class ServerBehaviour(ConcurrentHandlers):
             activation = activate(process, coroutine, message, self.activation_done, serial=True)
         else:
             activation = self._activate(process, coroutine, message, self.activation_done)
-        if caller is not None:
-            activation.deadline = caller.deadline
+        activation.caller = caller
         return False
 
     def activation_done(self, activation: Activation, value: object, error: BaseException | None) -> None:
@@ -376,7 +375,7 @@ class ServerBehaviour(ConcurrentHandlers):
             if caller is not None and isinstance(error, handler.raises):
                 caller.fail(error)
                 return self._afterwards(process)
-            if caller is not None and isinstance(error, DeadlineExceeded) and has_expired(process, caller):
+            if caller is not None and is_over_for_nobody(error, process, caller):
                 # Only this handler is over: its caller has gone, and the server has done nothing wrong.
                 process.kernel.note_expired(process, handler.what, "ended")
                 caller.fail(error)
