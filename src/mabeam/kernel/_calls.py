@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mabeam.errors import CallTimeout, ProcessDied, UsageError
 from mabeam.kernel._activation import Activation, here
-from mabeam.kernel._process import mailbox_is_full
+from mabeam.kernel._process import EXITING, mailbox_is_full
 from mabeam.kernel._reasons import Crashed
 from mabeam.kernel._waits import AnyWait, Wait, awaits
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mabeam.kernel._process import Process
     from mabeam.kernel._reasons import ExitReason
 
-__all__ = ("Caller", "died", "wait_for_reply", "waiting_for")
+__all__ = ("Caller", "Turn", "died", "heed_end", "wait_for_reply", "waiting_for")
 
 T = TypeVar("T")
 
@@ -151,6 +151,16 @@ class Turn:
     def __await__(self) -> Generator[None, None, None]:
         """Yield once."""
         yield
+
+
+async def heed_end() -> None:
+    """Where the code that calls is cancelled if its process is to end already: nothing is begun for it any more.
+
+    In OTP the signal would have ended it before. Code of a process that is ending in an orderly way goes on after it.
+    """
+    owner = here.get(None)
+    if owner is not None and owner.process.status & EXITING:
+        await Turn()
 
 
 def died(process: Process, reason: ExitReason, operation: Operation) -> ProcessDied:

@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from mabeam.kernel._calls import Turn
-from mabeam.kernel._process import RECEIVING, SUSPENDED
+from mabeam.kernel._process import EXITING, RECEIVING, SUSPENDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,8 +88,8 @@ async def take_matching(process: Process, match: Callable[[Any], bool], timeout:
     Raises:
         TimeoutError: none came within ``timeout`` seconds; 0 looks and does not wait.
     """
-    if process.kernel.scheduler.must_yield():
-        await Turn()
+    if process.status & EXITING or process.kernel.scheduler.must_yield():
+        await Turn()  # where it is cancelled if it is to end: the dead take no messages
     mailbox = process.mailbox
     if mailbox is not None and not process.status & SUSPENDED:
         for index, message in enumerate(mailbox):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mabeam.kernel._activation import here
-from mabeam.kernel._calls import died, wait_for_reply
+from mabeam.kernel._calls import died, heed_end, wait_for_reply
 from mabeam.kernel._checks import check_seconds, is_seconds
 from mabeam.kernel._current import find_here
 from mabeam.kernel._cycles import check_cycle
@@ -75,6 +75,7 @@ async def ask(target: Target, what: str, function: Callable[[Process], T], timeo
     """Have a process run a function of ours between two of its messages, and wait for what comes of it."""
     if timeout is not None and not is_seconds(timeout):
         check_seconds(f"{what} expects timeout in seconds", timeout, none="to wait without limit")
+    await heed_end()
     process = find_here(target, what)
     check_cycle(here.get(None), process)
     answer: asyncio.Future[T] = process.kernel.loop.create_future()

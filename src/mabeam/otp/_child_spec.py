@@ -26,6 +26,7 @@ from mabeam.kernel import (
     ViaName,
     check_function,
     current_process,
+    heed_end,
     label_of,
     misfit,
     short_name,
@@ -282,6 +283,7 @@ class ChildSpec(Generic[S_co]):
         problems = self.check()
         if problems:
             raise UsageError("; ".join(problems), problems=problems)
+        await heed_end()
         begun = self.begin(current_process(), link=link)
         await begun.wait()
         return Ref(begun.result(), begun.process.kernel, info=begun.info)

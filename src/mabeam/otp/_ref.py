@@ -32,6 +32,7 @@ from mabeam.kernel import (
     NoProcess,
     Normal,
     Pid,
+    Turn,
     check_cycle,
     check_reason,
     check_seconds,
@@ -41,6 +42,7 @@ from mabeam.kernel import (
     died,
     enter_full,
     find,
+    heed_end,
     here,
     is_decided,
     is_on_loop,
@@ -50,16 +52,9 @@ from mabeam.kernel import (
     stop,
     wait_for_reply,
 )
+from mabeam.otp import _mistakes as mistakes
 from mabeam.otp._after_hand_off import Nobody, after_hand_off
 from mabeam.otp._deadlines import check_deadline, was_gone
-from mabeam.otp._mistakes import (
-    check_ref_name,
-    check_server,
-    no_attribute,
-    no_pickle,
-    wrong_method,
-    wrong_thread,
-)
 from mabeam.otp._requests import Call, Cast, StopRequest
 from mabeam.otp._server import ServerBehaviour
 from mabeam.otp._streams import Stream
@@ -169,7 +164,7 @@ class Ref(Generic[S_co]):
             # One that is overridden is found by the base's method of that name; a coroutine of it, say, has that name, too.
             or (handler.function is not method and (type(method) is MethodType or not callable(method)))
         ):
-            raise wrong_method(process, handlers, method, kind)
+            raise mistakes.wrong_method(process, handlers, method, kind)
         return handler
 
     # ------------------------------------------------------------------------------------------- talking
@@ -205,13 +200,16 @@ class Ref(Generic[S_co]):
             UsageError: the method answers no calls, or the arguments do not fit.
             Exception: one that the handler declared with ``raises``.
         """
-        process = self._process or self._reach("call")
-        kernel, owner = process.kernel, here.get(None)
+        owner = here.get(None)
         client: Process | type[Nobody] = Nobody
         if owner is not None:
             client = owner.process
+            if client.status & EXITING:
+                await Turn()  # see heed_end
             if owner.caller is not None:
                 check_deadline(owner)
+        process = self._process or self._reach("call")
+        kernel = process.kernel
         try:
             handler = process.behaviour.inline_calls.get(method)
         except TypeError:  # something unhashable, which is told below
@@ -226,7 +224,6 @@ class Ref(Generic[S_co]):
             loop = kernel.loop
             if (
                 is_now
-                and not client.status & EXITING
                 and exception() is None  # one that is being handled would be seen by the handler
                 and (task := current_tasks.pop(loop, None))  # it is this loop that runs, and in a task
             ):
@@ -273,7 +270,7 @@ class Ref(Generic[S_co]):
         if process.status & DEAD:
             process = self._reach("call")
         if running_loop() is not kernel.loop:
-            raise wrong_thread(process)
+            raise mistakes.wrong_thread(process)
         handler = self._handler(process, method, "call")
         if process.status & ~SCHEDULED:
             check_cycle(owner, process)
@@ -371,9 +368,10 @@ class Ref(Generic[S_co]):
             CallCycle: the server waits for the caller.
             UsageError: the method takes no casts.
         """
+        await heed_end()
         process = self._reach("send")
         if not is_on_loop(process.kernel):
-            raise wrong_thread(process)
+            raise mistakes.wrong_thread(process)
         message = Cast(self._handler(process, method, "cast"), args, kwargs)
         message.trace = current_trace()
         if process.kernel.has_room(process):
@@ -424,9 +422,10 @@ class Ref(Generic[S_co]):
         """
         check_reason(reason)
         check_seconds("stop expects timeout in seconds", timeout, none="to wait without limit")
+        await heed_end()
         process = self._reach("stop")
         if not is_on_loop(process.kernel):
-            raise wrong_thread(process)
+            raise mistakes.wrong_thread(process)
         check_cycle(here.get(None), process)
         was_decided = is_decided(process)
         ended: asyncio.Future[None] = process.kernel.loop.create_future()
@@ -446,13 +445,11 @@ class Ref(Generic[S_co]):
             failure = died(process, process.reason, "stop")
             raise failure from failure.__cause__
 
-    # ------------------------------------------------------------------------------------------- looking
-
     if not TYPE_CHECKING:  # a type checker must go on refusing what is not there
 
         def __getattr__(self, name: str) -> Any:
             """Say how a server is reached: it is another process, and a handle has no part of it."""
-            raise AttributeError(no_attribute(name), name=name, obj=self)
+            raise AttributeError(mistakes.no_attribute(name), name=name, obj=self)
 
     def __eq__(self, other: object) -> bool:
         """Equal when made for the same process or the same name."""
@@ -462,17 +459,15 @@ class Ref(Generic[S_co]):
         """Hash by address."""
         return hash(self.address())
 
-    def __copy__(self) -> Self:
+    def __deepcopy__(self, _memo: object = None) -> Self:
         """Itself: what is copied along with what holds it must still reach the server."""
         return self
 
-    def __deepcopy__(self, _memo: object) -> Self:
-        """Itself, as above."""
-        return self
+    __copy__ = __deepcopy__
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled: it leads to nobody in another OS process."""
-        raise no_pickle(self.address())
+        raise mistakes.no_pickle(self.address())
 
     def __repr__(self) -> str:
         """Show whom it leads to."""
@@ -490,18 +485,15 @@ def ref(name: Pid | Name, server: type[S], /) -> Ref[S]:
         UsageError: it is no name, or no class of a server.
         NoSuchProcess: the pid came from elsewhere: it was pickled.
     """
-    try:
-        is_server = server.__mabeam_behaviour__.cls is server  # type: ignore[attr-defined]  # what every server class has
-    except AttributeError:
-        is_server = False
-    if not is_server:
-        check_server(server)
+    behaviour = getattr(server, "__mabeam_behaviour__", None)  # what every server class has
+    if behaviour is None or behaviour.cls is not server:
+        mistakes.check_server(server)
     if type(name) is not str or not name:
         if isinstance(name, Pid):
             process = name._process
             if process is None:
                 raise NoSuchProcess(repr(name), NoProcess(), operation="call", pid=name)
             return Ref(process, process.kernel)
-        check_ref_name(name)
+        mistakes.check_ref_name(name)
     owner = here.get(None)
     return Ref(name, owner.process.kernel if owner is not None else None)

@@ -16,6 +16,7 @@ from mabeam.kernel import (
     check_stream_cycle,
     died,
     enter_full,
+    heed_end,
     here,
     is_on_loop,
     waiting_for,
@@ -253,6 +254,7 @@ class Stream(Generic[T]):
 
     async def __aenter__(self) -> AsyncIterator[T]:
         """Wait until the server has begun, and return the items."""
+        await heed_end()
         channel, request = self._channel, self._request
         if channel is None or request is None:
             raise NoSuchProcess(self._server, NoProcess(), operation="stream")
