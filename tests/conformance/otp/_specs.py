@@ -84,16 +84,8 @@ class ScriptedSupervisor(Supervisor):
         outcome = enter_supervisor(world, spec)
 
         def children() -> list[Any]:
-            match outcome:
-                case "ok":
-                    return [child_spec_of(world, child) for child in spec.get("children", ())]
-                case "ignore":
-                    raise Ignore
-                case ["raise", value]:
-                    raise Scripted(value_from_json(value))
-                case ["exit", reason]:
-                    raise stopping(reason)
-            raise throw(outcome[1])
+            perform(outcome)
+            return [child_spec_of(world, child) for child in spec.get("children", ())]
 
         super().__init__(
             children,
@@ -104,19 +96,34 @@ class ScriptedSupervisor(Supervisor):
 
 
 class ScriptedDynamicSupervisor(DynamicSupervisor):
-    """A DynamicSupervisor that logs its start."""
+    """A DynamicSupervisor that logs its start. Only as a ``simple_one_for_one`` has it outcomes."""
 
     def __init__(self, world: World, spec: Json, /) -> None:
-        enter_supervisor(world, spec)
+        is_simple = kind_of(spec) == "simple_one_for_one"
+        perform(enter_supervisor(world, spec if is_simple else spec | {"init": ["ok"]}))
         super().__init__(max_children=spec.get("max_children"), **limits(spec))
 
 
 class ScriptedTaskSupervisor(TaskSupervisor):
-    """A TaskSupervisor that logs its start."""
+    """A TaskSupervisor that logs its start, which has no outcomes."""
 
     def __init__(self, world: World, spec: Json, /) -> None:
-        enter_supervisor(world, spec)
+        enter_supervisor(world, spec | {"init": ["ok"]})
         super().__init__(max_children=spec.get("max_children"), **limits(spec))
+
+
+def perform(outcome: Json) -> None:
+    """Do what the init of a supervisor is to do, if it is not to go well."""
+    match outcome:
+        case "ok":
+            return
+        case "ignore":
+            raise Ignore
+        case ["raise", value]:
+            raise Scripted(value_from_json(value))
+        case ["exit", reason]:
+            raise stopping(reason)
+    raise throw(outcome[1])
 
 
 def limits(spec: Json) -> dict[str, Any]:

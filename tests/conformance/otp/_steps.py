@@ -99,7 +99,8 @@ class _Driver:
                 gate = world.gates.pop(step["who"], None)
                 if gate is None:
                     return "no_gate"
-                gate.set_result(None)
+                if not gate.done():
+                    gate.set_result(None)
                 return "ok"
             case "sleep":
                 await world.nap(step["ms"])

@@ -172,10 +172,6 @@ class World:
         await self.loop.create_future()
 
     async def wait_at_gate(self, key: str) -> None:
-        """Wait until the step ``open``."""
+        """Wait until the step ``open``. The gate of one that was killed there can still be opened."""
         self.gates[key] = gate = self.loop.create_future()
-        try:
-            await gate
-        finally:
-            if self.gates.get(key) is gate:
-                del self.gates[key]
+        await gate
