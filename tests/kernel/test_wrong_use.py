@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import threading
 from datetime import timedelta
@@ -265,6 +266,7 @@ async def test_a_pid_is_no_name() -> None:
     [
         (Server, r"await Server\.start_link\(\.\.\.\)"),
         (generator, "has 'yield' in it"),
+        (functools.partial(generator), "has 'yield' in it"),
         (Server.child_spec(), r"await spec\.start_link\(\)"),
         (None, "got None"),
         ("job", "got 'job'"),

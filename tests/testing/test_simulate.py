@@ -8,7 +8,7 @@ import pickle
 import socket
 import weakref
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -25,6 +25,9 @@ from mabeam.testing import (
     simulate,
 )
 from tests.testing import _programs
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
 
 
 def _failure(program: Any, **options: Any) -> SimulationFailed:
@@ -281,6 +284,44 @@ def test_a_coroutine_is_no_program() -> None:
         simulate(_program())  # type: ignore[arg-type]  # that is the mistake
     with pytest.raises(UsageError, match="async function"):
         simulate(7)  # type: ignore[arg-type]  # as above
+
+
+async def _items() -> AsyncIterator[int]:
+    raise AssertionError
+    yield 1
+
+
+def _numbers() -> Iterator[int]:
+    raise AssertionError
+    yield 1
+
+
+@pytest.mark.parametrize(
+    ("program", "what"),
+    [
+        (_items, "_items, which has 'yield' in it"),
+        (_numbers, "_numbers, which has 'yield' in it"),
+        (partial(_items), "_items, which has 'yield' in it"),
+        (_programs.Account, r"await Account.start_link\(...\)"),
+    ],
+)
+@pytest.mark.parametrize("run", [simulate, lambda program: replay(program, "mabeam1:")])
+def test_what_never_runs_is_no_program(run: Any, program: Any, what: str) -> None:
+    """Each seed of it would pass, whatever is asserted in it."""
+    with pytest.raises(UsageError, match=what):
+        run(program)
+
+
+def test_a_program_takes_no_arguments() -> None:
+    """Nobody would give it any."""
+
+    async def program(number: int) -> None:
+        """Do nothing."""
+
+    with pytest.raises(
+        UsageError, match=r"missing a required argument: 'number'(.|\n)*partial\(program, ...\)"
+    ):
+        simulate(program)  # type: ignore[arg-type]  # that is the mistake
 
 
 async def test_there_must_be_no_running_loop() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import sys
@@ -64,16 +65,19 @@ def check_function(
     if not callable(function):
         msg = f"{how} expects a function and its arguments, got {function!r}{_hint_for(function)}"
         raise UsageError(msg)
-    if isinstance(function, type) and hasattr(function, "start_link"):
-        name = function.__name__
+    plain: Any = function
+    while isinstance(plain, functools.partial):
+        plain = plain.func
+    if isinstance(plain, type) and hasattr(plain, "start_link"):
+        name = plain.__name__
         msg = (
-            f"{how} expects a function and its arguments, got the server class {name}: it would be made, and end at once.\n"
+            f"{how} expects a function, got the server class {name}: it would be made, and end at once.\n"
             f"    right:  await {name}.start_link(...)    or, under a supervisor, {name}.child_spec(...)"
         )
         raise UsageError(msg)
-    if getattr(getattr(function, "__code__", None), "co_flags", 0) & _GENERATOR:
+    if getattr(getattr(plain, "__code__", None), "co_flags", 0) & _GENERATOR:
         msg = (
-            f"{how} expects a function that runs to its end, got {short_name(function)}, which has 'yield' in it: calling it "
+            f"{how} expects a function that runs to its end, got {short_name(plain)}, which has 'yield' in it: calling it "
             "runs nothing. What others are to read item by item is a method with @handle_stream of a GenServer."
         )
         raise UsageError(msg)

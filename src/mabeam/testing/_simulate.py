@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mabeam.errors import UsageError
-from mabeam.kernel import is_seconds, label_of
+from mabeam.kernel import check_function, is_seconds, label_of, misfit
 from mabeam.testing._deciders import Recorded, Seeded
 from mabeam.testing._faults import Faults
 from mabeam.testing._findings import Explored, SimulationFailed, SimulationResult, failure_of
@@ -77,8 +77,8 @@ def simulate(
         SimulationFailed: a run failed: by an exception of the program, ``DeadlockError`` or ``EndlessError`` when it did not
             end, ``MutationError``, ``UnhandledError`` for what only the event loop heard of, or ``LeakError`` for threads, OS
             processes and sockets that were left behind.
-        UsageError: ``program`` cannot be called, an option is wrong, ``seeds`` holds nothing, or this was called inside a running
-            event loop.
+        UsageError: ``program`` is no function that can be run without arguments, an option is wrong, ``seeds`` holds nothing,
+            or this was called inside a running event loop.
 
     Warns:
         UserWarning: no run had a place for any of ``faults``, so none of them was tested.
@@ -185,6 +185,16 @@ def _check(program: object, how: str) -> None:
         raise UsageError(msg)
     if not callable(program):
         msg = f"{how} expects an async function without arguments, got {program!r}"
+        raise UsageError(msg)
+    check_function(
+        program, how
+    )  # a generator, or a server that nobody starts, would pass: nothing of it ever runs
+    if wrong := misfit(program, (), {}):
+        name = short_name(label_of(program))
+        msg = (
+            f"{how} expects an async function without arguments, and {name} cannot be called without: {wrong}.\n"
+            f"    right:  {how}(functools.partial({name}, ...))"
+        )
         raise UsageError(msg)
 
 
