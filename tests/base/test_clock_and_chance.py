@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import random
 from typing import TYPE_CHECKING
 
 from mabeam._base import (
+    all_random_seeded,
     clock_of,
     monotonic,
     now,
@@ -14,6 +16,7 @@ from mabeam._base import (
     seeded_random,
     stopwatch_of,
     system_random,
+    unique_id,
     wall_time,
 )
 from mabeam.testing import VirtualLoop
@@ -83,6 +86,40 @@ def test_a_system_generator_shares_its_state_with_nobody() -> None:
     assert one.getstate() != other.getstate()
     one.random()
     assert pickle.dumps(other.getstate()) == before
+
+
+def test_a_seed_decides_what_a_system_generator_gives_meanwhile() -> None:
+    """All kinds of draws, also of one that was made before; afterwards it goes on where it was, as the shared one does."""
+    old = system_random()
+    states = old.getstate(), random.getstate()
+
+    def draws(generator: random.Random) -> list[object]:
+        return [
+            generator.random(),
+            generator.uniform(1, 2),
+            generator.getrandbits(64),
+            generator.choice(range(10**6)),
+        ]
+
+    with all_random_seeded(1):
+        first, second, shared = draws(old), draws(system_random()), random.random()  # noqa: TID251  (it is under test)
+        with all_random_seeded(2):
+            other = draws(old)
+        third = draws(old)
+    with all_random_seeded(1):
+        assert [draws(system_random()), draws(old), draws(old)] == [first, second, third]
+        assert random.random() == shared  # noqa: TID251  (as above)
+    assert first != other
+    assert (old.getstate(), random.getstate()) == states
+    assert draws(old) != first
+
+
+def test_no_seed_decides_what_must_never_come_twice() -> None:
+    with all_random_seeded(1):
+        one = unique_id()
+    with all_random_seeded(1):
+        assert unique_id() != one
+    assert len(one) == 8
 
 
 def test_monotonic_is_the_loops_where_that_is_virtual_and_the_same_for_all_elsewhere() -> None:

@@ -18,7 +18,7 @@ from mabeam._base._clock import (
 from mabeam._base._faultpoint import FaultListener, fault_listener, fault_point
 from mabeam._base._log import Log
 from mabeam._base._outside import OwnedThread, leaving, let_out, outside, returned, start_thread, thread_asks
-from mabeam._base._random import Random, seeded_random, shared_random_seeded, system_random
+from mabeam._base._random import Random, all_random_seeded, seeded_random, system_random, unique_id
 from mabeam._base._stacks import Position, await_chain, creation_stack, innermost_frame
 from mabeam._base._streams import SocketStream, open_stream
 from mabeam._base._threads import BoundedThreads, ThreadsStatistics
@@ -33,6 +33,7 @@ __all__ = (
     "Position",
     "Random",
     "SocketStream",
+    "all_random_seeded",
     "ThreadsStatistics",
     "await_chain",
     "child_processes",
@@ -53,10 +54,10 @@ __all__ = (
     "pause_thread",
     "returned",
     "seeded_random",
-    "shared_random_seeded",
     "start_thread",
     "stopwatch_of",
     "system_random",
     "thread_asks",
+    "unique_id",
     "wall_time",
 )

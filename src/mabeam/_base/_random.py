@@ -1,34 +1,64 @@
 """The only road to chance: whoever draws is given a generator.
 
-A part that makes random choices takes a :data:`Random` as an argument. Programs pass :func:`system_random`, tests and
-simulations :func:`seeded_random`, and nothing draws from the interpreter's shared generator.
+A part that makes random choices takes a :data:`Random` as an argument. Programs pass :func:`system_random`, tests
+:func:`seeded_random`, and nothing draws from the interpreter's shared generator. A simulation decides what both the shared
+generator and those of :func:`system_random` give.
 """
 
 from __future__ import annotations
 
 import random  # noqa: TID251  (this file is what the ban points to)
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ("Random", "seeded_random", "shared_random_seeded", "system_random")
+__all__ = ("Random", "all_random_seeded", "seeded_random", "system_random", "unique_id")
 
 Random = random.Random
 """The type of a generator, for annotations."""
 
 
+@final
+class _SystemRandom(random.Random):
+    """Looks in the moment of drawing who decides: a policy is mostly made with its module, long before a simulation."""
+
+    seeded: ClassVar[Random | None] = None
+    """What all of them draw from while :func:`all_random_seeded` is active."""
+
+    def random(self) -> float:
+        seeded = _SystemRandom.seeded
+        return random.Random.random(self) if seeded is None else seeded.random()
+
+    def getrandbits(self, k: int, /) -> int:
+        seeded = _SystemRandom.seeded
+        return random.Random.getrandbits(self, k) if seeded is None else seeded.getrandbits(k)
+
+
 def system_random() -> Random:
-    """Make a generator that nobody can predict or repeat.
+    """Make a generator that nobody can predict or repeat, but a simulation.
 
     Guarantees:
-        Seeded from the operating system, and shared with nobody.
+        Seeded from the operating system, and shared with nobody. Within :func:`all_random_seeded` it draws what follows from
+        that seed, also when it was made before.
 
     Returns:
         A new generator.
     """
-    return random.Random()  # noqa: S311  (jitter and sampling, no secrets)
+    return _SystemRandom()
+
+
+def unique_id() -> str:
+    """Make a word of 8 hexadecimal digits that names one thing for ever.
+
+    Guarantees:
+        No seed decides it: a thing of one simulated run is never taken for its like in another run of the same seed.
+
+    Returns:
+        A new word.
+    """
+    return f"{random.SystemRandom().getrandbits(32):08x}"
 
 
 def seeded_random(seed: int | str) -> Random:
@@ -51,20 +81,23 @@ def seeded_random(seed: int | str) -> Random:
 
 
 @contextmanager
-def shared_random_seeded(seed: int | str) -> Iterator[None]:
-    """Make the draws from the interpreter's shared generator repeatable while the block runs.
+def all_random_seeded(seed: int | str) -> Iterator[None]:
+    """Make draws repeatable while the block runs: from the interpreter's shared generator, and from :func:`system_random`.
 
-    Nothing of ours draws from it; programs of users do (``random.choice``), and a simulation must replay them.
+    Programs of users draw from the shared one (``random.choice``), parts of mabeam from theirs, and a simulation must replay
+    both. They do not disturb each other: a program draws the same whether or not something of ours draws in between.
 
     Args:
         seed: what the draws follow from.
 
     Yields:
-        Nothing. Afterwards the generator goes on where it was before the block.
+        Nothing. Afterwards all generators go on where they were before the block.
     """
-    before = random.getstate()
+    shared, own = random.getstate(), _SystemRandom.seeded
     random.seed(seed)
+    _SystemRandom.seeded = seeded_random(f"own {seed}")
     try:
         yield
     finally:
-        random.setstate(before)
+        _SystemRandom.seeded = own
+        random.setstate(shared)

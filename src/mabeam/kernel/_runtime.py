@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, final
 
-from mabeam._base import BoundedThreads, now, stopwatch_of, system_random
+from mabeam._base import BoundedThreads, now, stopwatch_of, unique_id
 from mabeam.errors import UsageError
 from mabeam.kernel._activation import freeze_or_finish, here
 from mabeam.kernel._calls import Turn, died
@@ -116,7 +116,7 @@ class Runtime:
             UsageError: lists all problems.
         """
         _check_options(max_threads, blocked_after, deadline_stamps, bus, chooser)
-        self.id = f"{system_random().getrandbits(32):08x}"
+        self.id = unique_id()
         self.bus = Bus() if bus is None else bus
         self._max_threads = max_threads
         self._blocked_after = blocked_after

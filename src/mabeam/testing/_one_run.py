@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, final
 
-from mabeam._base import fault_listener, shared_random_seeded
+from mabeam._base import all_random_seeded, fault_listener
 from mabeam.kernel import Body, NoProcess, PlainBehaviour, Runtime, died, label_of
 from mabeam.testing._faults import InjectedFault
 from mabeam.testing._leaks import LeakError, Snapshot
@@ -100,7 +100,7 @@ def _run_once(program: Program, decider: Decider, limits: Limits, *, injects: bo
     begun = _Program(program, simulation)
     before = Snapshot()
     with (
-        shared_random_seeded(decider.draws),
+        all_random_seeded(decider.draws),
         asyncio.Runner(loop_factory=lambda: _loop(simulation, limits, begun)) as runner,
     ):
         loop = runner.get_loop()

@@ -55,8 +55,8 @@ def simulate(
 
     Guarantees:
         A seed gives the same run each time: the same trace, line by line, in every OS process, if the program itself depends
-        on nothing else. What it draws from ``random`` follows from the seed; the real time, sockets, ``os.urandom`` and the
-        order of sets of strings do not.
+        on nothing else. What it draws from ``random`` follows from the seed, and so does what mabeam itself leaves to chance;
+        the real time, sockets, ``os.urandom`` and the order of sets of strings do not.
         Nothing of one run is left when the next begins.
 
     Args:

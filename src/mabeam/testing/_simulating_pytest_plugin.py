@@ -15,7 +15,7 @@ import pytest
 # Public in all but name: it is how pytest runs a test, and made to be called again (see its comment on reruns).
 from _pytest.runner import runtestprotocol
 
-from mabeam._base import shared_random_seeded
+from mabeam._base import all_random_seeded
 from mabeam.errors import UsageError
 from mabeam.testing._deciders import Recorded, Seeded
 from mabeam.testing._one_run import garbage_kept_small, have_same_classes
@@ -194,7 +194,7 @@ class SeededTest:
         item._report_sections.clear()  # what runs before this one have printed and logged
         item.stash[_ERROR] = None
         above: Any = item.parent
-        with shared_random_seeded(0 if simulation is None else simulation.draws):
+        with all_random_seeded(0 if simulation is None else simulation.draws):
             return runtestprotocol(item, log=False, nextitem=cast("pytest.Item", above))
 
     def _shrunk(
