@@ -206,6 +206,38 @@ def test_errors_that_only_the_loop_heard_of_fail_a_run() -> None:
     assert "ZeroDivisionError" in failed.error.problems[0]
 
 
+async def _task_that_knows_itself() -> None:
+    async def fail() -> None:
+        me = asyncio.current_task()
+        raise LookupError(me is None)
+
+    asyncio.ensure_future(fail())  # noqa: RUF006  (to lose it is the point)
+
+
+async def _future_in_a_cycle() -> None:
+    cycle: Any = Cycle()
+    cycle.future = asyncio.get_running_loop().create_future()
+    cycle.future.set_exception(LookupError())
+
+
+@pytest.mark.parametrize("lose", [_task_that_knows_itself, _future_in_a_cycle])
+def test_an_error_that_nobody_reads_fails_the_run_that_it_came_from(lose: Any) -> None:
+    """Also where nothing but a collection of garbage would ever tell it."""
+    runs: list[int] = []
+
+    async def program() -> None:
+        runs.append(1)
+        if len(runs) > 1:
+            await lose()
+            with pytest.raises(TimeoutError):
+                await receive(timeout=1.0)
+
+    failed = _failure(program, seeds=4)
+    assert isinstance(failed.error, UnhandledError)
+    assert failed.seed == 1
+    assert "LookupError" in str(failed.error)
+
+
 def test_a_program_that_is_ended_by_a_link_fails() -> None:
     """As mabeam.run would."""
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ("Limits", "Run", "garbage_kept_small", "have_same_classes", "quiet", "run_once")
 
-_YOUNG, _OLDEST = 1, 2
+_YOUNG: Final = 1
 _RUNS_PER_FULL_COLLECTION: Final = 64
 
 
@@ -111,6 +111,8 @@ def _run_once(program: Program, decider: Decider, limits: Limits, *, injects: bo
         except BaseException as error:  # noqa: BLE001  (whatever ends the run is its outcome)
             begun.failed(error)
         seconds = loop.time()
+    # What failed unread and is in a cycle of references is told when it is collected: now, while the run can be blamed for it.
+    gc.collect(_YOUNG)
     outcome, tolerated = begun.outcome(), False
     if outcome is not None and isinstance(outcome, limits.tolerate):
         outcome, tolerated = None, True
@@ -233,7 +235,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def garbage_kept_small() -> Iterator[Callable[[], None]]:
-    """Decide when garbage is collected: between two runs, never in one, where its moment would differ from run to run.
+    """Decide when garbage is collected: at the end of each run, never in one, where its moment would differ from run to run.
 
     Yields:
         What to call between two runs. What there was before the block is not looked at, and what earlier runs have left (a
@@ -252,4 +254,5 @@ def garbage_kept_small() -> Iterator[Callable[[], None]]:
 
 
 def _collect(run: int) -> None:
-    gc.collect(_OLDEST if run % _RUNS_PER_FULL_COLLECTION == 0 else _YOUNG)
+    if run % _RUNS_PER_FULL_COLLECTION == 0:
+        gc.collect()
