@@ -38,7 +38,7 @@ from mabeam.kernel._kernel import Kernel
 from mabeam.kernel._links import add_link, add_monitor, are_linked, remove_link, remove_monitor
 from mabeam.kernel._lock import Lock
 from mabeam.kernel._mailbox import offer_again, remove_matching, take_matching
-from mabeam.kernel._messages import Carried, Down, ExitSignal, Ignore, MonitorRef, Stop
+from mabeam.kernel._messages import Carried, Down, ExitSignal, HandlerMessage, Ignore, MonitorRef, Stop
 from mabeam.kernel._names import Name, Registration, ViaName
 from mabeam.kernel._observers import ProcessStatistics, Trace, TraceEvent, statistics, trace
 from mabeam.kernel._operations import (
@@ -113,6 +113,7 @@ __all__ = (
     "ExitReason",
     "ExitSignal",
     "Exited",
+    "HandlerMessage",
     "Ignore",
     "Killed",
     "Lock",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mabeam.kernel._current import current_kernel, find_or_raise
 from mabeam.kernel._links import linked
+from mabeam.kernel._messages import HandlerMessage
 
 if TYPE_CHECKING:
     from mabeam._base import Position
@@ -121,9 +122,8 @@ def info(target: Target, /) -> ProcessInfo:
 
 def name_of(activation: Activation) -> str:
     """``Class.method`` of a handler, else the name of its task."""
-    what = getattr(getattr(activation.message, "handler", None), "what", None)
-    if what is not None:
-        return str(what)
+    if isinstance(activation.message, HandlerMessage):
+        return str(activation.message.handler.what)
     return activation.task.get_name() if activation.task is not None else activation.process.label
 
 

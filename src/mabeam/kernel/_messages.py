@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mabeam.kernel._reasons import ExitReason
     from mabeam.telemetry import TraceContext
 
-__all__ = ("Carried", "Down", "ExitSignal", "Ignore", "MonitorRef", "Stop")
+__all__ = ("Carried", "Down", "ExitSignal", "HandlerMessage", "Ignore", "MonitorRef", "Stop")
 
 
 @final
@@ -31,6 +31,24 @@ class Carried:
         """Pack a message."""
         self.message = message
         self.trace = trace
+
+
+class HandlerMessage:
+    """A message that a handler of a server is for: a call, a cast, a request for a stream.
+
+    Told from what users send raw by its class alone: theirs may have attributes of the same names.
+
+    Attributes:
+        handler: the handler, as the server declares it; ``handler.what`` is how reports call it.
+        args: its arguments.
+        kwargs: its arguments by name.
+    """
+
+    __slots__ = ("args", "handler", "kwargs")
+
+    handler: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
 
 
 @final

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mabeam.kernel import HandlerMessage
+
 if TYPE_CHECKING:
     from mabeam.kernel import Caller, ExitReason
     from mabeam.otp._handlers import Handler
@@ -23,11 +25,12 @@ class Arguments:
         self.kwargs = kwargs
 
 
-class Call:
+class Call(HandlerMessage):
     """A call on its way: answered through ``caller``."""
 
-    __slots__ = ("args", "caller", "handler", "kwargs", "trace")
+    __slots__ = ("caller", "trace")
 
+    handler: Handler
     trace: TraceContext | None
     """The trace of the caller; set only when somebody traces."""
 
@@ -43,11 +46,12 @@ class Call:
         return f"call of {_show(self)}"
 
 
-class Cast:
+class Cast(HandlerMessage):
     """A cast on its way."""
 
-    __slots__ = ("args", "handler", "kwargs", "trace")
+    __slots__ = ("trace",)
 
+    handler: Handler
     trace: TraceContext | None
     """The trace of the sender; set only when somebody traces."""
 

@@ -17,6 +17,7 @@ from mabeam.kernel import (
     Activation,
     Down,
     ExitSignal,
+    HandlerMessage,
     Ignore,
     SystemRequest,
     activate,
@@ -370,7 +371,7 @@ class ServerBehaviour(ConcurrentHandlers):
         """A serial handler has raised; true when nothing more is to be done before the next message."""
         if process.ending is not None:
             return True  # it ended itself by a signal, and this is its own cancellation
-        handler: Handler | None = getattr(message, "handler", None)
+        handler: Handler | None = message.handler if isinstance(message, HandlerMessage) else None
         if handler is not None:
             if caller is not None and isinstance(error, handler.raises):
                 caller.fail(error)
@@ -394,9 +395,8 @@ class ServerBehaviour(ConcurrentHandlers):
 
     def where(self, process: Process, message: Any) -> str:
         """The method that works on a message, for reports."""
-        handler: Handler | None = getattr(message, "handler", None)
-        if handler is not None:
-            return handler.what
+        if isinstance(message, HandlerMessage):
+            return str(message.handler.what)
         return f"{self.label}.{'handle_continue' if type(message) is Continue else 'handle_info'}"
 
     def _crash(self, process: Process, error: BaseException, where: str) -> None:

@@ -11,6 +11,7 @@ from mabeam._base import Log
 from mabeam.errors import CallTimeout, HandlerFailed, NoSuchProcess, UsageError
 from mabeam.kernel import (
     Activation,
+    HandlerMessage,
     NoProcess,
     Stop,
     check_stream_cycle,
@@ -160,11 +161,12 @@ class Channel:
             self.close()
 
 
-class StreamRequest:
+class StreamRequest(HandlerMessage):
     """A reader asks for a stream."""
 
-    __slots__ = ("args", "channel", "handler", "kwargs", "trace")
+    __slots__ = ("channel", "trace")
 
+    handler: Handler
     trace: TraceContext | None
     """The trace of the reader, since it was entered."""
 

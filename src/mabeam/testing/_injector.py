@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, final
 from mabeam.kernel import (
     SUSPENDED,
     Crashed,
+    HandlerMessage,
     PlainBehaviour,
     SystemRequest,
     activate,
@@ -130,7 +131,7 @@ class Injector:
             process.kernel.put_back(process, message)
             kill_process(process)
             return True
-        handler = getattr(message, "handler", None)
+        handler = message.handler if isinstance(message, HandlerMessage) else None
         if handler is not None and (handler.concurrent or handler.kind == "stream"):
             # These fail by themselves, and the server lives.
             message.handler = never_declared(replace_function(handler, _Failing(handler, fault)))
@@ -183,13 +184,13 @@ class Injector:
 
     def _crash(self, process: Process, message: Any, fault: Fault) -> None:
         """Crash a server as if its handler had raised."""
-        if hasattr(message, "caller"):
+        is_for_handler = isinstance(message, HandlerMessage)
+        if is_for_handler and hasattr(message, "caller"):
             process.kernel.put_back(process, message)  # its caller is told of the death
         process.message = message
         reason = Crashed(InjectedFault(fault))
-        handler = getattr(message, "handler", None)
         where = (
-            handler.what if handler is not None else cast("Any", process.behaviour).where(process, message)
+            message.handler.what if is_for_handler else cast("Any", process.behaviour).where(process, message)
         )
         process.kernel.report_crash(process, reason, short_name(where))
         stop(process, reason)

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, final
 
 from mabeam.errors import MabeamError
+from mabeam.kernel import HandlerMessage
 from mabeam.testing._pictures import Picture, is_plain
 from mabeam.testing._trace import name_message, name_process, short_name
 
@@ -174,9 +175,8 @@ class Mutations:
 
 
 def _parts(message: Any) -> Iterator[tuple[str, Any]]:
-    handler = getattr(message, "handler", None)
-    if handler is not None and hasattr(message, "args"):
-        yield from _arguments(handler, message.args, message.kwargs)
+    if isinstance(message, HandlerMessage):
+        yield from _arguments(message.handler, message.args, message.kwargs)
     else:
         yield "the message", message
 

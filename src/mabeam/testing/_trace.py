@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, final
+
+from mabeam.kernel import HandlerMessage
 
 if TYPE_CHECKING:
     from mabeam.kernel import ExitReason, Process
 
 __all__ = ("Trace", "name_callback", "name_message", "name_process", "name_reason", "short_name")
 
-_LONGEST_LITERAL = 40
+_LONGEST_LITERAL: Final = 40
+_ADDRESS: Final = " at 0x"
+"""In the text of an object that has no better one."""
 
 
 @final
@@ -75,12 +79,11 @@ def name_process(process: Process, name: str | None = None) -> str:
 
 def name_message(message: Any) -> str:
     """What a message is: the handler for a call or a cast, a short literal, or else its class."""
-    handler = getattr(message, "handler", None)
-    if handler is not None and hasattr(handler, "what"):
-        return short_name(str(handler.what))
+    if isinstance(message, HandlerMessage):
+        return short_name(message.handler.what)
     if message is None or type(message) in {str, int, float, bool, bytes}:
         text = repr(message)
-        if len(text) <= _LONGEST_LITERAL:
+        if len(text) <= _LONGEST_LITERAL and _ADDRESS not in text:
             return text
     return short_name(type(message).__qualname__)
 

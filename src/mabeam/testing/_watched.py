@@ -7,7 +7,7 @@ from functools import cache
 from types import new_class
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, final
 
-from mabeam.kernel import PlainBehaviour, here
+from mabeam.kernel import HandlerMessage, PlainBehaviour, here
 from mabeam.testing._faults import InjectedFault
 
 if TYPE_CHECKING:
@@ -97,7 +97,11 @@ def _watched_kind(kind: Any) -> Any:
         return done
 
     def failed(self: Any, process: Process, message: Any, caller: Any, error: BaseException) -> bool:
-        if isinstance(error, InjectedFault) and error.fault.kind == "crash":
+        if (
+            isinstance(error, InjectedFault)
+            and error.fault.kind == "crash"
+            and isinstance(message, HandlerMessage)
+        ):
             message.handler = never_declared(message.handler)
         return cast("bool", super(made, self).failed(process, message, caller, error))
 
