@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,9 +21,14 @@ from mabeam import (
     ref,
     send,
     spawn,
+    why,
 )
 from mabeam.kernel import Turn
 from mabeam.testing import wait_until_idle
+from tests.kernel._why_scenes import asker, kinds
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
 
 
 async def hold(lock: Lock, name: str, got: list[str]) -> None:
@@ -140,6 +146,48 @@ class _Keeps(GenServer):
     async def finish(self) -> None:
         await self.stack.aclose()
 
+    @handle_call(concurrent=1)
+    async def finish_when(self, gate: asyncio.Event) -> None:
+        await gate.wait()
+        await self.stack.aclose()
+
+    @handle_call
+    async def ask(self, other: Ref[_Wants]) -> str:
+        return await other.call(_Wants.take)
+
+    @handle_call
+    async def want_it_oneself(self) -> str:
+        return await _take(self.lock)
+
+
+class _KeepsForLife(_Keeps):
+    """Has it for as long as it lives."""
+
+    async def lifespan(self) -> AsyncGenerator[None]:
+        async with self.lock:
+            yield
+
+    @handle_call
+    async def begin(self) -> None:
+        """It has begun."""
+
+
+class _Wants(GenServer):
+    def __init__(self, lock: Lock) -> None:
+        self.lock = lock
+
+    @handle_call
+    async def take(self) -> str:
+        return await _take(self.lock)
+
+
+async def _take(lock: Lock) -> str:
+    try:
+        async with lock:
+            return "taken"
+    except CallCycle:
+        return "refused"
+
 
 async def test_another_handler_of_the_holder_may_give_it_up() -> None:
     lock = Lock()
@@ -150,6 +198,53 @@ async def test_another_handler_of_the_holder_may_give_it_up() -> None:
     assert lock.holder == server.pid
     await server.call(_Keeps.finish)
     assert lock.holder is None
+
+
+@pytest.mark.parametrize("keeps", [_Keeps, _KeepsForLife], ids=["handler", "lifespan"])
+async def test_who_waits_for_a_lock_that_is_kept_waits_for_its_process(keeps: Any) -> None:
+    """The code that took it has returned, or rests: it is what the process does that matters."""
+    lock = Lock("printer")
+    keeper = await keeps.start_link(lock)
+    await keeper.call(keeps.begin)
+    wants = await _Wants.start_link(lock)
+    start = asker(wants, _Wants.take)
+    await wait_until_idle()
+    assert kinds(why(start)) == ["call", "lock", "empty_mailbox"]
+    assert why(start).root.pid == keeper.pid
+    kill(start)
+    kill(wants)
+
+
+@pytest.mark.parametrize("keeps", [_Keeps, _KeepsForLife], ids=["handler", "lifespan"])
+async def test_a_cycle_of_a_lock_that_is_kept_and_a_call_is_refused(keeps: Any) -> None:
+    """While the handler waits, no other can begin that would give the lock up."""
+    lock = Lock("printer")
+    keeper, wants = await keeps.start_link(lock), await _Wants.start_link(lock)
+    await keeper.call(keeps.begin)
+    assert await keeper.call(keeps.ask, wants) == "refused"
+    assert await keeper.call(keeps.want_it_oneself) == "refused"
+
+
+@pytest.mark.parametrize("method", [_Keeps.ask, _Keeps.want_it_oneself])
+async def test_a_lock_that_other_code_may_give_up_is_waited_for(method: Any) -> None:
+    """Code that runs beside the one that waits."""
+    lock, gate = Lock("printer"), asyncio.Event()
+    keeper, wants = await _Keeps.start_link(lock), await _Wants.start_link(lock)
+    await keeper.call(_Keeps.begin)
+    beside = asker(keeper, _Keeps.finish_when, gate)
+    await wait_until_idle()
+    answers: list[str] = []
+
+    async def ask() -> None:
+        answers.append(await keeper.call(method, *([wants] if method == _Keeps.ask else [])))
+
+    spawn(ask)
+    await wait_until_idle()
+    assert answers == []
+    gate.set()
+    await wait_until_idle()
+    assert answers == ["taken"]
+    assert not beside.is_alive
 
 
 async def test_tasks_of_a_runtime_s_block_wait_for_each_other() -> None:

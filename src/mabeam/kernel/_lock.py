@@ -11,6 +11,8 @@ from mabeam.kernel._activation import Activation, here
 from mabeam.kernel._calls import waiting_for
 from mabeam.kernel._current import current_process
 from mabeam.kernel._cycles import check_lock_cycle
+from mabeam.kernel._ending import LIFESPAN
+from mabeam.kernel._waits import blockers
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -104,10 +106,21 @@ class Lock:
             self._release()
 
     def held_by(self) -> tuple[Process, Process | Activation] | None:
-        """The process that holds it, and which of its code."""
-        if self._holder is None:
+        """The process that holds it, and which of its code must go on before it is free; the process itself if that is open."""
+        process, code = self._holder, self._by
+        if process is None:
             return None
-        return self._holder, self._by if isinstance(self._by, Activation) else self._holder
+        if isinstance(code, Activation) and _is_at_work(code):
+            return process, code
+        # It is kept: the handler that took it has returned, or ``lifespan`` took it for as long as the process lives. Whatever
+        # runs beside may give it up; if nothing does, what the process does next, or its end.
+        keeping = tuple(blockers(process))
+        is_alone = len(keeping) == 1 and all(each in {keeping[0], process.hold} for each in process.running())
+        return process, keeping[0] if is_alone else process
+
+    def is_held_by(self, code: Activation) -> bool:
+        """Whether it was given to this very code."""
+        return self._by is code
 
     def _give(self, process: Process, code: _Code) -> None:
         self._holder, self._by = process, code
@@ -130,3 +143,11 @@ class Lock:
         """Show who holds it."""
         held = f"held by {self._holder.describe()}" if self._holder is not None else "free"
         return f"<Lock {self.name!r}, {held}, {len(self._waiting)} waiting>"
+
+
+def _is_at_work(code: Activation) -> bool:
+    """Whether it may go on by itself: it has not ended, and is no ``lifespan`` that rests at its ``yield``."""
+    process = code.process
+    if code is process.hold:
+        return process.ending is not None and process.ending.stage == LIFESPAN
+    return code.coroutine is not None and not code.over

@@ -254,7 +254,7 @@ def _perhaps(activation: Activation, stack: tuple[Position, ...]) -> tuple[Activ
 def _follow_wait(activation: Activation, wait: AnyWait, chain: list[Cause], seen: set[object]) -> None:
     process, doing, stack = activation.process, _doing(activation), activation.stack()
     held = wait.lock.held_by() if wait.lock is not None else None
-    if held is not None and held[1] is activation:
+    if wait.lock is not None and wait.lock.is_held_by(activation):
         chain.append(_cause(process, "ready", f"{doing} has been given the lock and has its turn soon"))
         return
     other = held[0] if held is not None else wait.process
