@@ -134,6 +134,17 @@ async def test_a_suspended_process() -> None:
     assert kinds(why(start)) == ["call", "suspended"]
 
 
+async def test_a_suspended_plain_process_goes_on_until_it_receives() -> None:
+    worker, _ = await busy()
+    waits, receives = asker(worker, Worker.ping), spawn(receive)
+    await wait_until_idle()
+    for pid in (waits, receives):
+        await suspend(pid)
+    assert kinds(why(waits)) == ["call", "outside_lock"]
+    assert why(waits).root.pid == worker.pid
+    assert kinds(why(receives)) == ["suspended"]
+
+
 async def test_a_full_mailbox_under_block() -> None:
     class Small(Worker):
         mailbox_limit: ClassVar[int] = 1

@@ -400,6 +400,13 @@ class Owner(GenServer):
             case _:
                 return await task.wait(1.0)
 
+    @handle_call
+    async def await_suspended(self) -> object:
+        task = await TaskSupervisor.start_task_nolink(self.tasks, self.wait_first)
+        await wait_until_idle()  # it has begun
+        await suspend(task)  # which keeps messages from it, and nothing else
+        return await task.wait(None)
+
     @handle_call(raises=(CallCycle,))
     async def read_now(self, function: str, items: Any, order: str = "kept") -> list[Any]:
         stream = TaskSupervisor.async_stream_nolink(
@@ -452,6 +459,14 @@ async def test_a_task_that_has_asked_the_one_that_awaits_it(how: str) -> None:
     owner_again, task, owner_now = caught.value.path
     assert owner_again == owner_now == process_of(owner).describe()
     assert task.startswith("Owner.ask")
+
+
+async def test_a_task_that_is_suspended_and_asks_the_one_that_awaits_it() -> None:
+    owner, _ = await owner_of()
+    outcome = await owner.call(Owner.await_suspended)
+    assert isinstance(outcome, TaskExit)
+    assert isinstance(outcome.reason, Crashed)
+    assert isinstance(outcome.reason.exception, CallCycle)
 
 
 @pytest.mark.parametrize("order", ["kept", "any"])

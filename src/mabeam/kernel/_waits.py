@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mabeam._base import innermost_frame
 from mabeam.kernel._activation import Activation
 from mabeam.kernel._ending import LIFESPAN, TERMINATE
-from mabeam.kernel._process import DEAD, STARTING, SUSPENDED
+from mabeam.kernel._process import DEAD, STARTING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -83,7 +83,7 @@ def blockers(process: Process) -> Iterable[Activation]:
 
     Handlers and tasks that are being cancelled are none: they have a grace and are frozen after it.
     """
-    if process.status & (DEAD | SUSPENDED):
+    if process.status & DEAD:
         return ()
     if process.ending is not None:
         if process.ending.stage == TERMINATE:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from mabeam.kernel._alarms import next_alarm, wakes_at
 from mabeam.kernel._current import current_kernel, find_or_raise
@@ -32,6 +32,7 @@ Kind: TypeAlias = Literal[
     "os_process", "queue", "ready", "running", "socket", "stop_request", "suspended", "thread", "timer", "unknown",
 ]  # fmt: skip
 """The first line leads on to another process or activation; the second is where the way ends."""
+_SUSPENDED: Final = "is suspended; resume() lets it go on"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,8 +154,8 @@ def _follow_process(process: Process, chain: list[Cause], seen: set[object]) -> 
     if status & DEAD:
         chain.append(_cause(process, "dead", f"has ended with {process.reason!r}"))
         return
-    if status & SUSPENDED:
-        chain.append(_cause(process, "suspended", "is suspended; resume() lets it go on"))
+    if status & SUSPENDED and process.serial is None:  # a plain process goes on until it waits in receive
+        chain.append(_cause(process, "suspended", _SUSPENDED))
         return
     activation = next(iter(blockers(process)), None)
     if activation is None and process.ending is not None:
@@ -195,6 +196,9 @@ def _follow(activation: Activation, chain: list[Cause], seen: set[object]) -> No
         chain.append(_cause(process, "running", f"{doing} runs at this moment"))
         return
     if process.status & RECEIVING and activation is process.serial:
+        if process.status & SUSPENDED:
+            chain.append(_cause(process, "suspended", _SUSPENDED, stack=stack))
+            return
         queued = len(process.mailbox or ())
         others = f"none of the {queued} in its mailbox matches" if queued else "its mailbox is empty"
         due = wakes_at(activation)
