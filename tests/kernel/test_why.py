@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import socket
+import sys
 import threading
 from typing import Any, ClassVar
 
@@ -72,6 +73,17 @@ async def test_a_chain_of_three_calls() -> None:
     answer = why(start)
     assert kinds(answer) == ["call", "call", "call", "outside_lock"]
     assert [cause.pid for cause in answer.chain] == [start, first.pid, second.pid, third.pid]
+
+
+async def test_a_chain_may_be_longer_than_calls_can_be_nested() -> None:
+    first, _ = await busy()
+    for _ in range(sys.getrecursionlimit() // 2):
+        behind, first = first, await Worker.start_link()
+        asker(first, Worker.ask, behind)
+        await wait_until_idle()
+    answer = why(first)
+    assert len(answer.chain) == sys.getrecursionlimit() // 2 + 1
+    assert answer.root.kind == "outside_lock"
 
 
 async def test_a_call_cycle() -> None:

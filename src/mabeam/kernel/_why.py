@@ -12,7 +12,7 @@ from mabeam.kernel._ending import LIFESPAN, TERMINATE
 from mabeam.kernel._frames import stack_of
 from mabeam.kernel._info import name_of
 from mabeam.kernel._outside_waits import WORDS, frame_of, job_of, outside_kind
-from mabeam.kernel._process import BUSY, DEAD, RECEIVING, SCHEDULED, STARTING, SUSPENDED
+from mabeam.kernel._process import BUSY, DEAD, RECEIVING, SCHEDULED, STARTING, SUSPENDED, Process
 from mabeam.kernel._waits import any_of, awaits, blockers
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from mabeam.kernel._current import Target
     from mabeam.kernel._kernel import Kernel
     from mabeam.kernel._pid import Pid
-    from mabeam.kernel._process import Process
     from mabeam.kernel._waits import AnyWait
 
 __all__ = ("Cause", "Why", "explain", "why")
@@ -108,7 +107,13 @@ def why(target: Target, /) -> Why:
 def explain(process: Process) -> Why:
     """As :func:`why`, for a process that has been found."""
     chain: list[Cause] = []
-    _follow_process(process, chain, set())
+    seen: set[Activation] = set()
+    place: Process | Activation | None = process
+    while place is not None:
+        if isinstance(place, Process):
+            place = _look_at_process(place, chain, seen)
+        else:
+            place = _look_at(place, chain, seen)
     _blame_the_loop(process.kernel, chain)
     return Why(chain=tuple(chain))
 
@@ -149,20 +154,23 @@ def _blame_the_loop(kernel: Kernel, chain: list[Cause]) -> None:
         )
 
 
-def _follow_process(process: Process, chain: list[Cause], seen: set[object]) -> None:
+def _look_at_process(
+    process: Process, chain: list[Cause], seen: set[Activation]
+) -> Process | Activation | None:
+    """Add what keeps a process to the chain; where that leads on to."""
     status = process.status
     if status & DEAD:
         chain.append(_cause(process, "dead", f"has ended with {process.reason!r}"))
-        return
+        return None
     if status & SUSPENDED and process.serial is None:  # a plain process goes on until it waits in receive
         chain.append(_cause(process, "suspended", _SUSPENDED))
-        return
+        return None
     activation = next(iter(blockers(process)), None)
     if activation is None and process.ending is not None:
         activation = next(iter(process.running()), None)  # being cancelled: it has a grace
     if activation is not None:
-        _follow(activation, chain, seen)
-    elif status & SCHEDULED:
+        return _look_at(activation, chain, seen)
+    if status & SCHEDULED:
         chain.append(_cause(process, "ready", "is ready to run and has its turn soon"))
     elif process.parent is None:
         chain.append(_cause(process, "running", "is the block of the Runtime, whose task is not of ours"))
@@ -175,30 +183,33 @@ def _follow_process(process: Process, chain: list[Cause], seen: set[object]) -> 
         then = f"; the next that a timer sends it is {alarm}, in {_in(process, due)}" if alarm else ""
         what = f"waits for a message: its mailbox is empty{then}"
         chain.append(_cause(process, "empty_mailbox", what, due=due))
+    return None
 
 
-def _follow(activation: Activation, chain: list[Cause], seen: set[object]) -> None:
+def _look_at(
+    activation: Activation, chain: list[Cause], seen: set[Activation]
+) -> Process | Activation | None:
+    """As above, for some code of a process."""
     process = activation.process
     doing = _doing(activation)
     wait = activation.waits_for
     if activation in seen:
         chain.append(_cause(process, "cycle", f"{doing}: it is where this began, a cycle"))
-        return
+        return None
     seen.add(activation)
     if activation.in_line:
         chain.append(_cause(process, "ready", f"{doing} is ready to go on and has its turn soon"))
-        return
+        return None
     stack = activation.stack()
     if wait is not None:
-        _follow_wait(activation, wait, chain, seen)
-        return
+        return _look_at_wait(activation, wait, chain)
     if getattr(activation.coroutine, "cr_running", False):
         chain.append(_cause(process, "running", f"{doing} runs at this moment"))
-        return
+        return None
     if process.status & RECEIVING and activation is process.serial:
         if process.status & SUSPENDED:
             chain.append(_cause(process, "suspended", _SUSPENDED, stack=stack))
-            return
+            return None
         queued = len(process.mailbox or ())
         others = f"none of the {queued} in its mailbox matches" if queued else "its mailbox is empty"
         due = wakes_at(activation)
@@ -206,7 +217,7 @@ def _follow(activation: Activation, chain: list[Cause], seen: set[object]) -> No
         chain.append(
             _cause(process, "empty_mailbox", f"waits in receive: {others}{most}", stack=stack, due=due)
         )
-        return
+        return None
     tasks = tuple(awaits(activation) or any_of(activation) or _perhaps(activation, stack))
     if tasks:
         # One that waits for a process, of several: it leads on.
@@ -214,14 +225,13 @@ def _follow(activation: Activation, chain: list[Cause], seen: set[object]) -> No
         others = f" and {len(tasks) - 1} more" if len(tasks) > 1 else ""
         what = f"{doing} waits for its task {name_of(task)}{others}"
         chain.append(_cause(process, "task", what, stack=stack))
-        _follow(task, chain, seen)
-        return
+        return task
     threads = process.kernel.threads
     if threads.is_queued(activation.waits_on):
         what = f"{doing} waits for one of the Runtime's {threads.statistics().limit} threads: all of them are busy"
         hanging = stack_of(sys._current_frames().get(threads.oldest() or 0))
         chain.append(_cause(process, "thread", what, stack=hanging or stack))
-        return
+        return None
     thread = threads.thread_of(activation.waits_on)
     job = job_of(activation.waits_on) if thread is None else None
     if thread is not None or job is not None:
@@ -235,14 +245,15 @@ def _follow(activation: Activation, chain: list[Cause], seen: set[object]) -> No
         chain.append(
             _cause(process, "thread", f"{doing} waits for {words}", stack=stack_of(innermost) or stack)
         )
-        return
+        return None
     if not stack or not activation.started:
         chain.append(_cause(process, "running", f"{doing} runs, or has not begun"))
-        return
+        return None
     kind = outside_kind(stack, activation.coroutine)
     due = wakes_at(activation) if kind == "timer" else None
     what = f"{doing} waits for {WORDS[kind]}{f', {_in(process, due)} more' if due is not None else ''}"
     chain.append(_cause(process, kind, what, stack=stack, due=due))
+    return None
 
 
 def _perhaps(activation: Activation, stack: tuple[Position, ...]) -> tuple[Activation, ...]:
@@ -255,22 +266,18 @@ def _perhaps(activation: Activation, stack: tuple[Position, ...]) -> tuple[Activ
     return tuple(each for each in tuple(activation.process.tasks or ()) if each.waits_for is not None)
 
 
-def _follow_wait(activation: Activation, wait: AnyWait, chain: list[Cause], seen: set[object]) -> None:
+def _look_at_wait(activation: Activation, wait: AnyWait, chain: list[Cause]) -> Process | Activation | None:
+    """As above, for some code that waits for something of another process."""
     process, doing, stack = activation.process, _doing(activation), activation.stack()
     held = wait.lock.held_by() if wait.lock is not None else None
     if wait.lock is not None and wait.lock.is_held_by(activation):
         chain.append(_cause(process, "ready", f"{doing} has been given the lock and has its turn soon"))
-        return
+        return None
     other = held[0] if held is not None else wait.process
     name = other.describe()
     if wait.lock is not None:
         chain.append(_cause(process, "lock", f"{doing} waits for {name} {wait.what}", wait, stack))
-        holder = held[1] if held is not None else None
-        if holder is not None and holder is not other:
-            _follow(holder, chain, seen)  # type: ignore[arg-type]  # a process or one of its activations; not the first
-        else:
-            _follow_process(other, chain, seen)
-        return
+        return held[1] if held is not None else other
     caller = wait.caller
     if caller is not None:
         places = f", of which as many run as may: {len(any_of(activation))}" if caller.needs_place else ""
@@ -279,18 +286,17 @@ def _follow_wait(activation: Activation, wait: AnyWait, chain: list[Cause], seen
         if caller.detached and not caller.needs_place:
             chain.append(_cause(other, "kept_caller", f"has not answered {wait.what}: {caller.detached}"))
         elif caller.answerer is not None:
-            _follow(caller.answerer, chain, seen)
+            return caller.answerer
         elif holders := any_of(activation):
-            _follow(holders[0], chain, seen)
+            return holders[0]
         elif (kept := other.behaviour.why_kept(other, caller)) and not blockers(other):
             chain.append(_cause(other, "kept_caller", f"has not answered {wait.what}: {kept}"))
         else:
-            _follow_process(other, chain, seen)
-        return
+            return other
+        return None
     if wait.stream is not None:
         chain.append(_cause(process, "stream", f"{doing} waits for {name} {wait.what}", wait, stack))
-        _follow(wait.stream, chain, seen)
-        return
+        return wait.stream
     kind: Kind = "room" if wait.what.startswith("room") else "await"
     if wait.what in {"stop", "start"}:
         kind = "stop" if wait.what == "stop" else "start"
@@ -301,7 +307,7 @@ def _follow_wait(activation: Activation, wait: AnyWait, chain: list[Cause], seen
         "await": f"waits for {name}: {wait.what}",
     }
     chain.append(_cause(process, kind, f"{doing} {words[kind]}", wait, stack))
-    _follow_process(other, chain, seen)
+    return other
 
 
 def _doing(activation: Activation) -> str:
