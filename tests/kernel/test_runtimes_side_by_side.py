@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mabeam import GenServer, Ref, get_state, handle_stream, in_thread, send_after, suspend
+from mabeam import GenServer, Lock, Ref, get_state, handle_stream, in_thread, send_after, suspend
 from mabeam.errors import UsageError
 from mabeam.kernel import (
     Runtime,
@@ -255,3 +255,21 @@ async def test_what_is_sent_to_a_dead_handle_of_another_runtime_is_a_dead_letter
             send(server, "too late")
             assert not second.dead_letters.latest
         assert [letter.message for letter in first.dead_letters.latest] == ["too late"]
+
+
+async def test_a_lock_that_another_loop_holds_is_refused() -> None:
+    """Its holder could not wake who waits: a loop is not to be touched by others."""
+    lock = Lock("printer")
+
+    async def take() -> str:
+        async with lock:
+            return "taken"
+
+    with open_portal() as gate:
+        async with lock:
+            with pytest.raises(
+                UsageError, match="expected the printer to be used in one event loop"
+            ) as caught:
+                await in_thread(gate.run, take)
+        assert "reach that through a portal" in str(caught.value)
+        assert await in_thread(gate.run, take) == "taken"

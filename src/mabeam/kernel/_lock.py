@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, final
 
@@ -35,6 +36,7 @@ class Lock:
         waits leaves the queue. ``why`` names the holder, which ``asyncio.Lock`` cannot.
 
     Better than a lock is a server that owns what the lock would protect; use one where others' code must be kept apart.
+    While somebody holds it, it belongs to the event loop of the holder; processes of other loops are refused.
 
     Args:
         name: how it is called in messages.
@@ -55,6 +57,9 @@ class Lock:
         self._holder: Process | None = None
         self._by: _Code | None = None
         self._waiting: deque[tuple[asyncio.Future[None], Process, _Code]] = deque()
+        self._changing = threading.RLock()
+        """Processes of two event loops may come at the same moment, and one of them is to be refused. Reentrant, since the garbage
+        collector may come in between, and close a coroutine that gives the lock up."""
 
     @property
     def holder(self) -> Pid | None:
@@ -65,7 +70,7 @@ class Lock:
         """Wait for it.
 
         Raises:
-            UsageError: this very code holds it already.
+            UsageError: this very code holds it already; or a process of another event loop does.
             CallCycle: its holder waits for the one that asks.
         """
         process, owner = current_process(), here.get()
@@ -74,15 +79,19 @@ class Lock:
         if self._by is code:
             msg = f"{process.describe()} holds the {self.name} already; a lock is entered once"
             raise UsageError(msg)
-        if self._holder is None:
-            self._give(process, code)
-            return self
+        with self._changing:
+            holder = self._holder
+            if holder is None:
+                self._give(process, code)
+                return self
+        if holder.kernel.loop is not process.kernel.loop:
+            raise self._belongs_elsewhere(process, holder)
         check_lock_cycle(owner, self)
         got: asyncio.Future[None] = process.kernel.loop.create_future()
         entry = (got, process, code)
         self._waiting.append(entry)
         try:
-            with waiting_for(self._holder, f"to release the {self.name}", lock=self):
+            with waiting_for(holder, f"to release the {self.name}", lock=self):
                 await got
         except BaseException:
             if self._by is code:
@@ -129,15 +138,23 @@ class Lock:
         process.registrations[self] = None
 
     def _release(self) -> None:
-        if self._holder is not None and self._holder.registrations is not None:
-            self._holder.registrations.pop(self, None)
-        self._holder = self._by = None
-        while self._waiting:
-            got, process, code = self._waiting.popleft()
-            if not got.done() and process.is_alive:
-                self._give(process, code)
-                got.set_result(None)
-                return
+        with self._changing:
+            if self._holder is not None and self._holder.registrations is not None:
+                self._holder.registrations.pop(self, None)
+            self._holder = self._by = None
+            while self._waiting:
+                got, process, code = self._waiting.popleft()
+                if not got.done() and process.is_alive:
+                    self._give(process, code)
+                    got.set_result(None)
+                    return
+
+    def _belongs_elsewhere(self, process: Process, holder: Process) -> UsageError:
+        return UsageError(
+            f"expected the {self.name} to be used in one event loop, but {holder.describe()} of another one holds it, and "
+            f"{process.describe()} asks for it: a mabeam.Lock is bound to the event loop of its holder. Have a server own what "
+            "it protects and reach that through a portal, or give each Runtime a Lock of its own."
+        )
 
     def __repr__(self) -> str:
         """Show who holds it."""
