@@ -55,6 +55,7 @@ __all__ = (
     "TimeLimitExceeded",
     "UsageError",
     "WrongState",
+    "show",
 )
 
 Operation = Literal["call", "stop", "await", "link", "send", "stream", "start", "info", "main"]
