@@ -8,7 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from mabeam import GenServer, handle_call, receive, self_pid, send
+from mabeam import GenServer, handle_call, link, monitor, receive, self_pid, send, spawn, trap_exit
 from mabeam.errors import ProcessDied
 from mabeam.testing import Faults, MutationError, SimulationFailed, simulate
 
@@ -124,3 +124,31 @@ def test_a_trace_shows_no_address_of_a_message(make: Any, shown: str) -> None:
         raise AssertionError
 
     assert any(f"send   {shown} to program <1>" in line for line in _trace(program, seeds=1))
+
+
+class Boom(GenServer):
+    @handle_call
+    def go(self) -> None:
+        raise LookupError
+
+
+@pytest.mark.parametrize(("watch", "word"), [(link, "ExitSignal"), (monitor, "Down")])
+def test_the_end_of_a_process_is_told_by_itself(watch: Any, word: str) -> None:
+    """Not by its caller, in whose turn a call that is handed off crashes it; nor if it has ended long before."""
+
+    async def program() -> None:
+        trap_exit()
+        server = await Boom.child_spec().start()
+        watch(server)
+        with pytest.raises(ProcessDied):
+            await server.call(Boom.go)
+        short = spawn(self_pid)
+        await receive()
+        watch(short)
+        await receive()
+        raise AssertionError
+
+    lines = _trace(program, seeds=1)
+    assert any("at once" in line for line in lines)
+    told = [line.partition(word)[2] for line in lines if f"send   {word}" in line]
+    assert told == [" to program <1> from Boom <2>", " to program <1> from self_pid <3>"]

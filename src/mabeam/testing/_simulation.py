@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, final
 
-from mabeam.kernel import here
+from mabeam.kernel import Down, ExitSignal, Pid, find, here
 from mabeam.testing._injector import Injector
 from mabeam.testing._mutations import Mutations
 from mabeam.testing._schedule import Schedule
@@ -128,10 +128,18 @@ class Simulation:
 
     def sent(self, process: Process, message: Any) -> None:
         """A message is put into a mailbox."""
-        sender = self.name_here()
+        sender = self._sender_of(process, message)
         self.note("send", f"{name_message(message)} to {self.name(process)} from {sender}")
         if self.mutations is not None:
             self.mutations.sent(message, sender)
+
+    def _sender_of(self, process: Process, message: Any) -> str:
+        """Whose message it is: the end of a process is told by whoever has ended it, or runs by chance at that moment."""
+        if isinstance(message, Down | ExitSignal) and isinstance(message.pid, Pid):
+            sender = find(process.kernel, message.pid)
+            if sender is not None:
+                return self.name(sender)
+        return self.name_here()
 
     def is_late(self, process: Process, message: Any) -> bool:
         """A message is on its way; true when it is in the mailbox now, and its receiver is not to hear of it yet."""
