@@ -385,18 +385,26 @@ def test_a_seed_is_an_integer() -> None:
 
 
 def test_all_wrong_options_are_told_at_once() -> None:
-    wrong: Any = {"faults": 0.5, "max_faults": -1, "max_steps": "x", "max_virtual_seconds": -1.0}
+    wrong: Any = {
+        "faults": 0.5,
+        "max_faults": -1,
+        "max_shrink_runs": None,
+        "max_steps": "x",
+        "max_virtual_seconds": -1.0,
+    }
     with pytest.raises(UsageError) as caught:
         simulate(_program, seeds=0, tolerate=cast("Any", [ValueError]), **wrong)
     assert [problem.split()[0] for problem in caught.value.problems] == [
         "seeds",
         "faults",
         "max_faults",
+        "max_shrink_runs",
         "max_steps",
         "max_virtual_seconds",
         "tolerate",
     ]
     assert "Faults(crash=0.5)" in str(caught.value)
+    assert "max_shrink_runs expects a number of runs >= 0, got None" in str(caught.value)
     with pytest.raises(UsageError, match="replay: max_steps expects"):
         replay(_program, _failure(_programs.lost_update, seeds=50).token, max_steps=0)
 
@@ -431,3 +439,16 @@ def test_what_one_order_leaves_behind_is_found() -> None:
     assert "socket with file descriptor" in str(failure)
     assert 0 < failure.seed < 50  # type: ignore[operator]  # it has one
     assert len(left) == 2  # of the seed, and of its repetition, which shows that it is always so
+
+
+@pytest.mark.parametrize("runs", ["x", None, -1, True, 1.5])
+def test_a_number_of_shrinking_runs_that_is_none_is_refused(runs: Any) -> None:
+    """At once, not only when a run has failed."""
+    with pytest.raises(UsageError, match="max_shrink_runs expects a number of runs >= 0"):
+        simulate(_program, max_shrink_runs=runs)
+
+
+def test_a_failure_may_be_left_as_large_as_it_is() -> None:
+    failed = _failure(_programs.lost_update, max_shrink_runs=0)
+    assert "Shrunk in 0 runs" in str(failed)
+    assert failed.choices == _failure(_programs.lost_update, seeds=[failed.seed], max_shrink_runs=0).choices

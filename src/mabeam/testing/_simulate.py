@@ -68,7 +68,7 @@ def simulate(
         max_steps: most events in one run.
         check_mutation: fail with ``MutationError`` when something that was sent is changed afterwards.
         tolerate: exceptions that may end the program, ``ProcessDied`` for one that is not meant to survive its servers.
-        max_shrink_runs: most runs spent on shrinking.
+        max_shrink_runs: most runs spent on shrinking; 0 for none.
 
     Returns:
         What was explored.
@@ -98,6 +98,8 @@ def simulate(
     """
     _check(program, "simulate")
     problems = [*_wrong_seeds(seeds), *_wrong_faults(faults, max_faults)]
+    if not _is_count(max_shrink_runs, 0):
+        problems.append(f"max_shrink_runs expects a number of runs >= 0, got {max_shrink_runs!r}")
     limits = _limits(
         "simulate", problems, max_steps, max_virtual_seconds, tolerate, check_mutation=check_mutation
     )
