@@ -7,6 +7,7 @@ import threading
 from collections import Counter, OrderedDict, defaultdict, deque
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -136,3 +137,35 @@ def test_plain_values_need_no_picture() -> None:
     assert all(is_plain(value) for value in (1, 1.5, "a", b"a", None, True, range(3), len, Order))
     collections: tuple[object, ...] = ([], (), {}, Order("tea"))
     assert not any(is_plain(value) for value in collections)
+
+
+@dataclass(frozen=True)
+class Bill:
+    """Its sum is kept when it is first read."""
+
+    lines: list[int]
+
+    @cached_property
+    def total(self) -> int:
+        return sum(self.lines)
+
+
+class LongBill(Bill):
+    """Inherits what is kept."""
+
+
+@pytest.mark.parametrize("kind", [Bill, LongBill])
+def test_reading_a_cached_property_changes_nothing(kind: type[Bill]) -> None:
+    """Nor does forgetting it; what it was made from is looked at as ever."""
+    assert _with(kind([1, 2]), lambda bill: bill.total) is None
+    read = kind([1, 2])
+    assert read.total == 3
+    assert _with(read, lambda bill: bill.__dict__.pop("total")) is None
+    assert _with(kind([1, 2]), lambda bill: bill.lines.append(bill.total)) == ".lines has got [2] = 3"
+
+
+def test_an_attribute_that_only_has_the_name_of_a_cached_property_is_looked_at() -> None:
+    class Plain(LongBill):
+        total = 0
+
+    assert _with(Plain([1]), lambda bill: bill.__dict__.update(total=1)) == " has got .total = 1"

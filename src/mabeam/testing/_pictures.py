@@ -10,6 +10,7 @@ import enum
 import sys
 import types
 from collections import deque
+from functools import cached_property
 from typing import Any, Final, final
 
 from mabeam.errors import show
@@ -115,13 +116,23 @@ def _parts_of(value: Any) -> _Parts | None:
     kind = type(value)
     if isinstance(value, type | enum.Enum) or _is_of_library(kind):
         return None
-    parts: _Parts = {("attribute", name): part for name, part in getattr(value, "__dict__", {}).items()}
+    parts: _Parts = {
+        ("attribute", name): part
+        for name, part in getattr(value, "__dict__", {}).items()
+        if not _is_kept_result(kind, name)
+    }
     for base in kind.__mro__:
         slots = base.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
             if name not in {"__dict__", "__weakref__"} and hasattr(value, name):
                 parts["attribute", name] = getattr(value, name)
     return parts
+
+
+def _is_kept_result(kind: type, name: str) -> bool:
+    """Whether an attribute is where a ``cached_property`` keeps its result: to read one for the first time changes nothing."""
+    defined = next((base.__dict__[name] for base in kind.__mro__ if name in base.__dict__), None)
+    return isinstance(defined, cached_property)
 
 
 def _is_of_library(kind: type) -> bool:
