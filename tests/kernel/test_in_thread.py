@@ -12,6 +12,7 @@ import pytest
 
 from mabeam.errors import NoSuchProcess, UsageError
 from mabeam.kernel import (
+    Caller,
     Down,
     Normal,
     Runtime,
@@ -21,10 +22,12 @@ from mabeam.kernel import (
     receive,
     self_pid,
     send,
+    send_after,
     spawn,
     spawn_monitor,
 )
 from mabeam.testing import Probe, VirtualLoop, wait_until_idle
+from tests.kernel._scenes import process_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,8 +168,14 @@ def _use_kernel_when_released(
         attempt(lambda: back.send(probe.pid, "late"))
         attempt(lambda: back.run(answer))
         attempt(self_pid)
+        attempt(timer.cancel)
+        attempt(lambda: caller.reply("late"))
+        attempt(lambda: caller.fail(ValueError("late")))
+        results.append((timer.read() is None, caller.is_waiting))
         done.set()
 
+    timer = send_after(60, probe.pid, "from a timer")
+    caller = Caller[str](process_of(probe.pid), asyncio.get_running_loop().create_future(), "a call")
     done = threading.Event()
     work.done = done  # type: ignore[attr-defined]  # so that the test can wait for it
     return work
@@ -196,7 +205,7 @@ async def test_a_thread_that_is_left_behind_is_fenced(how: str, virtual_loop: Vi
     release.set()
     work.done.wait()  # type: ignore[attr-defined]  # see above
     await wait_until_idle()
-    assert results == [NoSuchProcess] * 4
+    assert results == [NoSuchProcess] * 7 + [(False, True)]
     assert probe.messages == ("begun",)
 
 
@@ -212,7 +221,7 @@ async def test_a_thread_of_asyncio_is_fenced_by_the_death_of_its_process(virtual
     release.set()
     work.done.wait()  # type: ignore[attr-defined]  # see above
     await wait_until_idle()
-    assert results == [NoSuchProcess] * 4
+    assert results == [NoSuchProcess] * 7 + [(False, True)]
     assert probe.messages == ("begun",)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mabeam.errors import UsageError
-from mabeam.kernel import kill, receive, register, self_pid, send, send_after, spawn, unregister
+from mabeam.kernel import in_thread, kill, receive, register, self_pid, send, send_after, spawn, unregister
 from mabeam.testing import Probe, wait_until_idle
 from tests.kernel._scenes import process_of, spawn_idle, wait_for_ever
 
@@ -41,6 +42,41 @@ async def test_a_timer_tells_what_is_left(virtual_loop: VirtualLoop) -> None:
     assert "over" in repr(timer)
     with pytest.raises(TimeoutError):
         await receive(timeout=20)
+
+
+async def test_a_thread_may_cancel_a_timer_and_the_loop_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the loop keeps of it is for the loop's thread; but nothing is sent from the moment of cancelling on."""
+    timer = send_after(10, self_pid(), "never")
+    handle, threads = timer._handle, list[int]()
+
+    class Watched:
+        def cancel(self) -> None:
+            threads.append(threading.get_ident())
+            handle.cancel()  # type: ignore[union-attr]  # it has begun
+
+    monkeypatch.setattr(timer, "_handle", Watched())
+    assert await in_thread(timer.cancel) == 10
+    assert timer.read() is None
+    await wait_until_idle()
+    assert threads == [threading.get_ident()]
+    assert not process_of(self_pid()).timers
+    with pytest.raises(TimeoutError):
+        await receive(timeout=20)
+
+
+async def test_a_timer_that_a_thread_cancels_when_it_is_due_sends_nothing(virtual_loop: VirtualLoop) -> None:
+    """The loop comes to the timer first, and to what the thread has handed over after that."""
+
+    def cancel_in_thread() -> None:
+        thread = threading.Thread(target=timer.cancel)
+        thread.start()
+        thread.join()
+
+    virtual_loop.call_later(1, cancel_in_thread)
+    timer = send_after(1, self_pid(), "never")
+    timer_behind = send_after(1, self_pid(), "behind")
+    assert await receive() == "behind"
+    assert timer.read() is timer_behind.read() is None
 
 
 @pytest.mark.real_time(loop="uvloop")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mabeam.errors import CallTimeout, ProcessDied, UsageError
 from mabeam.kernel._activation import Activation, here
+from mabeam.kernel._current import refuse_left_behind
 from mabeam.kernel._process import EXITING, mailbox_is_full
 from mabeam.kernel._reasons import Crashed
 from mabeam.kernel._waits import AnyWait, Wait, awaits
@@ -85,9 +86,14 @@ class Caller(AnyWait, Generic[T]):
         return not self.future.done()
 
     def reply(self, value: T) -> None:
-        """Answer with a value."""
+        """Answer with a value.
+
+        Raises:
+            NoSuchProcess: this is a thread of a process that was left behind.
+        """
         kernel = self._callee.kernel
         if get_ident() != kernel.scheduler.thread:
+            refuse_left_behind("send")
             kernel.hand_over(self.reply, value)
             return
         self._forget()
@@ -99,12 +105,14 @@ class Caller(AnyWait, Generic[T]):
 
         Raises:
             UsageError: it is none.
+            NoSuchProcess: as for ``reply``.
         """
         if not isinstance(error, BaseException):
             msg = f"fail expects an exception, got {error!r}; as in caller.fail(ValueError('no')), or caller.reply(value) for a value"
             raise UsageError(msg)
         kernel = self._callee.kernel
         if get_ident() != kernel.scheduler.thread:
+            refuse_left_behind("send")
             kernel.hand_over(self.fail, error)
             return
         self._forget()

@@ -29,6 +29,7 @@ __all__ = (
     "is_on_loop",
     "left_behind",
     "name_target",
+    "refuse_left_behind",
 )
 
 
@@ -84,6 +85,17 @@ def left_behind(process: Process, operation: Operation) -> NoSuchProcess:
     return NoSuchProcess(
         process.describe(), NO_PROCESS, operation=operation, pid=process.pid, instead=instead
     )
+
+
+def refuse_left_behind(operation: Operation) -> None:
+    """Refuse what a thread asks for that was left behind. For what threads may do; not called in the event loop.
+
+    Raises:
+        NoSuchProcess: this is such a thread.
+    """
+    owner = here.get(None)
+    if owner is not None and (owner.over or not owner.process.is_alive):
+        raise left_behind(owner.process, operation)
 
 
 def current_kernel() -> Kernel:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from mabeam.kernel._current import find
+from mabeam.kernel._current import find, refuse_left_behind
 from mabeam.kernel._pid import Pid
 from mabeam.kernel._process import Process
 
@@ -46,12 +47,32 @@ class TimerRef:
         return self._due
 
     def cancel(self) -> float | None:
-        """Do not send it. Seconds that were left; ``None`` when it was sent or cancelled before."""
+        """Do not send it. Seconds that were left; ``None`` when it was sent or cancelled before. Threads may do it, too.
+
+        Raises:
+            NoSuchProcess: this is a thread of a process that was left behind.
+        """
+        if get_ident() != self._kernel.scheduler.thread:
+            return self._cancel_in_thread()
         left = self.read()
         if self._handle is not None:
             self._handle.cancel()
             self._forget()
         return left
+
+    def _cancel_in_thread(self) -> float | None:
+        refuse_left_behind("send")
+        left, handle = self.read(), self._handle
+        if handle is not None:
+            self._handle = (
+                None  # it sends nothing any more, even if the loop comes to it before it is dropped
+            )
+            self._kernel.hand_over(self._drop, handle)
+        return left
+
+    def _drop(self, handle: asyncio.TimerHandle) -> None:
+        handle.cancel()
+        self._forget()
 
     def _forget(self) -> None:
         self._handle = None
@@ -59,6 +80,8 @@ class TimerRef:
             self._target.timers.pop(self, None)
 
     def _fire(self) -> None:
+        if self._handle is None:
+            return  # a thread has just cancelled it
         self._forget()
         target = self._target
         process = target if isinstance(target, Process) else find(self._kernel, target)
