@@ -33,10 +33,12 @@ from mabeam import (
     send,
     send_exit,
     spawn,
+    why,
 )
 from mabeam.kernel import here
 from mabeam.testing import Probe, wait_until_idle
 from tests.kernel._scenes import never, process_of, reason_of
+from tests.kernel._why_scenes import kinds
 from tests.otp._servers import clock, pid_of, state_of
 
 if TYPE_CHECKING:
@@ -69,6 +71,13 @@ class Threaded(GenServer):
     @handle_call(raises=(CallCycle,))
     async def do_later(self, function: Callable[..., Any], *args: Any) -> Any:
         return await in_thread(function, *args)
+
+    async def do_in_task(self, function: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.create_task(in_thread(function, *args))
+
+    @handle_call(raises=(CallCycle,))
+    async def ask_through(self, how: Any, echo: Ref[Echo], me: Ref[Threaded]) -> Any:
+        return await how(self, portal().call, echo.options(timeout=None), Echo.ask_back, me)
 
     @handle_call(concurrent=2, raises=(CallCycle,))
     async def do_beside(self, function: Callable[..., Any], *args: Any) -> Any:
@@ -125,6 +134,39 @@ async def test_a_thread_that_calls_one_that_calls_back_gets_call_cycle() -> None
     with pytest.raises(CallCycle) as caught:
         await server.options(timeout=None).call(Threaded.do, ask)
     assert len(caught.value.path) == 3
+
+
+@pytest.mark.parametrize("how", [Threaded.do_later, Threaded.do_in_task])
+async def test_a_thread_that_was_given_the_portal_of_its_handler_gets_call_cycle_too(how: Any) -> None:
+    """The handler made it, or a task of the handler has the thread: the path goes through the thread all the same."""
+    server = await Threaded.start_link()
+    echo = await Echo.start_link()
+    with pytest.raises(CallCycle) as caught:
+        await server.options(timeout=None).call(Threaded.ask_through, how, echo, server)
+    assert len(caught.value.path) == 3
+
+
+async def test_why_leads_through_a_thread_that_asks_through_the_portal_of_its_handler() -> None:
+    probe, gate = Probe.start(), asyncio.Event()
+
+    class Busy(GenServer):
+        @handle_call
+        async def work(self) -> None:
+            send(probe.pid, "begun")
+            await gate.wait()
+
+    class Asks(GenServer):
+        @handle_call
+        async def ask(self, busy: Ref[Busy]) -> None:
+            await in_thread(portal().call, busy, Busy.work)
+
+    server, busy = await Asks.start_link(), await Busy.start_link()
+    waiting = asyncio.get_running_loop().create_task(server.call(Asks.ask, busy))
+    assert await probe.next() == "begun"
+    await wait_until_idle()
+    assert kinds(why(server)) == ["call", "call", "outside_lock"]
+    gate.set()
+    await waiting
 
 
 async def test_a_thread_of_a_concurrent_handler_may_call_its_own_server() -> None:

@@ -113,12 +113,13 @@ class Portal:
         trace = self._trace()
         if trace is not None:
             body.trace = trace
+        thread = _thread_of(self._owner)
         # The root of a Runtime is whoever entered it: it has no handlers that could be cancelled or frozen at its end.
         if self._owner is None or self._parent.parent is None:
             pending: _Pending = _OwnProcess(self._parent, body)
         else:
-            pending = _OnBehalf(self._owner, body)
-        pending.is_waited_for = _is_in_thread_of(self._owner)
+            pending = _OnBehalf(self._owner, body, thread.waiter if thread is not None else None)
+        pending.is_waited_for = thread is not None
         with self._kernel.gate:
             # Once this is handed over it will run: the Runtime cannot close in between.
             self._check()
@@ -231,12 +232,13 @@ class _OwnProcess(_Pending):
 class _OnBehalf(_Pending):
     """Runs as code of the process that the thread belongs to."""
 
-    def __init__(self, owner: Process | Activation, body: Body) -> None:
+    def __init__(self, owner: Process | Activation, body: Body, waiter: Activation | None) -> None:
         super().__init__(owner.process, body)
         self.owner = owner
+        self.waiter = waiter
+        """What waits for the thread that asks."""
         self.activation: Activation | None = None
         self.ended: asyncio.Future[None] | None = None
-        self.waiter = owner.waiter if isinstance(owner, ThreadOwner) and _is_in_thread_of(owner) else None
         self.wait_edge: Wait | None = None
 
     def start(self) -> None:
@@ -276,9 +278,16 @@ class _OnBehalf(_Pending):
             self.activation.cancel()
 
 
-def _is_in_thread_of(owner: Process | Activation | None) -> bool:
-    """Whether this is the owner's own thread: some other that was given the portal may ask while that one goes on."""
-    return isinstance(owner, ThreadOwner) and owner.ident == threading.get_ident()
+def _thread_of(owner: Process | Activation | None) -> ThreadOwner | None:
+    """The thread of the owner's process that this is, whichever code of it made the portal; ``None`` in other threads.
+
+    Some other that was given the portal may ask while the code of the process goes on.
+    """
+    if owner is None:
+        return None
+    ours = [each for each in (here.get(None), owner) if isinstance(each, ThreadOwner)]
+    this = threading.get_ident()
+    return next((each for each in ours if each.ident == this and each.process is owner.process), None)
 
 
 def _check_handle(what: str, ref: object) -> None:
