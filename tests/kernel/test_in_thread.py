@@ -30,7 +30,9 @@ from mabeam.testing import Probe, VirtualLoop, wait_until_idle
 from tests.kernel._scenes import process_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from mabeam.kernel import Portal
 
 
 async def test_a_function_that_blocks_runs_in_another_thread() -> None:
@@ -179,6 +181,41 @@ def _use_kernel_when_released(
     done = threading.Event()
     work.done = done  # type: ignore[attr-defined]  # so that the test can wait for it
     return work
+
+
+async def test_a_thread_that_is_left_behind_is_refused_by_the_portal_of_its_handler(
+    runtime: Runtime, virtual_loop: VirtualLoop
+) -> None:
+    """And by that of the Runtime: it does not matter who made the portal."""
+    probe, release, done = Probe.start(), threading.Event(), threading.Event()
+    refused: list[bool] = []
+
+    def work(portals: Sequence[Portal]) -> None:
+        send(probe.pid, "begun")
+        release.wait()
+        for each in portals:
+            try:
+                each.send(probe.pid, "late")
+            except NoSuchProcess:
+                refused.append(True)
+        done.set()
+
+    async def body() -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await in_thread(work, (portal(), runtime.portal()))
+        await receive()
+
+    pid = spawn(body)
+    with virtual_loop.outside():
+        assert await probe.next() == "begun"
+    await virtual_loop.advance(2)
+    release.set()
+    done.wait()
+    await wait_until_idle()
+    assert refused == [True, True]
+    assert probe.messages == ("begun",)
+    assert pid.is_alive
 
 
 @pytest.mark.parametrize("how", ["kill", "cancel"])

@@ -141,9 +141,11 @@ class Portal:
         return trace
 
     def _check(self) -> None:
-        owner, parent = self._owner, self._parent
+        owner, parent, thread = self._owner, self._parent, here.get(None)
         if owner is not None and owner.over:
             raise left_behind(owner.process, "call")
+        if isinstance(thread, ThreadOwner) and thread.over:  # whoever made the portal
+            raise left_behind(thread.process, "call")
         if self._kernel.is_closed:
             closed = f"the portal of Runtime {self._kernel.id} is closed. {self._how}"
             raise NoSuchProcess(parent.describe(), NO_PROCESS, operation="call", instead=closed)
