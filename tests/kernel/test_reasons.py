@@ -121,6 +121,21 @@ def test_crashes_compare_the_type_and_the_arguments_of_what_was_raised() -> None
     assert Crashed(ERROR).__eq__(ERROR) is NotImplemented
 
 
+def test_a_crash_hashes_to_the_same_in_every_run() -> None:
+    """Not by where the class is in memory: sets of reasons have an order that can be repeated."""
+
+    def make() -> Crashed:
+        class Refused(Exception):
+            pass
+
+        return Crashed(Refused())
+
+    one, other = make(), make()
+    assert type(one.exception) is not type(other.exception)
+    assert one != other
+    assert hash(one) == hash(other)
+
+
 @pytest.mark.parametrize("wrong", ["ValueError", ValueError, None], ids=repr)
 def test_only_an_exception_is_a_crash(wrong: Any) -> None:
     """Said where it is written, and with what to write instead."""

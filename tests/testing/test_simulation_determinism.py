@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mabeam import GenServer, handle_call, receive, self_pid, send, spawn
+from mabeam import GenServer, TaskSupervisor, handle_call, receive, self_pid, send, spawn
 from mabeam.testing import Faults, SimulationFailed, replay, simulate
 from tests.conformance.otp.normalize import load_jsonl
 from tests.conformance.otp.run import _run as run_in_loop
@@ -95,6 +95,22 @@ def test_tasks_in_sets_have_their_places() -> None:
                 group.create_task(fail())
         keep = [object() for _ in range(len(orders) * 7)]  # other addresses in each run
         orders.append(tuple(log))
+        del keep
+
+    simulate(program, seeds=[1] * 20)
+    assert len(set(orders)) == 1
+
+
+def test_tasks_of_a_supervisor_in_sets_have_their_places() -> None:
+    orders: list[tuple[int, ...]] = []
+
+    async def program() -> None:
+        keep = [object() for _ in range(len(orders) * 7)]  # other addresses in each run
+        pool = await TaskSupervisor.start_link()
+        tasks = {await TaskSupervisor.start_task(pool, self_pid): number for number in range(10)}
+        orders.append(tuple(tasks[task] for task in set(tasks)))
+        for task in tasks:
+            await task
         del keep
 
     simulate(program, seeds=[1] * 20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+from zlib import crc32
 
 from mabeam.errors import UsageError, show
 
@@ -80,8 +81,9 @@ class Crashed:
         return mine is theirs or (type(mine) is type(theirs) and mine.args == theirs.args)
 
     def __hash__(self) -> int:
-        """Hash by type: arguments need not be hashable."""
-        return hash((Crashed, type(self.exception)))
+        """Hash by the name of the type, which is the same in every run: arguments need not be hashable, and types hash by address."""
+        kind = type(self.exception)
+        return crc32(f"{kind.__module__}.{kind.__qualname__}".encode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,10 @@ class TaskRef(Generic[R_co]):
             return "<task, not started>"
         return f"<task {process.label} {process.pid.serial}{'' if process.is_alive else ', ended'}>"
 
+    def __hash__(self) -> int:
+        """Hash by the process, so that the order of a set of tasks does not depend on where they are in memory."""
+        return self._task.pid.serial
+
     # ------------------------------------------------------------------------------------------- for the supervisor
 
     def begin(self, process: Process, *, link: bool) -> None:
