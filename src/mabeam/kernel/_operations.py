@@ -19,8 +19,8 @@ from mabeam.kernel._current import (
     find,
     find_or_raise,
     is_on_loop,
-    left_behind,
     name_target,
+    refuse_left_behind,
 )
 from mabeam.kernel._ending import is_decided
 from mabeam.kernel._ending import kill as kill_process
@@ -143,9 +143,7 @@ def send(target: Target, message: object, /) -> None:
         else current_kernel()
     )
     if not is_on_loop(kernel):
-        owner = here.get(None)
-        if owner is not None and (owner.over or not owner.process.is_alive):
-            raise left_behind(owner.process, "send")
+        refuse_left_behind("send")
         check_target(target)  # now, while there is somebody to be told
         if not kernel.hand_over(_send_or_bury, target, message, kernel):
             kernel.dead_letters.add(name_target(target), message, "dead")
