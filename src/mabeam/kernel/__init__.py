@@ -23,8 +23,8 @@ from mabeam.kernel._current import (
     find,
     find_or_raise,
     is_on_loop,
-    left_behind,
     name_target,
+    refuse_left_behind,
 )
 from mabeam.kernel._current_task import current_tasks
 from mabeam.kernel._cycles import check_choice_cycle, check_cycle, check_place_cycle, check_stream_cycle
@@ -225,13 +225,13 @@ __all__ = (
     "is_seconds",
     "kill_process",
     "label_of",
-    "left_behind",
     "mailbox_is_full",
     "misfit",
     "name_of",
     "name_target",
     "no_target",
     "offer_again",
+    "refuse_left_behind",
     "remove_link",
     "remove_matching",
     "remove_monitor",

@@ -47,8 +47,8 @@ from mabeam.kernel import (
     is_decided,
     is_on_loop,
     is_seconds,
-    left_behind,
     name_target,
+    refuse_left_behind,
     stop,
     wait_for_reply,
 )
@@ -335,9 +335,7 @@ class Ref(Generic[S_co]):
 
     def _cast_from_thread(self, kernel: Kernel, method: Any, args: Any, kwargs: Any) -> None:
         """Have the loop cast it. What is wrong with it is told here: later there is nobody to be told."""
-        owner = here.get(None)
-        if owner is not None and (owner.over or not owner.process.is_alive):
-            raise left_behind(owner.process, "send")
+        refuse_left_behind("send")
         process = self._process or kernel.names.find(cast("Name", self._address))
         if process is not None:
             self._handler(process, method, "cast")
