@@ -10,6 +10,7 @@ import threading
 from typing import Any, ClassVar
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from mabeam import (
@@ -261,19 +262,33 @@ async def test_a_socket_that_anyio_reads() -> None:
         await wait_until_idle()
 
 
+async def hanging_in_thread(run: Any) -> Why:
+    """A process in whose thread a function hangs."""
+    release, begun = threading.Event(), threading.Event()
+    pid = spawn(run, stuck_in_thread, begun, release)
+    try:
+        await in_thread(begun.wait, 30)
+        return why(pid)
+    finally:
+        release.set()
+        while pid.is_alive:
+            await in_thread(int)
+
+
 @pytest.mark.real_time
 async def test_a_thread_of_an_executor_that_does_not_return() -> None:
     """``asyncio.to_thread`` is not of ours, but its thread can be found."""
-    release, begun = threading.Event(), threading.Event()
-    pid = spawn(asyncio.to_thread, stuck_in_thread, begun, release)
-    try:
-        await in_thread(begun.wait, 30)
-        answer = why(pid)
-        assert kinds(answer) == ["thread"]
-        assert "stuck_in_thread" in {place.function for place in answer.root.stack}
-    finally:
-        release.set()
-    await wait_until_idle()
+    answer = await hanging_in_thread(asyncio.to_thread)
+    assert kinds(answer) == ["thread"]
+    assert "stuck_in_thread" in {place.function for place in answer.root.stack}
+
+
+@pytest.mark.real_time
+def test_a_thread_of_anyio_that_does_not_return() -> None:
+    """It is kept for the next until the main task ends."""
+    answer = Runtime().run(hanging_in_thread, anyio.to_thread.run_sync)
+    assert kinds(answer) == ["thread"]
+    assert "stuck_in_thread" in {place.function for place in answer.root.stack}
 
 
 async def test_an_os_thread_that_does_not_return() -> None:

@@ -81,13 +81,14 @@ def _is_in_socket_call(coroutine: Any) -> bool:
     return any(str(getattr(each, "__qualname__", "")).startswith("Loop.sock_") for each in parts)
 
 
-def job_of(future: Any) -> concurrent.futures.Future[Any] | None:
-    """The job of an executor (``asyncio.to_thread``, ``run_in_executor``) whose end a future of asyncio stands for."""
+def job_of(future: Any, stack: tuple[Position, ...]) -> object | None:
+    """The job of a thread that a future of asyncio stands for: an executor's (``asyncio.to_thread``), or one of anyio's."""
     for callback, _ in getattr(future, "_callbacks", None) or ():
         for cell in getattr(callback, "__closure__", None) or ():
             if isinstance(cell.cell_contents, concurrent.futures.Future):
                 return cell.cell_contents
-    return None
+    # anyio has the thread tell the future itself. Its file alone would say little: sockets, locks and streams are in it, too.
+    return future if stack and stack[-1].function.endswith(".run_sync_in_worker_thread") else None
 
 
 def frame_of(job: object, running: dict[int, FrameType]) -> FrameType | None:
@@ -95,7 +96,12 @@ def frame_of(job: object, running: dict[int, FrameType]) -> FrameType | None:
     for innermost in running.values():
         frame: FrameType | None = innermost
         while frame is not None:
-            if frame.f_code.co_name == "run" and getattr(frame.f_locals.get("self"), "future", None) is job:
+            if frame.f_code.co_name == "run" and any(each is job for each in _jobs_in(frame)):
                 return innermost
             frame = frame.f_back
     return None
+
+
+def _jobs_in(frame: FrameType) -> tuple[object, ...]:
+    """What the ``run`` of a thread's work may work at: that of an executor has its job in ``self``, that of anyio beside it."""
+    return getattr(frame.f_locals.get("self"), "future", None), frame.f_locals.get("future")

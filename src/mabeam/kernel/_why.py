@@ -233,7 +233,7 @@ def _look_at(
         chain.append(_cause(process, "thread", what, stack=hanging or stack))
         return None
     thread = threads.thread_of(activation.waits_on)
-    job = job_of(activation.waits_on) if thread is None else None
+    job = job_of(activation.waits_on, stack) if thread is None else None
     if thread is not None or job is not None:
         running = sys._current_frames()
         innermost = running.get(thread) if thread is not None else frame_of(job, running)
