@@ -12,7 +12,9 @@ from mabeam import (
     CallTimeout,
     Crashed,
     DeadlineExceeded,
+    Down,
     GenServer,
+    Normal,
     Ref,
     StartFailed,
     Supervisor,
@@ -21,10 +23,14 @@ from mabeam import (
     TaskSupervisor,
     handle_call,
     handle_cast,
+    receive,
     ref,
     reply_later,
     resume,
+    send,
+    spawn_monitor,
     suspend,
+    why,
 )
 from mabeam.kernel import Caller, trap_exit
 from mabeam.testing import wait_until_idle
@@ -32,6 +38,8 @@ from tests.otp._servers import begun, clock, pause, process_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from mabeam import Pid
 
 
 class Node(GenServer):
@@ -708,3 +716,31 @@ async def test_waiting_for_whichever_comes_first_is_no_cycle() -> None:
     racer = await Racer.child_spec().named("racer").start_link()
     back = await Back.start_link()
     assert await racer.call(Racer.race, back) == "first"
+
+
+class Keeper(GenServer):
+    """Looks at a plain process that waits for it."""
+
+    @handle_call
+    async def look(self, waiting: Pid) -> str:
+        send(waiting, "ask")
+        await pause(1.0)
+        await suspend(waiting)
+        await resume(waiting)
+        return why(waiting).root.kind
+
+    @handle_call
+    def answer(self) -> None:
+        pass
+
+
+async def test_a_plain_process_that_waits_for_whoever_suspends_it_answers_at_once() -> None:
+    keeper = await Keeper.child_spec().start()
+
+    async def ask() -> None:
+        await receive()
+        await keeper.call(Keeper.answer)
+
+    pid, _ = spawn_monitor(ask)
+    assert await keeper.call(Keeper.look, pid) == "running"
+    assert (await receive(Down)).reason == Normal()

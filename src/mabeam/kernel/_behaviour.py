@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
 from mabeam.errors import UsageError
 from mabeam.kernel._messages import Down, ExitSignal
@@ -52,6 +52,8 @@ class Behaviour:
     """The same by function."""
     inline_calls: Mapping[Any, Any] = {}
     """Those of them that take calls and may run in the turn of the caller, by function."""
+    answers_at_once: ClassVar[bool] = False
+    """Whether a system request is taken whatever the process waits for; else in the order of its mailbox."""
 
     __slots__ = ("is_supervisor", "label", "mailbox_limit", "observers", "on_full", "shared", "shutdown")
 
@@ -107,7 +109,7 @@ class Behaviour:
         )
 
     def ask(self, process: Process, request: SystemRequest[Any]) -> None:
-        """Take a system request: in the order of the mailbox, unless this kind of process has no turn of its own."""
+        """Take a system request; see ``answers_at_once``."""
         process.kernel.scheduler.enqueue(process, request)
 
     def is_urgent(self, process: Process, message: Any) -> bool:

@@ -57,6 +57,8 @@ class PlainBehaviour(Behaviour):
 
     __slots__ = ()
 
+    answers_at_once = True
+
     def start(self, process: Process) -> None:
         """Run the function: a plain one to its end, an async one in an activation that lasts as long as the process."""
         process.kernel.started(process)
