@@ -59,7 +59,9 @@ class ConcurrentHandlers(Behaviour):
         process.kernel.scheduler.begun += 1
         if type(message) is Call:
             caller = message.caller
-            caller.answerer, activation.caller = activation, caller
+            caller.answerer = activation
+            if caller.deadline is not None:
+                activation.caller = caller
             caller.needs_place, caller.detached = False, ""
 
     def place_holders(self, process: Process, what: str) -> Iterable[Activation]:

@@ -333,7 +333,8 @@ class ServerBehaviour(ConcurrentHandlers):
             activation = activate(process, coroutine, message, self.activation_done, serial=True)
         else:
             activation = self._activate(process, coroutine, message, self.activation_done)
-        activation.caller = caller
+        if caller is not None and caller.deadline is not None:
+            activation.caller = caller
         return False
 
     def activation_done(self, activation: Activation, value: object, error: BaseException | None) -> None:
