@@ -17,6 +17,7 @@ from mabeam import (
     GenServer,
     Runtime,
     continue_with,
+    get_state,
     handle_call,
     in_thread,
     info,
@@ -120,6 +121,29 @@ async def test_process_handler_and_stack_are_named_while_it_blocks(
     assert what == f"Server.{handler.__name__}"
     assert runtime.kernel.watchdog is not None
     assert runtime.kernel.watchdog.counts[pid_of(server).serial] == 1
+
+
+class Rude:
+    """A message that answers for nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"nobody asks for {name}")
+
+
+class Raw(GenServer):
+    def __init__(self, seen: Seen) -> None:
+        self.seen = seen
+
+    def handle_info(self, message: object, /) -> None:
+        block(self.seen)
+
+
+async def test_a_message_of_users_is_asked_for_nothing(seen: Seen, runtime: Runtime) -> None:
+    """The watchdog would end by what it raises, and see nothing from then on."""
+    server = await Raw.start_link(seen)
+    send(server, Rude())
+    await get_state(server, timeout=60)
+    assert seen.lines[0].startswith("the event loop is blocked by Raw.handle_info of Raw (pid ")
 
 
 async def test_what_holds_the_lock_of_the_interpreter_is_named_when_it_lets_go(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from mabeam._base import Position
 from mabeam.kernel._activation import Activation, here
 from mabeam.kernel._info import name_of
+from mabeam.kernel._messages import HandlerMessage
 from mabeam.kernel._process import Process
+from mabeam.kernel._system import SystemRequest
 
 if TYPE_CHECKING:
     from types import CodeType, FrameType
@@ -112,7 +114,18 @@ def handler_of(owner: Process | Activation, function: str) -> str:
     process = owner.process
     if isinstance(owner, Activation) and owner in (process.tasks or ()):
         return name_of(owner)
-    what = getattr(getattr(owner.message, "handler", owner.message), "what", None)
+    what = _what_of(process, owner.message)
     if what is None and function:
         return function
-    return name_of(owner) if isinstance(owner, Activation) else str(what or owner.label)
+    return name_of(owner) if isinstance(owner, Activation) else what or owner.label
+
+
+def _what_of(process: Process, message: Any) -> str | None:
+    """What a message asks for; nothing is asked of one that is a user's."""
+    if isinstance(message, HandlerMessage):
+        return str(message.handler.what)
+    if isinstance(message, SystemRequest):
+        return message.what
+    # Within the turn of its caller a handler stands for its message.
+    handlers = (process.behaviour.handlers or {}).values()
+    return next((str(each.what) for each in handlers if each is message), None)
