@@ -15,7 +15,12 @@ TABLE: Final[dict[str, tuple[str, ...]]] = {
     "kernel/_cycles.py": ("tests/kernel/test_cycles_table.py", "tests/otp/test_call_cycles.py"),
     "kernel/_dead_letters.py": ("tests/kernel/test_dead_letters.py",),
     "kernel/_links.py": ("tests/kernel/test_links_table.py",),
-    "kernel/_mailbox.py": ("tests/kernel/test_mailbox_table.py", "tests/kernel/test_receive.py"),
+    "kernel/_mailbox.py": (
+        "tests/kernel/test_mailbox_table.py",
+        "tests/kernel/test_receive.py",
+        "tests/otp/test_condemned.py",
+        "tests/testing/test_simulation_faults_plain.py",
+    ),
     "kernel/_names.py": ("tests/kernel/test_names_table.py", "tests/kernel/test_names.py"),
     "kernel/_pid.py": ("tests/kernel/test_pid.py",),
     "kernel/_reasons.py": ("tests/kernel/test_reasons.py",),

@@ -21,6 +21,8 @@ __all__ = ("Receiver", "offer", "offer_again", "remove_matching", "take_matching
 class Receiver:
     """One wait for a message that ``match`` accepts; ``place`` is where in the mailbox the message would be that it got."""
 
+    place: int
+
     __slots__ = ("context", "future", "match", "place")
 
     def __init__(self, match: Callable[[Any], bool], future: asyncio.Future[Any]) -> None:
@@ -28,7 +30,6 @@ class Receiver:
         self.match = match
         self.future = future
         self.context = contextvars.copy_context()
-        self.place = 0
 
     def accepts(self, message: Any) -> bool:
         """Ask ``match``. What it raises is raised where the receiver waits, never in the sender, whose turn this is."""
