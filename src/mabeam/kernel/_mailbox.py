@@ -125,8 +125,7 @@ async def take_matching(process: Process, match: Callable[[Any], bool], timeout:
         if not process.receivers:
             process.receivers = None
             process.status &= ~RECEIVING
-    if process.behaviour.observers:
-        await _tell_observers(process, message, receiver.place)
+    await _tell_observers(process, message, receiver.place)
     return message
 
 
