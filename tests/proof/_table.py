@@ -27,7 +27,11 @@ TABLE: Final[dict[str, tuple[str, ...]]] = {
     "kernel/_steps.py": ("tests/kernel/test_steps_table.py", "tests/kernel/test_steps.py"),
     "kernel/_timeouts.py": ("tests/kernel/test_timeouts.py",),
     "kernel/_watch_state.py": ("tests/kernel/test_watch_state.py",),
-    "otp/_child_spec.py": ("tests/otp/test_child_spec_values.py", "tests/otp/test_child_spec.py"),
+    "otp/_child_spec.py": (
+        "tests/otp/test_child_spec_values.py",
+        "tests/otp/test_child_spec.py",
+        "tests/otp/test_condemned.py",
+    ),
     "otp/_partition_supervisor_key.py": ("tests/otp/test_partition_supervisor.py",),
     "otp/_registrations.py": (
         "tests/otp/test_registrations.py",
