@@ -120,6 +120,10 @@ class Ring(GenServer):
         self.tally["asked"] += 1
         return "answer"
 
+    @handle_call
+    def tell(self) -> str:
+        return "answer"
+
 
 async def test_async_handlers_that_begin_let_the_loop_have_its_turn() -> None:
     tally: Counter[str] = Counter()
@@ -155,6 +159,22 @@ async def test_callers_that_are_answered_let_the_loop_have_its_turn(busy: Steps)
         spawn(client, number)
     await until(lambda: tally["answered"] == 5_000)
     assert turns.most() <= 256
+
+
+async def test_answers_let_the_loop_have_its_turn_so_that_those_who_got_them_need_not_wait() -> None:
+    tally: Counter[str] = Counter()
+    server = await Ring.start_link(tally)
+
+    async def client() -> None:
+        for _ in range(10):
+            assert await server.call(Ring.tell) == "answer"
+            tally["answered"] += 1
+
+    turns = Turns(tally.total)
+    for _ in range(500):
+        spawn(client)
+    await until(lambda: tally["answered"] == 5_000)
+    assert turns.most() <= 128
 
 
 async def _in_line(busy: Steps, count: int = 100) -> tuple[list[Pid], list[object]]:

@@ -55,7 +55,7 @@ def outcome(plan: list[tuple[float, float, float | None]], *, together: bool) ->
         if answered is not None:
             answer = loop.call_later(answered, give, future)
         queue = timeouts.of(seconds)
-        queue.add(future, process, str(number))
+        queue.add(future, process, str(number), loop.time())
         [result] = await asyncio.gather(future, return_exceptions=True)
         queue.remove(future)
         if answer is not None:
@@ -104,7 +104,7 @@ async def test_lengths_that_never_come_back_do_not_pile_up() -> None:
     queues = []
     for number, future in enumerate(futures):
         queue = timeouts.of(1_000_000.0 + number)
-        queue.add(future, process, "call")
+        queue.add(future, process, "call", loop.time())
         queues.append(queue)
     assert len(timeouts.queues) == MAX_QUEUES
     for queue, future in zip(queues, futures, strict=True):
@@ -128,8 +128,8 @@ def _timeouts(*, lingers: bool = False, chooser: object = None) -> tuple[Virtual
 def test_waits_of_one_length_share_a_timer() -> None:
     loop, timeouts, process = _timeouts()
     for _ in range(3):
-        timeouts.of(1.0).add(loop.create_future(), process, "call")
-    timeouts.of(2.0).add(loop.create_future(), process, "call")
+        timeouts.of(1.0).add(loop.create_future(), process, "call", loop.time())
+    timeouts.of(2.0).add(loop.create_future(), process, "call", loop.time())
     assert sorted(timer.when() for timer in loop._scheduled) == [1.0, 2.0]
     timeouts.close()
     assert timeouts.queues == {}
@@ -141,7 +141,7 @@ def test_in_a_simulation_each_wait_has_a_timer_of_its_own() -> None:
     """It chooses among those that are due together."""
     loop, timeouts, process = _timeouts(chooser=object())
     for _ in range(3):
-        timeouts.of(1.0).add(loop.create_future(), process, "call")
+        timeouts.of(1.0).add(loop.create_future(), process, "call", loop.time())
     assert [timer.when() for timer in loop._scheduled] == [1.0, 1.0, 1.0]
     assert timeouts.queues == {}
     loop.close()
@@ -152,7 +152,7 @@ def test_a_timer_that_stays_is_not_set_again_when_nobody_waits() -> None:
     loop, timeouts, process = _timeouts(lingers=True)
     queue = timeouts.of(1.0)
     future = loop.create_future()
-    queue.add(future, process, "call")
+    queue.add(future, process, "call", loop.time())
     queue.remove(future)
     assert timeouts.queues == {1.0: queue}
     loop.run_until_complete(pause(1.0))
@@ -164,9 +164,9 @@ def test_a_queue_that_was_empty_takes_waits_again() -> None:
     loop, timeouts, process = _timeouts()
     queue = timeouts.of(1.0)
     answered, late = loop.create_future(), loop.create_future()
-    queue.add(answered, process, "call")
+    queue.add(answered, process, "call", loop.time())
     queue.remove(answered)
-    queue.add(late, process, "call")
+    queue.add(late, process, "call", loop.time())
     loop.run_until_complete(pause(1.0))
     assert isinstance(late.exception(), CallTimeout)
     loop.close()
@@ -177,11 +177,11 @@ def test_a_wait_that_is_over_leaves_the_queue_that_began_since() -> None:
     loop, timeouts, process = _timeouts()
     first, second = loop.create_future(), loop.create_future()
     ended = timeouts.of(1.0)
-    ended.add(first, process, "call")
+    ended.add(first, process, "call", loop.time())
     loop.run_until_complete(pause(1.0))
     assert isinstance(first.exception(), CallTimeout)
     queue = timeouts.of(1.0)
-    queue.add(second, process, "call")
+    queue.add(second, process, "call", loop.time())
     ended.remove(first)
     assert timeouts.queues == {1.0: queue}
     queue.remove(second)

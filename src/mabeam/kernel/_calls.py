@@ -231,8 +231,9 @@ async def wait_for_reply(
     what: str,
     timeout: float | None,
     caller: Caller[Any] | None = None,
+    now: float | None = None,
 ) -> T:
-    """Wait for the answer of ``process``.
+    """Wait for the answer of ``process``, from ``now`` on.
 
     Guarantees:
         A cancelled waiter stops waiting at once and the answer, if it comes, is dropped.
@@ -245,20 +246,21 @@ async def wait_for_reply(
         # Answered within the caller's own turn. Through the mailbox the others would have had theirs by now: a supervisor
         # that restarts the callee, say. So they have it here, too.
         await Turn()
-    loop = process.kernel.loop
+    if now is None:
+        now = process.kernel.loop.time()
     owner = here.get(None)
     if isinstance(owner, Activation):
         if caller is None:
-            owner.waits_for = Wait(process, what, loop.time())
+            owner.waits_for = Wait(process, what, now)
         else:
-            caller.since = loop.time()
+            caller.since = now
             owner.waits_for = caller
         if owner.process.behaviour.shared:
             _tell_shared_wait(owner, process, "to end" if what == "stop" else f"to answer {what}")
     queue = None
     if timeout is not None and not future.done():
         queue = process.kernel.timeouts.of(timeout)
-        queue.add(future, process, what)
+        queue.add(future, process, what, now)
     try:
         return await future
     except asyncio.CancelledError:

@@ -73,7 +73,7 @@ class PlainBehaviour(Behaviour):
                 raise
             return
         if inspect.iscoroutine(result):
-            process.kernel.scheduler.begun += 1
+            process.kernel.scheduler.woken += 1
             activate(process, result, None, self._body_over, serial=True)
             return
         self._finished(process, body, result, None)

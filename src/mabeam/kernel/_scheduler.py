@@ -29,8 +29,8 @@ MESSAGES_PER_LOOK: Final = 4
 shortest handlers."""
 SECONDS_PER_TURN: Final = 0.002
 """How long processes run before the event loop has its turn."""
-COROUTINES_PER_TURN: Final = 64
-"""Async handlers that begin before the event loop has its turn: it runs all of them in that."""
+WOKEN_PER_TURN: Final = 64
+"""Coroutines that begin, or get the answer to their call, before the event loop has its turn: it runs all of them in that."""
 SLICES_PER_TURN: Final = 4_096
 """The same as a count, for loops whose clock stands still while they run: virtual ones."""
 HANDOFFS_IN_A_ROW: Final = 64
@@ -72,7 +72,6 @@ class Scheduler:
         "_until",
         "_visit",
         "_visit_at",
-        "begun",
         "chooser",
         "handoffs_left",
         "handoffs_until",
@@ -82,6 +81,7 @@ class Scheduler:
         "thread",
         "traced",
         "turns",
+        "woken",
     )
 
     def __init__(
@@ -113,8 +113,8 @@ class Scheduler:
         """Somebody traces, or has: messages may come with a trace. The one test that all others pay for it."""
         self.steps = Steps(loop, stopwatch, self._turned)
         """The turns of coroutines, which go on outside of the run queue."""
-        self.begun = 0
-        """How many coroutines have begun in this turn."""
+        self.woken = 0
+        """How many coroutines have begun, or got an answer, in this turn."""
         self.chooser = chooser
         self.ready: deque[Process] = deque()
 
@@ -285,7 +285,7 @@ class Scheduler:
             self._until = until = stopwatch() + (
                 SECONDS_PER_TURN / 2 if self.steps.is_crowded else SECONDS_PER_TURN
             )
-            self.begun = 0
+            self.woken = 0
             self.thread = get_ident()  # whoever owns the loop may have gone on with it in another one
             # Those made ready meanwhile wait behind all of these; time is looked at once for each slice.
             while ready:
@@ -297,7 +297,7 @@ class Scheduler:
                     del ready[index]
                 self._run(process)
                 slices -= 1
-                if not slices or self.begun >= COROUTINES_PER_TURN or stopwatch() > until:
+                if not slices or self.woken >= WOKEN_PER_TURN or stopwatch() > until:
                     break
                 if self.chooser is not None and ready and self.choose("turn", 2):
                     break
@@ -336,7 +336,7 @@ class Scheduler:
             process.status = BUSY
             try:
                 if not (take_in_trace if self.traced else take)(process, message):
-                    self.begun += 1
+                    self.woken += 1
                     return  # it waits for something; settle() is called later
             except BaseException:
                 # Raised to stop the loop (SystemExit, say). The process must still be able to end.

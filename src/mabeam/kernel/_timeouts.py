@@ -74,9 +74,9 @@ class TimeoutQueue:
         self._timer: asyncio.TimerHandle | None = None
         self._waiting: dict[asyncio.Future[Any], tuple[float, Process, str]] = {}
 
-    def add(self, future: asyncio.Future[Any], process: Process, what: str) -> None:
-        """Fail ``future`` with ``CallTimeout`` when it is time, unless it is removed before."""
-        until = self._loop.time() + self._seconds
+    def add(self, future: asyncio.Future[Any], process: Process, what: str, now: float) -> None:
+        """Fail ``future`` with ``CallTimeout`` when it is time, counted from ``now``, unless it is removed before."""
+        until = now + self._seconds
         self._waiting[future] = (until, process, what)
         if self._timer is None:
             self._timer = self._loop.call_at(until, self._look)

@@ -56,7 +56,7 @@ class ConcurrentHandlers(Behaviour):
             return
         activation = activate(process, coroutine, message, self._concurrent_over)
         running[activation] = None
-        process.kernel.scheduler.begun += 1
+        process.kernel.scheduler.woken += 1
         if type(message) is Call:
             caller = message.caller
             caller.answerer = activation

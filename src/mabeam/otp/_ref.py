@@ -271,29 +271,30 @@ class Ref(Generic[S_co]):
             process = self._reach("call")
         if running_loop() is not kernel.loop:
             raise mistakes.wrong_thread(process)
-        handler = self._handler(process, method, "call")
+        if handler is None:
+            handler = self._handler(process, method, "call")
         if process.status & ~SCHEDULED:
             check_cycle(owner, process)
         timeout = handler.timeout if self._timeout is _UNSET else self._timeout
-        deadline = None
+        now, deadline = kernel.loop.time(), None
         if timeout is not None and kernel.deadline_stamps:
-            deadline = kernel.loop.time() + timeout
+            deadline = now + timeout
         caller: Caller[Any] = Caller(process, kernel.loop.create_future(), handler.what, deadline, owner)
         message = Call(handler, args, kwargs, caller)
         if scheduler.traced:
             message.trace = current_trace()
         if process.status == 0 and handler.in_task:
             scheduler.take_at_once(process, message)
-        elif kernel.has_room(process):
+        elif (mailbox := process.mailbox) is None or len(mailbox) < process.behaviour.mailbox_limit:
             scheduler.enqueue(process, message)
         else:
-            since = kernel.loop.time()
             await enter_full(process, message, timeout)
-            timeout = None if timeout is None else max(0.0, timeout - (kernel.loop.time() - since))
+            since, now = now, kernel.loop.time()
+            timeout = None if timeout is None else max(0.0, timeout - (now - since))
         if process.ending is None or not is_decided(process):
-            return await wait_for_reply(process, caller.future, handler.what, timeout, caller)
+            return await wait_for_reply(process, caller.future, handler.what, timeout, caller, now)
         try:
-            return await wait_for_reply(process, caller.future, handler.what, timeout, caller)
+            return await wait_for_reply(process, caller.future, handler.what, timeout, caller, now)
         except ProcessDied:
             raise was_gone(process, "call") from None
 

@@ -202,7 +202,11 @@ class ServerBehaviour(ConcurrentHandlers):
         if kind is Call or kind is Cast:
             handler: Handler = message.handler
             caller = message.caller if kind is Call else None
-            if caller is not None and caller.deadline is not None and has_expired(process, caller):
+            if (
+                caller is not None
+                and caller.deadline is not None
+                and process.kernel.loop.time() >= caller.deadline
+            ):
                 process.kernel.note_expired(process, handler.what, "dropped")
                 return True
             if handler.concurrent:
@@ -234,6 +238,7 @@ class ServerBehaviour(ConcurrentHandlers):
                 if not caller.detached:
                     if not caller.future.done():
                         caller.future.set_result(value)
+                        process.kernel.scheduler.woken += 1
                     return True
             if caller is not None:
                 caller.hold()
