@@ -26,6 +26,7 @@ from mabeam import (
 )
 from mabeam.kernel import Exited, Killed, Normal, Shutdown, in_thread
 from mabeam.testing import Probe, wait_until_idle
+from tests.kernel._scenes import Turn
 
 
 class Echo(GenServer):
@@ -133,6 +134,31 @@ async def test_calls_in_a_row_let_the_loop_have_its_turn() -> None:
         if turns:
             break
     assert turns[0] <= 64
+
+
+@pytest.mark.simulate(False, reason="how soon others have their turn is promised for the ordinary order only")
+@pytest.mark.parametrize(("seconds", "most"), [(0.003, 1), (0.0006, 2), (0.0001, 16), (0.00001, 64)])
+async def test_calls_in_a_row_let_the_loop_have_its_turn_when_the_time_is_over(
+    seconds: float, most: int, runtime: Any
+) -> None:
+    """A millisecond; but the time is looked at after 1 call, 2, 4, 8 and so on."""
+    now, done = 0.0, 0
+
+    class Slow(GenServer):
+        @handle_call
+        def work(self) -> None:
+            nonlocal now, done
+            now += seconds
+            done += 1
+
+    slow = await Slow.start_link()
+    runtime.kernel.scheduler.stopwatch = lambda: now
+    turns: list[int] = []
+    await Turn()
+    asyncio.get_running_loop().call_soon(lambda: turns.append(done))
+    while not turns:
+        await slow.call(Slow.work)
+    assert turns[0] == most
 
 
 async def test_calls_in_a_row_that_are_refused_let_the_loop_have_its_turn() -> None:

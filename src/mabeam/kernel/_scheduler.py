@@ -74,7 +74,7 @@ class Scheduler:
         "_visit_at",
         "chooser",
         "handoffs_left",
-        "handoffs_until",
+        "look_at",
         "ready",
         "steps",
         "stopwatch",
@@ -97,8 +97,8 @@ class Scheduler:
         self._row_until = 0.0
         self.handoffs_left = 0
         """How many more calls of this row may be handed off."""
-        self.handoffs_until = -math.inf
-        """Until when, by the stopwatch, that is so without asking."""
+        self.look_at = 0
+        """With how many left the next must ask: after 1 call of the row, 2, 4, 8, 16 and 32 the time is looked at."""
         self._receives = 0
         self._receive_until = -math.inf
         self._until = -math.inf
@@ -222,7 +222,7 @@ class Scheduler:
     def may_hand_off(self) -> bool:
         """Whether a call may run its handler in the caller's turn; says no when the caller has to yield first.
 
-        ``Ref.call`` asks for the first of a row only and counts the rest by itself.
+        ``Ref.call`` asks when the time is to be looked at and counts the rest by itself.
         """
         if self.chooser is not None and self.chooser.choose("hand_off", 2):
             return False
@@ -232,24 +232,17 @@ class Scheduler:
             self._in_a_row = True
             self.handoffs_left = HANDOFFS_IN_A_ROW
             self._row_until = now + SECONDS_OF_HANDOFFS
-            if self.chooser is None:
-                self.handoffs_until = self._row_until
         elif self.handoffs_left <= 0 or now > self._row_until:
             return False
+        taken = HANDOFFS_IN_A_ROW - self.handoffs_left
+        self.look_at = HANDOFFS_IN_A_ROW - (max(1, 2 * taken) if self.chooser is None else 0)
         self.handoffs_left -= 1
-        return True
-
-    def end_row_if_over(self) -> bool:
-        """Whether the calls of this row were its last; the next is handed off when the loop has had its turn."""
-        if self.handoffs_left > 0:
-            return False
-        self.handoffs_until = -math.inf
         return True
 
     def _end_row(self) -> None:
         """The loop has had its turn, so calls may be handed off again."""
         self._in_a_row = False
-        self.handoffs_until = -math.inf
+        self.handoffs_left = self.look_at = 0
         self._turned()
 
     def _slice(self, process: Process) -> int:

@@ -59,7 +59,7 @@ async def after_hand_off(
             current_tasks[process.kernel.loop] = task
     if not goes_on:
         await Turn()  # where it is cancelled, or frozen; a task that its process has not come to yet goes on, as after any call
-    row_is_over = process.kernel.scheduler.end_row_if_over()
+    row_is_over = process.kernel.scheduler.handoffs_left <= 0
     if caller is None:
         if row_is_over:
             await Turn()

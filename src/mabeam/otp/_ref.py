@@ -216,7 +216,7 @@ class Ref(Generic[S_co]):
             handler = None
         scheduler = kernel.scheduler
         if handler is not None and process.status == 0 and get_ident() == scheduler.thread:
-            if scheduler.stopwatch() <= scheduler.handoffs_until:
+            if scheduler.handoffs_left > scheduler.look_at:
                 scheduler.handoffs_left -= 1
                 is_now = True
             else:
