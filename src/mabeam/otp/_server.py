@@ -31,7 +31,7 @@ from mabeam.kernel import (
 from mabeam.otp._asides import LATER, Asides
 from mabeam.otp._callbacks import awaited
 from mabeam.otp._concurrent import ConcurrentHandlers
-from mabeam.otp._deadlines import has_expired, is_over_for_nobody
+from mabeam.otp._deadlines import is_over_for_nobody
 from mabeam.otp._lifespan import hold_lifespan
 from mabeam.otp._mistakes import (
     arity_of,
