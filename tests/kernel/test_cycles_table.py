@@ -119,20 +119,13 @@ def _links(picture: Picture) -> Iterator[tuple[str, str]]:
             yield node.process.describe(), other.process.describe()
 
 
-def _is_way(picture: Picture, path: list[str], owner: Any, callee: Any, keepers: list[Any]) -> None:
-    """From the owner to the callee, and by waits from there back to the owner."""
-    assert path[0] == path[-1] == owner.process.describe()
-    assert path[1] == callee.describe()
-    # What keeps a process is its own as a rule, so that its waits are those of the process.
-    kept = [
-        *keepers,
-        *(other for keeper in keepers for other in (*picture.all[keeper], *picture.any[keeper])),
-    ]
-    assert {*pairwise(path[1:])} <= {
-        *_links(picture),
-        *((callee.describe(), node.process.describe()) for node in kept),
-    }
-    assert all(one != other for one, other in pairwise(path))
+def _is_way(picture: Picture, path: list[str], owner: Any, keepers: list[Any]) -> None:
+    """From the owner to one of those that it is to wait for, and by waits from there back to the owner."""
+    name = owner.process.describe()
+    assert path[0] == path[-1] == name
+    steps = {*_links(picture), *((name, keeper.process.describe()) for keeper in keepers)}
+    assert {*pairwise(path)} <= steps
+    assert all(one != other for one, other in pairwise(path)) or path == [name, name]
 
 
 @given(pictures, nodes, st.lists(nodes, max_size=2, unique=True))
@@ -140,14 +133,13 @@ def test_a_wait_for_all_who_keep_a_process_is_refused_if_one_of_them_needs_the_o
     picture: Picture, asking: int, keeping: list[int]
 ) -> None:
     owner, keepers = picture.nodes[asking], [picture.nodes[each] for each in keeping]
-    callee: Any = Owner(COUNT)
-    path = _path(picture, _cycles.check_cycle, owner, callee, keepers=keepers)
+    path = _path(picture, _cycles.check_cycle, owner, Owner(COUNT), keepers=keepers)
     stuck = set(picture.nodes) - picture.over(owner)
     assert (path is not None) == any(
         each in stuck and picture.leads_to(each, owner, stuck) for each in keepers
     )
     if path is not None:
-        _is_way(picture, path, owner, callee, keepers)
+        _is_way(picture, path, owner, keepers)
 
 
 @given(pictures, nodes, st.lists(nodes, min_size=1, max_size=3, unique=True))
@@ -155,14 +147,13 @@ def test_a_wait_for_any_of_several_is_refused_if_none_can_go_on_and_one_needs_th
     picture: Picture, asking: int, holding: list[int]
 ) -> None:
     owner, holders = picture.nodes[asking], [picture.nodes[each] for each in holding]
-    callee: Any = Owner(COUNT)
-    path = _path(picture, _cycles.check_place_cycle, owner, callee, iter(holders))
+    path = _path(picture, _cycles.check_place_cycle, owner, iter(holders))
     stuck = set(picture.nodes) - picture.over(owner)
     assert (path is not None) == (
         stuck.issuperset(holders) and any(picture.leads_to(each, owner, stuck) for each in holders)
     )
     if path is not None:
-        _is_way(picture, path, owner, callee, holders)
+        _is_way(picture, path, owner, holders)
 
 
 @given(pictures, nodes, nodes)
@@ -186,6 +177,51 @@ def test_a_wait_for_one_is_refused_if_it_needs_the_one_that_asks(
     assert (paths[0] is not None) == (maker in stuck and picture.leads_to(maker, owner, stuck))
 
 
+class Begun:
+    """A wait that has begun."""
+
+    caller = None
+
+    def __init__(self, since: int, *, is_refusable: bool) -> None:
+        self.since = since
+        self.is_refusable = is_refusable
+
+
+apart = st.builds(Picture, st.lists(edges, min_size=COUNT, max_size=COUNT), st.just(list(range(COUNT))))
+"""Each activation is of a process of its own, so that a path tells which they are."""
+
+
+@given(apart, nodes, st.lists(st.none() | st.tuples(nodes, st.booleans()), min_size=COUNT, max_size=COUNT))
+def test_of_a_cycle_that_is_closed_by_who_waits_for_tasks_the_last_wait_is_refused(
+    picture: Picture, asking: int, begun: list[tuple[int, bool] | None]
+) -> None:
+    """The youngest of those that can be; if there is none, nobody is told."""
+    owner = picture.nodes[asking]
+    refused: list[tuple[Any, list[str]]] = []
+    for node, wait in zip(picture.nodes, begun, strict=True):
+        node.waits_for = None if wait is None else Begun(wait[0], is_refusable=wait[1])
+    owner.waits_for = None
+    with patch.object(_cycles, "_refuse", lambda node, error: refused.append((node, list(error.path)))):
+        assert _path(picture, _cycles.refuse_closed_cycle, owner) is None
+    everything, anything = picture.all[owner], picture.any[owner]
+    stuck = set(picture.nodes) - picture.over(owner)
+    is_closed = any(each in stuck and picture.leads_to(each, owner, stuck) for each in everything) or (
+        stuck.issuperset(anything) and any(picture.leads_to(each, owner, stuck) for each in anything)
+    )
+    refusable = {node for node in stuck if node.waits_for is not None and node.waits_for.is_refusable}
+    if not refused:
+        others = stuck - {owner}
+        assert not is_closed or not refusable.issuperset(others) or owner in {*everything, *anything}
+        return
+    assert is_closed
+    [(node, path)] = refused
+    _is_way(picture, path, node, [*picture.all[node], *picture.any[node]])
+    ring = [picture.nodes[int(name)] for name in path[1:]]
+    assert owner in ring
+    assert node in refusable
+    assert node.waits_for.since == max(each.waits_for.since for each in ring if each in refusable)
+
+
 class Free:
     """A lock that nobody of ours holds."""
 
@@ -207,7 +243,7 @@ def test_nobody_in_particular_closes_no_cycle() -> None:
     for owner in (None, process):
         assert _path(picture, _cycles.check_cycle, owner, picture.nodes[1].process, keepers=[node]) is None
         assert _path(picture, _cycles.check_stream_cycle, owner, node) is None
-        assert _path(picture, _cycles.check_place_cycle, owner, process, [node]) is None
+        assert _path(picture, _cycles.check_place_cycle, owner, [node]) is None
     assert _path(picture, _cycles.check_stream_cycle, node, None) is None
     assert _path(picture, _cycles.check_lock_cycle, node, free) is None
     assert _path(picture, _cycles.check_lock_cycle, node, Plain(process)) is None

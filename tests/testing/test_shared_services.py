@@ -18,6 +18,11 @@ class Other(GenServer):
     async def ask(self) -> int:
         return 1
 
+    @handle_call
+    async def ask_late(self) -> int:
+        await pause(2.0)
+        return 1
+
 
 class Unshared(GenServer):
     def __init__(self, other: Ref[Other]) -> None:
@@ -59,6 +64,25 @@ class Waits(GenServer, shared=True):
         async with asyncio.TaskGroup() as group:
             asking = group.create_task(self.other.call(Other.ask))
         return asking.result()
+
+    @handle_call
+    async def in_a_task_made_before(self) -> int:
+        asking = asyncio.create_task(self.other.call(Other.ask_late))
+        await pause(1.0)
+        return await asking
+
+    @handle_call
+    async def in_a_group_after_a_pause(self) -> int:
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(self.other.call(Other.ask_late))
+            await pause(1.0)
+        return asking.result()
+
+    @handle_call
+    async def for_whichever_comes_first(self) -> int:
+        asking = [asyncio.create_task(self.other.call(Other.ask_late)) for _ in range(2)]
+        done, _ = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+        return done.pop().result()
 
     @handle_call
     async def for_a_task_of_a_task(self) -> int:
@@ -133,6 +157,9 @@ def test_a_serial_handler_of_a_shared_service_must_not_wait() -> None:
         (Waits.in_task, "to answer Other.ask"),
         (Waits.in_limit, "to answer Other.ask"),
         (Waits.in_group, "to answer Other.ask"),
+        (Waits.in_a_task_made_before, "to answer Other.ask_late"),
+        (Waits.in_a_group_after_a_pause, "to answer Other.ask_late"),
+        (Waits.for_whichever_comes_first, "to answer Other.ask_late"),
         (Waits.for_a_task_of_a_task, "to answer Other.ask"),
         (Waits.for_an_end, "to end"),
         (Waits.for_a_lock, "to release the door"),

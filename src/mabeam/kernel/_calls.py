@@ -12,7 +12,8 @@ from mabeam.kernel._activation import Activation, here
 from mabeam.kernel._current import refuse_left_behind
 from mabeam.kernel._process import EXITING, mailbox_is_full
 from mabeam.kernel._reasons import Crashed
-from mabeam.kernel._waits import AnyWait, Wait, awaits
+from mabeam.kernel._shared_waits import tell_shared_wait
+from mabeam.kernel._waits import AnyWait, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -136,6 +137,11 @@ class Caller(AnyWait, Generic[T]):
         if not self.future.done():
             self._fail(died(self._callee, reason, "call"))
 
+    def refuse(self, error: Exception) -> None:
+        """Fail as one whose time is up: what has not begun for it is not done any more."""
+        self.deadline = self._callee.kernel.loop.time()
+        self.fail(error)
+
     def _fail(self, error: Exception) -> None:
         self.future.set_exception(error)
         # Marks it as seen. Whoever called may have ended meanwhile, and an answer that nobody reads is no error: what
@@ -197,32 +203,12 @@ def waiting_for(
     now = process.kernel.loop.time()
     wait = Wait(process, what, now, None, lock, stream, is_reader=is_reader, choices=choices)
     before, owner.waits_for = owner.waits_for, wait
-    if owner.process.behaviour.shared and what != "start":  # a service may start what it needs
-        _tell_shared_wait(owner, process, _WORDS.get(what, what))
+    if owner.process.behaviour.shared:
+        tell_shared_wait(owner)
     try:
         yield
     finally:
         owner.waits_for = before
-
-
-_WORDS = {"stop": "to end", "await": "to end", "room in the mailbox": "to have room"}
-
-
-def _tell_shared_wait(owner: Activation, callee: Process, what: str) -> None:
-    """Tell whoever tests it that a shared service waits, in its handler or in a task that the handler waits for."""
-    service = owner.process
-    tell, serial = service.kernel.on_shared_wait, service.serial
-    if tell is None or serial is None:
-        return
-    pending, seen = [serial], {serial}
-    while pending:
-        activation = pending.pop()
-        if activation is owner:
-            tell(service, callee, what)
-            return
-        inside = {each for each in awaits(activation) if each.process is service} - seen
-        seen |= inside
-        pending.extend(inside)
 
 
 async def wait_for_reply(
@@ -256,7 +242,7 @@ async def wait_for_reply(
             caller.since = now
             owner.waits_for = caller
         if owner.process.behaviour.shared:
-            _tell_shared_wait(owner, process, "to end" if what == "stop" else f"to answer {what}")
+            tell_shared_wait(owner)
     queue = None
     if timeout is not None and not future.done():
         queue = process.kernel.timeouts.of(timeout)

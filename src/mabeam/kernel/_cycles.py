@@ -5,6 +5,7 @@ Pure: it looks at who waits, and waits for nothing.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,15 @@ if TYPE_CHECKING:
     from mabeam.kernel._lock import Lock
     from mabeam.kernel._process import Process
 
+    _Way = tuple[Activation, tuple[Activation, ...]]
+
 __all__ = (
     "check_choice_cycle",
     "check_cycle",
     "check_lock_cycle",
     "check_place_cycle",
     "check_stream_cycle",
+    "refuse_closed_cycle",
 )
 
 
@@ -39,7 +43,7 @@ def check_cycle(owner: Process | Activation | None, process: Process) -> None:
     is_serial = owner is process or owner is process.serial
     if asking is process and (is_serial or process.ending is not None):
         raise CallCycle((process.describe(), process.describe()))
-    _raise_cycle(_find_cycle(owner, process, blockers(process)) if isinstance(owner, Activation) else None)
+    _raise_cycle(_find_cycle(owner, blockers(process)) if isinstance(owner, Activation) else None)
 
 
 def check_lock_cycle(owner: Process | Activation, lock: Lock) -> None:
@@ -48,9 +52,9 @@ def check_lock_cycle(owner: Process | Activation, lock: Lock) -> None:
     Raises:
         CallCycle: it does.
     """
-    process, holder = lock.held_by() or (None, None)
-    if process is not None and isinstance(owner, Activation) and isinstance(holder, Activation):
-        _raise_cycle(_find_cycle(owner, process, (holder,)))
+    _, holder = lock.held_by() or (None, None)
+    if isinstance(owner, Activation) and isinstance(holder, Activation):
+        _raise_cycle(_find_cycle(owner, (holder,)))
 
 
 def check_stream_cycle(owner: Process | Activation | None, maker: Activation | None) -> None:
@@ -60,19 +64,17 @@ def check_stream_cycle(owner: Process | Activation | None, maker: Activation | N
         CallCycle: it does.
     """
     if isinstance(owner, Activation) and maker is not None:
-        _raise_cycle(_find_cycle(owner, maker.process, (maker,)))
+        _raise_cycle(_find_cycle(owner, (maker,)))
 
 
-def check_place_cycle(
-    owner: Process | Activation | None, process: Process, holders: Iterable[Activation]
-) -> None:
+def check_place_cycle(owner: Process | Activation | None, holders: Iterable[Activation]) -> None:
     """Refuse to wait for a place in a concurrent handler when all that have one wait for the one that is asking.
 
     Raises:
         CallCycle: they do.
     """
     if isinstance(owner, Activation):
-        _raise_cycle(_way_back(owner, process, tuple(holders)))
+        _raise_cycle(_way_back(owner, tuple(holders)))
 
 
 def check_choice_cycle(
@@ -88,26 +90,54 @@ def check_choice_cycle(
     # The first one alone says nearly always that there is no cycle, and there may be very many.
     first = what_keeps(itertools.islice(choices(), 1))
     # What has not begun waits for nobody.
-    if first and first[0].started and _way_back(owner, first[0].process, first) is not None:
+    if first and first[0].started and _way_back(owner, first) is not None:
         everyone = what_keeps(choices())
-        _raise_cycle(_way_back(owner, first[0].process, everyone) if everyone else None)
+        _raise_cycle(_way_back(owner, everyone) if everyone else None)
 
 
-def _raise_cycle(path: tuple[Process, ...] | None) -> None:
-    if path is not None:
-        closed = path if path[-1] is path[0] else (*path, path[0])
-        raise CallCycle(each.describe() for each in closed)
+def refuse_closed_cycle(owner: Activation) -> None:
+    """Code of a process has begun to wait for tasks of its own: they must not wait for it in turn.
 
-
-def _find_cycle(
-    owner: Activation, callee: Process, keeping: Iterable[Activation]
-) -> tuple[Process, ...] | None:
-    """The processes in the order of waiting if what keeps ``callee`` can only go on when ``owner`` has, which is to wait for it.
-
-    The last link of a cycle is always a wait that begins, so this finds every cycle that the edges show.
+    It made them before, so what leads back from them was begun in good faith. The last of that is refused now, as it would have
+    been if the waits had begun in the usual order; to raise here, out of a task group say, would leave the others unowned.
     """
-    path: tuple[Process, ...] = (owner.process, callee)
-    pending = [(activation, path) for activation in keeping]
+    everything, anything = tuple(awaits(owner)), any_of(owner)
+    ring = _find_cycle(owner, everything) or (_way_back(owner, anything) if anything else None)
+    if ring is None:
+        return
+    refusable = [each for each in ring if each.waits_for is not None and each.waits_for.is_refusable]
+    if refusable:
+        # Of those that began in one turn of the loop the last of the chain, which is made link by link.
+        last = max(reversed(refusable), key=_began_to_wait)
+        begins = ring.index(last)
+        _refuse(last, _error((*ring[begins:-1], *ring[:begins], last)))
+
+
+def _began_to_wait(activation: Activation) -> float:
+    return activation.waits_for.since if activation.waits_for is not None else 0.0
+
+
+def _refuse(activation: Activation, error: CallCycle) -> None:
+    wait, future = activation.waits_for, activation.waits_on
+    if wait is not None and wait.caller is not None:
+        wait.caller.refuse(error)
+    elif isinstance(future, asyncio.Future) and not future.done():
+        future.set_exception(error)
+
+
+def _raise_cycle(ring: tuple[Activation, ...] | None) -> None:
+    if ring is not None:
+        raise _error(ring)
+
+
+def _error(ring: tuple[Activation, ...]) -> CallCycle:
+    path = [process for process, _ in itertools.groupby(each.process for each in ring)]
+    return CallCycle(each.describe() for each in (path if len(path) > 1 else (*path, *path)))
+
+
+def _find_cycle(owner: Activation, keeping: Iterable[Activation]) -> tuple[Activation, ...] | None:
+    """Those who wait, in order, from ``owner`` to itself, if ``keeping`` can only go on when ``owner`` has, which is to wait for them."""
+    pending: list[_Way] = [(activation, (owner, activation)) for activation in keeping]
     seen: set[Activation] = set()
     is_free_to_choose = False
     while pending:
@@ -117,16 +147,14 @@ def _find_cycle(
         if activation in seen:
             continue
         seen.add(activation)
-        pending.extend((other, _and(path, other.process)) for other in awaits(activation))
+        pending.extend((other, (*path, other)) for other in awaits(activation))
         is_free_to_choose = is_free_to_choose or bool(any_of(activation))
     if not is_free_to_choose:
         return None
-    return next((found for each in keeping if (found := _way_back(owner, callee, (each,))) is not None), None)
+    return next((found for each in keeping if (found := _way_back(owner, (each,))) is not None), None)
 
 
-def _way_back(
-    owner: Activation, callee: Process, choices: tuple[Activation, ...]
-) -> tuple[Process, ...] | None:
+def _way_back(owner: Activation, choices: tuple[Activation, ...]) -> tuple[Activation, ...] | None:
     """As above where some wait for any of several: none of ``choices`` can go on, and one of them because of ``owner``.
 
     Whoever waits for one of several goes on when one can; who waits for all of several, when all can. What is left over when
@@ -147,7 +175,7 @@ def _way_back(
         is_smaller = bool(free)
     if not stuck.issuperset(choices):
         return None
-    ways = [(activation, _and((owner.process, callee), activation.process)) for activation in choices]
+    ways: list[_Way] = [(activation, (owner, activation)) for activation in choices]
     while ways:
         activation, path = ways.pop()
         if activation is owner:
@@ -155,7 +183,7 @@ def _way_back(
         if activation in stuck:
             stuck.remove(activation)
             everything, anything = waits[activation]
-            ways.extend((other, _and(path, other.process)) for other in (*everything, *anything))
+            ways.extend((other, (*path, other)) for other in (*everything, *anything))
     return None
 
 
@@ -163,7 +191,3 @@ def _is_stuck(
     everything: tuple[Activation, ...], anything: tuple[Activation, ...], stuck: set[Activation]
 ) -> bool:
     return not stuck.isdisjoint(everything) or (bool(anything) and stuck.issuperset(anything))
-
-
-def _and(path: tuple[Process, ...], process: Process) -> tuple[Process, ...]:
-    return path if process is path[-1] else (*path, process)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mabeam._base import Log
 from mabeam.kernel._current_task import current_tasks
+from mabeam.kernel._cycles import refuse_closed_cycle
 from mabeam.kernel._dead_letters import DeadLetters
 from mabeam.kernel._ending import advance, end
 from mabeam.kernel._full_mailbox import leave_crowd, overflow
@@ -20,6 +21,7 @@ from mabeam.kernel._process import BUSY, DEAD, STARTING, Process
 from mabeam.kernel._reasons import NO_PROCESS, NORMAL, AlreadyStarted, Crashed, Exited
 from mabeam.kernel._reports import crash_report, forget_tracebacks
 from mabeam.kernel._scheduler import Scheduler
+from mabeam.kernel._shared_waits import tell_shared_waits_of_tasks
 from mabeam.kernel._start import Start
 from mabeam.kernel._system import SystemRequest
 from mabeam.kernel._timeouts import Timeouts
@@ -197,6 +199,12 @@ class Kernel:
             self.scheduler.settle(process)
         elif process.ending is not None:
             advance(process)
+
+    def began_to_wait(self, activation: Activation) -> None:
+        """Code of a process that has tasks waits for something that may be one of them."""
+        refuse_closed_cycle(activation)
+        if activation.process.behaviour.shared:
+            tell_shared_waits_of_tasks(activation)
 
     def put_back(self, process: Process, message: Any) -> None:
         """Return a message to the front of the mailbox it was taken from."""

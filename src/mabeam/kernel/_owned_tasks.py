@@ -52,20 +52,43 @@ class OwnedTaskFactory:
         if owner is None or owner.process.parent is None or owner.process.kernel.loop is not loop:
             return self._make_task(loop, coro, **options)
         activation = Activation(owner.process, coro, None, _leave_process)
+        stepped = coro
         if options.get("context") is None:
-            # One that was given is the caller's own, to be used as it is; it leads to the same process.
             options["context"] = contextvars.copy_context()
             options["context"].run(here.set, activation)
+        else:
+            stepped = _Guest(coro, activation)
         activation.context = options["context"]
         if isinstance(owner, Activation) and owner.caller is not None:
             activation.caller, activation.within = owner.caller, owner
-        driver: Any = _drive(activation, coro)
+        driver: Any = _drive(activation, stepped)
         driver.__qualname__ = getattr(coro, "__qualname__", "task")
         options.pop("eager_start", None)  # the driver must know its task before the first step
         activation.task = task = self._make_task(loop, driver, **options)
         _enlist(owner.process, activation)
         task.add_done_callback(lambda _task: _ended(activation))
         return task
+
+
+class _Guest:
+    """Steps a coroutine in a context that it was given, which others may use as well: it leads to the task for each step only."""
+
+    def __init__(self, coroutine: Any, activation: Activation) -> None:
+        self._coroutine = coroutine
+        self._activation = activation
+
+    def send(self, value: Any) -> Any:
+        return self._step(self._coroutine.send, value)
+
+    def throw(self, error: BaseException) -> Any:
+        return self._step(self._coroutine.throw, error)
+
+    def _step(self, step: Callable[[Any], Any], value: Any) -> Any:
+        token = here.set(self._activation)
+        try:
+            return step(value)
+        finally:
+            here.reset(token)
 
 
 def _enlist(process: Process, activation: Activation) -> None:

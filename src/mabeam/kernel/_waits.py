@@ -49,6 +49,11 @@ class AnyWait:
     is_reader: bool = False
     choices: Callable[[], Iterable[Process | Activation]] | None = None
 
+    @property
+    def is_refusable(self) -> bool:
+        """Whether who waits can be told to wait no longer: for an answer, a lock, or an item of a stream."""
+        return self.caller is not None or self.lock is not None or self.is_reader
+
 
 class Wait(AnyWait):
     """One that is for no call of a server."""

@@ -74,7 +74,7 @@ class ConcurrentHandlers(Behaviour):
         """Queue a message for a handler of which as many run as may; a call that waits for itself is refused."""
         if type(message) is Call:
             try:
-                check_place_cycle(message.caller.asker, process, running)
+                check_place_cycle(message.caller.asker, running)
             except CallCycle as error:
                 message.caller.fail(error)
                 return

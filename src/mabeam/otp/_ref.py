@@ -399,7 +399,6 @@ class Ref(Generic[S_co]):
         if process is None:
             return Stream(None, None, name_target(self.address()), (), {}, None)
         handler = self._handler(process, method, "stream")
-        check_cycle(here.get(None), process)
         timeout = handler.timeout if self._timeout is _UNSET else self._timeout
         return Stream(process, handler, what, args, kwargs, timeout)
 

@@ -202,21 +202,17 @@ class ServerBehaviour(ConcurrentHandlers):
         if kind is Call or kind is Cast:
             handler: Handler = message.handler
             caller = message.caller if kind is Call else None
-            if (
-                caller is not None
-                and caller.deadline is not None
-                and process.kernel.loop.time() >= caller.deadline
-            ):
+            until = caller.deadline if caller is not None else None
+            if until is not None and process.kernel.loop.time() >= until:
                 process.kernel.note_expired(process, handler.what, "dropped")
                 return True
             if handler.concurrent:
                 self.start_concurrent(process, message)
                 return True
             process.message = message
-            value: Any
             try:
                 if handler.waits:
-                    value = handler.function(process.body, *message.args, **message.kwargs)
+                    value: Any = handler.function(process.body, *message.args, **message.kwargs)
                 elif handler.thread:
                     function = partial(handler.function, process.body, *message.args, **message.kwargs)
                     value = run_blocking(process, message, function)
@@ -462,13 +458,9 @@ class ServerBehaviour(ConcurrentHandlers):
     def leave_lifespan(self, process: Process) -> None:
         """Begin the second half of ``lifespan``."""
         asides: Asides | None = process.extra
-        if (
-            process.hold is not None
-            and asides is not None
-            and asides.leave is not None
-            and not asides.leave.done()
-        ):
-            asides.leave.set_result(None)
+        leave = asides.leave if asides is not None else None
+        if process.hold is not None and leave is not None and not leave.done():
+            leave.set_result(None)
 
     def undelivered(self, process: Process, message: Any, reason: ExitReason) -> bool:
         """Tell a caller or a reader; casts and raw messages become dead letters."""

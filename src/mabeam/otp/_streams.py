@@ -14,6 +14,7 @@ from mabeam.kernel import (
     HandlerMessage,
     NoProcess,
     Stop,
+    check_cycle,
     check_stream_cycle,
     died,
     enter_full,
@@ -270,6 +271,7 @@ class Stream(Generic[T]):
         kernel = channel.server.kernel
         if not is_on_loop(kernel):
             raise wrong_thread(channel.server)
+        check_cycle(here.get(None), channel.server)
         self._entered = True
         request.trace = current_trace()
         until = None if self._timeout is None else kernel.loop.time() + self._timeout

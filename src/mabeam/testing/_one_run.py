@@ -171,7 +171,9 @@ class _Program:
 
     def saw_shared_wait(self, service: Process, callee: Process, what: str) -> None:
         """A shared service waits for another process, and all its users with it."""
-        self._problems.append(problem_of_shared_wait(service, callee, what))
+        problem = problem_of_shared_wait(service, callee, what)
+        if problem not in self._problems:  # a handler may wait for the same task again and again
+            self._problems.append(problem)
 
     def outcome(self) -> BaseException | None:
         """Why the run failed."""

@@ -162,7 +162,9 @@ class LoopSession:
         return result
 
     def _note_shared_wait(self, service: Process, callee: Process, what: str) -> None:
-        self._problems.append(problem_of_shared_wait(service, callee, what))
+        problem = problem_of_shared_wait(service, callee, what)
+        if problem not in self._problems:  # a handler may wait for the same task again and again
+            self._problems.append(problem)
 
     def _note(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self._problems.append(problem_of_loop(context))
