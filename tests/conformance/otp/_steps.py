@@ -28,6 +28,8 @@ from tests.conformance.otp._world import UnknownKeyError, World
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from mabeam.kernel import Process
+
 __all__ = ("run_steps",)
 
 LONGEST_REST: Final = 15.0
@@ -243,10 +245,10 @@ class _Driver:
     def _is_busy(self) -> bool:
         if self.world.naps:
             return True
-        if self.world.gates:
-            return False  # those who wait for a start have nothing else to wait for
+        at_gate = bool(self.world.gates)  # then no time that passes ends a wait for a start
         return any(
-            process.behaviour.is_supervisor and process.status for process in self.world.kernel.table.values()
+            process.behaviour.is_supervisor and process.status and not (at_gate and _waits_for_start(process))
+            for process in self.world.kernel.table.values()
         )
 
 
@@ -273,3 +275,8 @@ def _answer_to(ref: object) -> Callable[[Any], bool]:
 def _answer_or_down(ref: object, watch: object) -> Callable[[Any], bool]:
     is_answer = _answer_to(ref)
     return lambda message: is_answer(message) or (isinstance(message, Down) and message.ref is watch)
+
+
+def _waits_for_start(process: Process) -> bool:
+    wait = process.serial.waits_for if process.serial is not None else None
+    return wait is not None and wait.what == "start"
