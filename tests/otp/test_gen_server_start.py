@@ -17,13 +17,15 @@ from mabeam import (
     Stop,
     UsageError,
     handle_call,
+    handle_cast,
+    kill,
     ref,
     start_info,
     whereis,
 )
-from mabeam.kernel import Crashed, Exited, Normal, Runtime, Shutdown, trap_exit
+from mabeam.kernel import Crashed, Exited, Killed, Normal, Runtime, Shutdown, trap_exit
 from mabeam.testing import Probe, wait_until_idle
-from tests.otp._servers import begun, clock, for_ever, pid_of
+from tests.otp._servers import begun, clock, for_ever, pause, pid_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -267,3 +269,43 @@ async def test_wrong_arguments_and_options_are_found_before_anything_starts(runt
         )
     assert len(caught.value.problems) == 3
     assert runtime.processes() == ()
+
+
+class Outliving(GenServer):
+    """Starts for a second, and tells how it ends."""
+
+    def __init__(self, *, trap: bool) -> None:
+        trap_exit(trap)
+
+    async def init(self) -> None:
+        LOG.append("begins")
+        await pause(1)
+        LOG.append("up")
+
+    def terminate(self, reason: ExitReason) -> None:
+        LOG.append(reason)
+
+
+class Parent(GenServer):
+    """Starts such a server."""
+
+    @handle_cast
+    async def begin(self, *, trap: bool, link: bool) -> None:
+        spec = Outliving.child_spec(trap=trap)
+        await (spec.start_link() if link else spec.start())
+
+
+@pytest.mark.parametrize(
+    ("trap", "link", "what_follows"),
+    [(True, True, ["up", Killed()]), (False, True, []), (True, False, ["up"]), (False, False, ["up"])],
+)
+async def test_when_its_starter_dies_during_init_its_link_says_what_becomes_of_it(
+    *, trap: bool, link: bool, what_follows: list[Any]
+) -> None:
+    """As in OTP: one that traps exits ends its init, and then itself; one without a link is an orphan."""
+    parent = await Parent.child_spec().start()
+    parent.cast(Parent.begin, trap=trap, link=link)
+    await wait_until_idle()
+    kill(parent)
+    await pause(2)
+    assert ["begins", *what_follows] == LOG

@@ -10,6 +10,7 @@ from mabeam.errors import StartFailed, StartIgnored
 from mabeam.kernel._calls import waiting_for
 from mabeam.kernel._ending import kill
 from mabeam.kernel._links import remove_link
+from mabeam.kernel._process import EXITING
 from mabeam.kernel._reasons import AlreadyStarted, Crashed, Exited, Shutdown
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Start:
         info: what ``start_info`` was given during the start.
     """
 
-    __slots__ = ("_context", "_waiter", "ignores", "info", "outcome", "process", "reason")
+    __slots__ = ("_context", "_waiter", "ignores", "info", "is_given_up", "outcome", "process", "reason")
 
     def __init__(self, process: Process, context: contextvars.Context) -> None:
         """A start that is not decided yet, of a process that has set nothing in its context so far."""
@@ -46,6 +47,8 @@ class Start:
         self.info: object = None
         self.ignores = False
         """It chose not to run; that is the outcome when it has ended."""
+        self.is_given_up = False
+        """Whoever started it does not want it any more, and so nothing that it starts itself."""
         self._waiter: asyncio.Future[None] | None = None
 
     def decide(self, outcome: StartOutcome, reason: ExitReason | None = None) -> None:
@@ -74,7 +77,8 @@ class Start:
         """Wait until it is decided.
 
         Guarantees:
-            A starter that is cancelled meanwhile leaves nothing behind: the process is killed.
+            A starter that is cancelled meanwhile leaves nothing behind: the process is killed, and what that is starting,
+            too. One that is itself to end leaves it to their link, as in OTP: one that traps exits ends its ``init`` first.
         """
         if self.outcome != "pending":
             return
@@ -84,9 +88,12 @@ class Start:
             with waiting_for(process, "start"):
                 await self._waiter
         except asyncio.CancelledError:
-            if process.parent is not None:
-                remove_link(process.parent, process)
-            kill(process)
+            starter = process.parent
+            if starter is None or not starter.status & EXITING or _is_given_up(starter):
+                self.is_given_up = True
+                if starter is not None:
+                    remove_link(starter, process)
+                kill(process)
             raise
 
     def result(self) -> Process:
@@ -108,6 +115,10 @@ class Start:
             hint = f" The name is taken, by {bottom.value.pid!r}: a name has one process, until that ends."
         cause = bottom.exception if isinstance(bottom, Crashed) else None
         raise StartFailed(self.process.describe(), self.reason, hint=hint) from cause
+
+
+def _is_given_up(process: Process) -> bool:
+    return process.start is not None and process.start.is_given_up
 
 
 def _bottom(reason: ExitReason) -> ExitReason:
