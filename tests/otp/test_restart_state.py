@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mabeam import Backoff
-from mabeam.otp._restart_state import RestartWindow
+from mabeam.otp._restart_state import RestartRow, RestartWindow
 
 GAPS = st.lists(st.floats(0, 3) | st.sampled_from([0.0, 0.5, 1.0, 2.0]), max_size=40)
 
@@ -91,3 +91,14 @@ def test_a_backoff_that_makes_no_sense_is_named(options: dict[str, Any]) -> None
 def test_a_backoff_of_the_wrong_type_is_a_problem_like_any_other(options: dict[str, Any]) -> None:
     """Not an error in the check."""
     assert len(Backoff(**options).check()) == 1
+
+
+def test_a_row_of_restarts_ends_with_more_than_the_period_of_peace() -> None:
+    """Counted from when the last one was due, its last moment included."""
+    backoff = Backoff(first=1.0, factor=2.0, limit=100.0)
+    delay, row = RestartRow().next(50.0, 5.0, backoff)
+    assert (delay, row) == (1.0, (1, 51.0))
+    delay, row = row.next(56.0, 5.0, backoff)
+    assert (delay, row) == (2.0, (2, 58.0))
+    delay, row = row.next(63.5, 5.0, backoff)
+    assert (delay, row) == (1.0, (1, 64.5))

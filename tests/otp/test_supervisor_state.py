@@ -61,8 +61,7 @@ def test_who_is_restarted_is_the_table_of_otp(reason: ExitReason, *, abnormal: b
 
 def test_a_new_child_is_at_the_beginning_of_its_history() -> None:
     fresh = Child(Worker.child_spec())
-    assert (fresh.process, fresh.restarting, fresh.attempts, fresh.retry) == (None, False, 0, None)
-    assert fresh.restarted_at == 0.0
+    assert (fresh.process, fresh.restarting, fresh.row, fresh.retry) == (None, False, (0, 0.0), None)
 
 
 def test_a_child_is_there_while_it_runs_or_is_about_to() -> None:

@@ -38,7 +38,16 @@ from mabeam.kernel._kernel import Kernel
 from mabeam.kernel._links import add_link, add_monitor, are_linked, remove_link, remove_monitor
 from mabeam.kernel._lock import Lock
 from mabeam.kernel._mailbox import offer_again, remove_matching, take_matching
-from mabeam.kernel._messages import Carried, Down, ExitSignal, HandlerMessage, Ignore, MonitorRef, Stop
+from mabeam.kernel._messages import (
+    Carried,
+    Down,
+    Exempt,
+    ExitSignal,
+    HandlerMessage,
+    Ignore,
+    MonitorRef,
+    Stop,
+)
 from mabeam.kernel._names import Name, Registration, ViaName
 from mabeam.kernel._observers import ProcessStatistics, Trace, TraceEvent, statistics, trace
 from mabeam.kernel._operations import (
@@ -172,6 +181,7 @@ __all__ = (
     "Carried",
     "DEAD",
     "EXITING",
+    "Exempt",
     "RECEIVING",
     "SCHEDULED",
     "STARTING",

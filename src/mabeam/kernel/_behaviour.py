@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
 from mabeam.errors import UsageError
-from mabeam.kernel._messages import Down, ExitSignal
+from mabeam.kernel._messages import Exempt
 from mabeam.kernel._system import SystemRequest
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Behaviour:
 
     def may_drop(self, message: Any) -> bool:
         """Whether it is a message of users: the others are exempt from the limit of the mailbox."""
-        return not isinstance(message, ExitSignal | Down | SystemRequest)
+        return not issubclass(type(message), Exempt)  # isinstance would ask the message, in its sender's turn
 
     def drop(self, process: Process, message: Any, error: RejectedError) -> None:
         """Tell whoever sent a message that was dropped from a full mailbox."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mabeam.kernel._reasons import ExitReason
     from mabeam.telemetry import TraceContext
 
-__all__ = ("Carried", "Down", "ExitSignal", "HandlerMessage", "Ignore", "MonitorRef", "Stop")
+__all__ = ("Carried", "Down", "Exempt", "ExitSignal", "HandlerMessage", "Ignore", "MonitorRef", "Stop")
 
 
 @final
@@ -31,6 +31,12 @@ class Carried:
         """Pack a message."""
         self.message = message
         self.trace = trace
+
+
+class Exempt:
+    """A message of ours, of which each comes once and is waited for: no full mailbox turns it away, and none drops it."""
+
+    __slots__ = ()
 
 
 class HandlerMessage:
@@ -73,7 +79,7 @@ class MonitorRef:
 
 
 @dataclass(frozen=True, slots=True)
-class Down:
+class Down(Exempt):
     """A monitored process has ended, or was not there.
 
     Attributes:
@@ -88,7 +94,7 @@ class Down:
 
 
 @dataclass(frozen=True, slots=True)
-class ExitSignal:
+class ExitSignal(Exempt):
     """An exit signal, delivered as a message because the receiver traps exits.
 
     Attributes:

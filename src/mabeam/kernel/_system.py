@@ -10,6 +10,7 @@ from mabeam.kernel._checks import check_seconds, is_seconds
 from mabeam.kernel._current import find_here
 from mabeam.kernel._cycles import check_cycle
 from mabeam.kernel._mailbox import offer_again
+from mabeam.kernel._messages import Exempt
 from mabeam.kernel._process import SUSPENDED
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ __all__ = ("SystemRequest", "ask", "resume", "suspend")
 T = TypeVar("T")
 
 
-class SystemRequest(Generic[T]):
+class SystemRequest(Exempt, Generic[T]):
     """One request: a function that the process runs between two of its messages, as its own code."""
 
     __slots__ = ("_function", "_future", "what")

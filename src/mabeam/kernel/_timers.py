@@ -21,13 +21,16 @@ __all__ = ("TimerRef", "start_timer")
 class TimerRef:
     """A message that will be sent. It belongs to its receiver: when that ends, the timer is gone."""
 
-    __slots__ = ("_due", "_handle", "_kernel", "_message", "_target")
+    __slots__ = ("_due", "_handle", "_is_ours", "_kernel", "_message", "_target")
 
-    def __init__(self, kernel: Kernel, target: Process | Pid | Name, message: Any) -> None:
-        """Made by ``send_after`` only."""
+    def __init__(
+        self, kernel: Kernel, target: Process | Pid | Name, message: Any, *, is_ours: bool = False
+    ) -> None:
+        """Made by ``send_after`` and by processes of ours for themselves."""
         self._kernel = kernel
         self._target = target
         self._message = message
+        self._is_ours = is_ours
         self._handle: asyncio.TimerHandle | None = None
         self._due = 0.0
 
@@ -88,6 +91,8 @@ class TimerRef:
         if process is not None and process.kernel.loop is not self._kernel.loop:
             if not process.kernel.hand_over(process.kernel.send, process, self._message):
                 process.kernel.dead_letters.add(process.describe(), self._message, "dead")
+        elif process is not None and self._is_ours:
+            process.kernel.enqueue_or_return(process, self._message)
         elif process is not None:
             process.kernel.send(process, self._message)
         else:
@@ -100,9 +105,19 @@ class TimerRef:
         return "<timer, over>" if left is None else f"<timer, {left:.3g} s left>"
 
 
-def start_timer(kernel: Kernel, target: Process | Pid | Name, seconds: float, message: Any) -> TimerRef:
-    """Send ``message`` to ``target`` in ``seconds``; a name is looked up when the time has come."""
-    timer = TimerRef(kernel, target, message)
+def start_timer(
+    kernel: Kernel, target: Process | Pid | Name, seconds: float, message: Any, *, is_ours: bool = False
+) -> TimerRef:
+    """Send ``message`` to ``target`` in ``seconds``; a name is looked up when the time has come.
+
+    Args:
+        kernel: that of the Runtime whose loop waits.
+        target: the receiver.
+        seconds: how long.
+        message: what is sent.
+        is_ours: a process of ours reminds itself: it comes however full the mailbox is.
+    """
+    timer = TimerRef(kernel, target, message, is_ours=is_ours)
     timer.start(seconds)
     if isinstance(target, Process) and target.is_alive and target.kernel is kernel:
         if target.timers is None:

@@ -24,7 +24,7 @@ from mabeam.otp._child_spec import ChildSpec
 from mabeam.otp._gen_server import GenServer
 from mabeam.otp._handlers import system_call
 from mabeam.otp._ref import Ref
-from mabeam.otp._restart_state import Backoff, RestartWindow
+from mabeam.otp._restart_state import Backoff, RestartRow, RestartWindow, Retry
 from mabeam.otp._supervising import (
     ChildCounts,
     ChildInfo,
@@ -55,17 +55,7 @@ S = TypeVar("S")
 _CALLER_ERRORS = (ChildError, RejectedError, StartFailed, StartIgnored, UsageError)
 
 
-class _Retry:
-    """To itself: try the restart of a child again."""
-
-    __slots__ = ("counted", "process")
-
-    def __init__(self, process: Process, *, counted: bool) -> None:
-        self.process = process
-        self.counted = counted
-
-
-_NO_RESTARTS: Final = (0, 0.0)
+_NO_RESTARTS: Final = RestartRow()
 _STOPS_IN_A_ROW: Final = 64
 """Children that are told to stop before others have their turn."""
 
@@ -126,8 +116,8 @@ class DynamicSupervisor(GenServer):
         self._children: dict[Process, ChildSpec[Any]] = {}
         self._restarting: dict[Process, None] = {}
         """Those of them whose restart has failed, or waits, and will be tried again."""
-        self._restarts: dict[Process, tuple[int, float]] = {}
-        """For the backoff, of those that were restarted lately: how often in a row, and when the last time."""
+        self._restarts: dict[Process, RestartRow] = {}
+        """For the backoff, of those that were restarted lately."""
         trap_exit()
 
     async def terminate(self, reason: ExitReason, /) -> None:
@@ -151,9 +141,9 @@ class DynamicSupervisor(GenServer):
             process = cast("Process", message.pid._process)
             spec = self._children.get(process)
             return self._child_ended(process, spec, message.reason) if spec is not None else None
-        if isinstance(message, _Retry):
-            if message.process in self._restarting:
-                return self._restart(message.process, counted=message.counted)
+        if isinstance(message, Retry):
+            if message.child in self._restarting:
+                return self._restart(message.child, counted=message.counted)
             return None
         return super().handle_info(message)
 
@@ -251,8 +241,7 @@ class DynamicSupervisor(GenServer):
         me = current_process()
         note_exit(me, spec, reason)
         if restarts_after(spec, reason):
-            attempts, _ = self._restarts.get(process, _NO_RESTARTS)
-            note_restart(me, spec, reason, attempts + 1)
+            note_restart(me, spec, reason, self._restarts.get(process, _NO_RESTARTS).attempts + 1)
             await self._restart(process, counted=False)
         else:
             self._forget(process)
@@ -264,19 +253,17 @@ class DynamicSupervisor(GenServer):
             if not self._window.add(now):
                 self._give_up(process, spec)
             if self._backoff is not None:
-                attempts, last = self._restarts.get(process, _NO_RESTARTS)
-                attempts = attempts + 1 if now - last <= self._window.max_seconds else 1
-                delay = self._backoff.delay(attempts)
+                row = self._restarts.get(process, _NO_RESTARTS)
+                delay, self._restarts[process] = row.next(now, self._window.max_seconds, self._backoff)
                 self._restarting[process] = None
-                self._restarts[process] = attempts, now + delay
-                start_timer(me.kernel, me, delay, _Retry(process, counted=True))
+                start_timer(me.kernel, me, delay, Retry(process, counted=True), is_ours=True)
                 return
         start = spec.begin(me)
         await start.wait()
         if start.outcome == "failed":
             self._restarting[process] = None
             report_failed_restart(me, spec, start_reason(start))
-            me.kernel.scheduler.enqueue(me, _Retry(process, counted=False))
+            me.kernel.scheduler.enqueue(me, Retry(process, counted=False))
             return
         before = self._restarts.get(process)
         self._forget(process)

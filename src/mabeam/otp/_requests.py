@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mabeam.kernel import HandlerMessage
+from mabeam.kernel import Exempt, HandlerMessage
 
 if TYPE_CHECKING:
     from mabeam.kernel import Caller, ExitReason
@@ -72,18 +72,18 @@ def _show(message: Call | Cast) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class StopRequest:
+class StopRequest(Exempt):
     """A request to end in an orderly way; taken in the order of the mailbox."""
 
     reason: ExitReason
 
 
 @dataclass(frozen=True, slots=True)
-class IdleTimeout:
+class IdleTimeout(Exempt):
     """Reaches ``handle_info`` when no message came for as long as ``idle_timeout`` asked for."""
 
 
-class Continue:
+class Continue(Exempt):
     """A continuation: what ``continue_with`` was given."""
 
     __slots__ = ("argument", "trace")

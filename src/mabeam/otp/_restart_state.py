@@ -1,13 +1,49 @@
-"""How many restarts in how many seconds a supervisor allows: a pure sliding window."""
+"""When a supervisor restarts: how many restarts in how many seconds it allows, and how long it waits before one."""
 
 from __future__ import annotations
 
 import sys
 from collections import deque
+from typing import Any, NamedTuple
 
 from mabeam._base import Backoff
+from mabeam.kernel import Exempt
 
-__all__ = ("Backoff", "RestartWindow")
+__all__ = ("Backoff", "RestartRow", "RestartWindow", "Retry")
+
+
+class Retry(Exempt):
+    """To itself: try the restart of a child again, after everything else that came meanwhile.
+
+    Attributes:
+        child: what the supervisor knows it by.
+        counted: its restart is in the window already.
+    """
+
+    __slots__ = ("child", "counted")
+
+    def __init__(self, child: Any, *, counted: bool) -> None:
+        """A message that is not sent yet."""
+        self.child = child
+        self.counted = counted
+
+
+class RestartRow(NamedTuple):
+    """Restarts of one child that follow each other, for the backoff.
+
+    Attributes:
+        attempts: how many.
+        last: when the last of them is due.
+    """
+
+    attempts: int = 0
+    last: float = 0.0
+
+    def next(self, now: float, max_seconds: float, backoff: Backoff) -> tuple[float, RestartRow]:
+        """One more, ``now``: the seconds to wait before it, and the row with it. ``max_seconds`` of peace begin a new row."""
+        attempts = self.attempts + 1 if now - self.last <= max_seconds else 1
+        delay = backoff.delay(attempts)
+        return delay, RestartRow(attempts, now + delay)
 
 
 class RestartWindow:

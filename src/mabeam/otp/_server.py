@@ -15,7 +15,6 @@ from mabeam.kernel import (
     SCHEDULED,
     SUSPENDED,
     Activation,
-    Down,
     ExitSignal,
     HandlerMessage,
     Ignore,
@@ -300,10 +299,6 @@ class ServerBehaviour(ConcurrentHandlers):
             kind is ExitSignal and process.parent is not None and message.pid is process.parent.pid
         )
 
-    def may_drop(self, message: Any) -> bool:
-        """Calls, casts, streams and what others sent raw."""
-        return type(message) not in _EXEMPT
-
     def drop(self, process: Process, message: Any, error: RejectedError) -> None:
         """Tell a caller or a reader; the rest are dead letters."""
         if type(message) is Call:
@@ -473,7 +468,6 @@ class ServerBehaviour(ConcurrentHandlers):
 
 
 _OURS: Final = str(Path(__file__).parent)
-_EXEMPT: Final = frozenset((ExitSignal, Down, StopRequest, SystemRequest, IdleTimeout, Continue))
 
 
 def _activate_supervisor(process: Process, coroutine: Any, message: Any, done: Any) -> Activation:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mabeam.errors import RejectedError, UsageError
-from mabeam.kernel import Carried, current_process, is_seconds
+from mabeam.kernel import Carried, Exempt, current_process, is_seconds
 from mabeam.otp._asides import Asides, serial_server_here
 from mabeam.otp._requests import IdleTimeout
 from mabeam.otp._state_machine_declare import State
@@ -79,7 +79,7 @@ class Postpone(BaseException):
         return "Postpone belongs in a handler of a StateMachine, of a call, a cast or a message, that is not concurrent"
 
 
-class Own:
+class Own(Exempt):
     """An event that the machine has given itself: an inserted one, or a timeout."""
 
     __slots__ = ("content", "trace")

@@ -6,7 +6,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from mabeam.errors import UsageError, WrongState
-from mabeam.kernel import SUSPENDED, ExitSignal, SystemRequest, in_trace, mailbox_is_full, stop, trace_of
+from mabeam.kernel import (
+    SUSPENDED,
+    Exempt,
+    ExitSignal,
+    SystemRequest,
+    in_trace,
+    mailbox_is_full,
+    stop,
+    trace_of,
+)
 from mabeam.otp._requests import Call, Cast, Continue, StopRequest
 from mabeam.otp._server import ServerBehaviour
 from mabeam.otp._state_machine_asks import MachineAsides, Own, Postpone, event_of, puts_off
@@ -23,14 +32,14 @@ if TYPE_CHECKING:
 __all__ = ("StateMachineBehaviour",)
 
 
-class _Queued:
+class _Queued(Exempt):
     """To itself, in front of the mailbox: there are events that come first."""
 
     def __repr__(self) -> str:
         return "events of its own"
 
 
-class _Expired:
+class _Expired(Exempt):
     """To itself: the time of a timeout is over. It takes its place in the mailbox, as in OTP."""
 
     __slots__ = ("timeout",)
@@ -302,10 +311,6 @@ class StateMachineBehaviour(ServerBehaviour):
             return clause.where
         found = None if kind is Continue else self.states[name].message_clause(message)
         return found.where if found is not None else f"{super().where(process, message)} in state {name!r}"
-
-    def may_drop(self, message: Any) -> bool:
-        """Calls, casts, streams and what others sent raw, nothing of its own."""
-        return type(message) not in _OURS and super().may_drop(message)
 
     def undelivered(self, process: Process, message: Any, reason: ExitReason) -> bool:
         """Tell a caller or a reader; casts and raw messages become dead letters, its own events nothing."""

@@ -23,7 +23,7 @@ from mabeam.otp._child_spec import ChildSpec
 from mabeam.otp._gen_server import GenServer
 from mabeam.otp._handlers import system_call
 from mabeam.otp._ref import Ref
-from mabeam.otp._restart_state import Backoff, RestartWindow
+from mabeam.otp._restart_state import Backoff, RestartWindow, Retry
 from mabeam.otp._supervising import (
     ChildCounts,
     ChildInfo,
@@ -54,16 +54,6 @@ ChildList: TypeAlias = Sequence[ChildSpec[Any]]
 ChildFunction: TypeAlias = Callable[[], ChildList | Awaitable[ChildList]]
 
 _CALLER_ERRORS = (ChildError, StartFailed, StartIgnored, UsageError)
-
-
-class _Retry:
-    """To itself: try the restart of a child again, after everything else that came meanwhile."""
-
-    __slots__ = ("child", "counted")
-
-    def __init__(self, child: Child, *, counted: bool) -> None:
-        self.child = child
-        self.counted = counted
 
 
 class Supervisor(GenServer):
@@ -214,10 +204,10 @@ class Supervisor(GenServer):
             process = cast("Process", message.pid._process)
             child = self._children.by_process.get(process)
             return self._child_ended(child, message.reason) if child is not None else None
-        if isinstance(message, _Retry):
-            child = message.child
-            if child.retry is message and self._children.by_id.get(child.spec.id) is child:
-                return self._restart(child, counted=message.counted)
+        if isinstance(message, Retry):
+            waiting: Child = message.child
+            if waiting.retry is message and self._children.by_id.get(waiting.spec.id) is waiting:
+                return self._restart(waiting, counted=message.counted)
             return None
         return super().handle_info(message)
 
@@ -399,7 +389,7 @@ class Supervisor(GenServer):
     async def _child_ended(self, child: Child, reason: ExitReason) -> None:
         note_exit(current_process(), child.spec, reason)
         if restarts_after(child.spec, reason):
-            note_restart(current_process(), child.spec, reason, child.attempts + 1)
+            note_restart(current_process(), child.spec, reason, child.row.attempts + 1)
             await self._restart(child, counted=False)
             return
         self._children.stopped(child)
@@ -428,18 +418,16 @@ class Supervisor(GenServer):
             failing, reason = failed
             failing.restarting = True
             report_failed_restart(me, failing.spec, reason)
-            failing.retry = retry = _Retry(failing, counted=False)
+            failing.retry = retry = Retry(failing, counted=False)
             me.kernel.scheduler.enqueue(me, retry)
 
     def _restart_later(self, child: Child, now: float, backoff: Backoff) -> None:
         self._children.halted(child)
         child.restarting = True
-        child.attempts = child.attempts + 1 if now - child.restarted_at <= self._window.max_seconds else 1
-        delay = backoff.delay(child.attempts)
-        child.restarted_at = now + delay
+        delay, child.row = child.row.next(now, self._window.max_seconds, backoff)
         me = current_process()
-        child.retry = retry = _Retry(child, counted=True)
-        start_timer(me.kernel, me, delay, retry)
+        child.retry = retry = Retry(child, counted=True)
+        start_timer(me.kernel, me, delay, retry, is_ours=True)
 
     def _give_up(self, child: Child) -> NoReturn:
         asides_of(current_process()).gave_up = True

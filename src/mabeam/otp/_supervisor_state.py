@@ -6,15 +6,18 @@ Nothing here starts, stops or waits; ``_supervisor.py`` carries the decisions ou
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from mabeam.kernel import is_abnormal
+from mabeam.otp._restart_state import RestartRow
 
 if TYPE_CHECKING:
     from mabeam.kernel import ExitReason, Process
     from mabeam.otp._child_spec import ChildSpec
 
 __all__ = ("AutoShutdown", "Child", "Children", "Strategy", "restarts_after")
+
+_NO_RESTARTS: Final = RestartRow()
 
 Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
 """Who is restarted with a child that ended: nobody else, everybody, or those started after it."""
@@ -28,20 +31,18 @@ class Child:
     Attributes:
         process: the running process; ``None`` when it is stopped, was ignored, or is being restarted.
         restarting: its restart has failed and will be tried again.
-        attempts: restarts in a row, for the backoff.
-        restarted_at: when the last restart was asked for.
+        row: its restarts that followed each other, for the backoff.
         retry: the message that the supervisor has sent itself to try again; older ones mean nothing any more.
     """
 
-    __slots__ = ("attempts", "process", "restarted_at", "restarting", "retry", "spec")
+    __slots__ = ("process", "restarting", "retry", "row", "spec")
 
     def __init__(self, spec: ChildSpec[Any], process: Process | None = None) -> None:
         """A child that does not run yet, unless a process is given."""
         self.spec = spec
         self.process = process
         self.restarting = False
-        self.attempts = 0
-        self.restarted_at = 0.0
+        self.row = _NO_RESTARTS
         self.retry: object = None
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, final
 
 from mabeam.errors import CheckNotFound, RejectedError
-from mabeam.kernel import ExitSignal, Shutdown, current_process, kill, send_exit, start_timer
+from mabeam.kernel import Exempt, ExitSignal, Shutdown, current_process, kill, send_exit, start_timer
 from mabeam.otp import TaskSupervisor, handle_call, reply_later
 from mabeam.services._health_board import Changed, ThreadEnded
 from mabeam.services._health_run import CheckTask, Done, Run
@@ -29,7 +29,7 @@ MAX_WAITING: Final = 10_000
 
 
 @final
-class _Due:
+class _Due(Exempt):
     """To itself: a check is to run."""
 
     __slots__ = ("check",)
@@ -39,7 +39,7 @@ class _Due:
 
 
 @final
-class _Stale:
+class _Stale(Exempt):
     """To itself: the result of a check may have become stale."""
 
     __slots__ = ("check",)
@@ -49,7 +49,7 @@ class _Stale:
 
 
 @final
-class _Late:
+class _Late(Exempt):
     """To itself: the time of a run is up."""
 
     __slots__ = ("run",)
@@ -152,6 +152,9 @@ class HealthRunner(TaskSupervisor, shared=True):
     def _is_current(self, check: Check) -> bool:
         return self.board.state.checks.get(check.id) is check
 
+    def _remind(self, seconds: float, message: Exempt) -> TimerRef:
+        return start_timer(self._me.kernel, self._me, seconds, message, is_ours=True)
+
     def _begin(self, check: Check) -> None:
         """Have a check run for the first time, or go on where a runner before this one was."""
         timers = self._timers[check.id] = _Timers(check)
@@ -160,7 +163,7 @@ class HealthRunner(TaskSupervisor, shared=True):
         else:
             now = self.board.now
             left = check.at + check.settings.interval - now
-            timers.due = start_timer(self._me.kernel, self._me, max(0.0, left), _Due(check))
+            timers.due = self._remind(max(0.0, left), _Due(check))
             self._watch_age(timers, now)
 
     def _due(self, check: Check) -> None:
@@ -214,7 +217,7 @@ class HealthRunner(TaskSupervisor, shared=True):
         self._runs[run.pid] = run
         if check.settings.blocks:
             board.in_threads[run] = None
-        run.timer = start_timer(self._me.kernel, self._me, check.settings.deadline, _Late(run))
+        run.timer = self._remind(check.settings.deadline, _Late(run))
 
     def _end(self, run: Run, result: Health, outcome: str) -> None:
         """A run has come to something, in whatever way."""
@@ -237,13 +240,13 @@ class HealthRunner(TaskSupervisor, shared=True):
         """Until the next run. It begins when the task of the last one has ended: no check runs twice at once."""
         if timers.due is None:
             pause = self.board.pause_of(timers.check)
-            timers.due = start_timer(self._me.kernel, self._me, pause, _Due(timers.check))
+            timers.due = self._remind(pause, _Due(timers.check))
 
     def _watch_age(self, timers: _Timers, now: float) -> None:
         check = timers.check
         left = check.at + check.settings.stale_seconds - now
         if left > 0:
-            timers.stale = start_timer(self._me.kernel, self._me, left, _Stale(check))
+            timers.stale = self._remind(left, _Stale(check))
 
     def _late(self, run: Run) -> None:
         assert run.pid is not None
@@ -261,7 +264,7 @@ class HealthRunner(TaskSupervisor, shared=True):
         assert run.pid is not None
         run.is_over = True
         run.stop_timer()
-        run.timer = start_timer(self._me.kernel, self._me, GRACE, _Late(run))
+        run.timer = self._remind(GRACE, _Late(run))
         send_exit(run.pid, Shutdown())
 
     def _task_ended(self, pid: Pid, reason: object) -> None:
