@@ -11,10 +11,12 @@ from mabeam import (
     CallCycle,
     GenServer,
     NoSuchProcess,
+    OnFull,
     ProcessDied,
     Ref,
     RejectedError,
     Runtime,
+    TaskSupervisor,
     UsageError,
     code_change,
     handle_call,
@@ -24,6 +26,7 @@ from mabeam import (
     receive,
     ref,
     resume,
+    self_pid,
     send,
     spawn,
     suspend,
@@ -373,6 +376,49 @@ async def test_a_plain_process_limits_its_own_mailbox(runtime: Runtime) -> None:
     await pause(2.0)
     assert got == [3, 4]
     assert runtime.dead_letters.counts == {"full": 3}
+
+
+def fast() -> str:
+    """What a task comes to."""
+    return "value"
+
+
+class Delegating(GenServer):
+    """Awaits its task only after a while."""
+
+    mailbox_limit: ClassVar[int] = 2
+    on_full: ClassVar[OnFull] = "drop_oldest"
+
+    @handle_call
+    async def delegate(self) -> str:
+        task = await TaskSupervisor.start_task_nolink("tasks", fast)
+        await pause(1.0)
+        return await task
+
+    @handle_cast
+    def tick(self) -> None: ...
+
+
+async def test_the_value_of_a_task_is_not_dropped_for_others() -> None:
+    """Like its ``Down`` it came in past the limit, and its owner still waits for it."""
+    await TaskSupervisor.child_spec().named("tasks").start()
+    server = await Delegating.child_spec().start()
+    answer = await begun(server.call(Delegating.delegate))
+    for _ in range(5):
+        server.cast(Delegating.tick)
+    assert await answer == "value"
+
+    async def plain() -> str:
+        limit_mailbox(2, on_full="drop_oldest")
+        task = await TaskSupervisor.start_task_nolink("tasks", fast)
+        for _ in range(5):
+            send(self_pid(), "tick")
+        await pause(1.0)
+        for _ in range(5):
+            send(self_pid(), "tick")
+        return await task
+
+    assert await plain() == "value"
 
 
 async def test_a_message_that_somebody_waits_for_needs_no_room() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
+from mabeam.kernel import Exempt
+
 if TYPE_CHECKING:
     from mabeam.kernel import ExitReason, MonitorRef
 
@@ -14,7 +16,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class TaskResult:
+class TaskResult(Exempt):
     """The value of a task, as the process that started it finds it in its mailbox when nobody awaited it.
 
     A ``Down`` with the same ``ref`` and ``Normal()`` follows. A task that fails sends its ``Down`` only.
