@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mabeam._base import innermost_frame
+from mabeam.kernel._awaited import is_of_library
 
 if TYPE_CHECKING:
     from mabeam.kernel._activation import Activation
@@ -24,8 +25,10 @@ def next_alarm(process: Process) -> tuple[float, str] | None:
 def wakes_at(activation: Activation) -> float | None:
     """When code that sleeps, or waits within a limit, goes on at the latest, in loop time; ``None`` where no timer runs."""
     frame = innermost_frame(activation.coroutine)
-    for name in _NAMES_OF_TIMERS if frame is not None else ():
-        when = getattr(frame.f_locals.get(name), "when", None)  # type: ignore[union-attr]  # there are no names otherwise
+    if frame is None or not is_of_library(frame):
+        return None  # what a user calls a timer may be anything
+    for name in _NAMES_OF_TIMERS:
+        when = getattr(frame.f_locals.get(name), "when", None)
         if callable(when):
             return float(when())
     return None

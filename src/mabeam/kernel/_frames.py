@@ -122,9 +122,9 @@ def handler_of(owner: Process | Activation, function: str) -> str:
 
 def _what_of(process: Process, message: Any) -> str | None:
     """What a message asks for; nothing is asked of one that is a user's."""
-    if isinstance(message, HandlerMessage):
+    if issubclass(type(message), HandlerMessage):
         return str(message.handler.what)
-    if isinstance(message, SystemRequest):
+    if type(message) is SystemRequest:
         return message.what
     # Within the turn of its caller a handler stands for its message.
     handlers = (process.behaviour.handlers or {}).values()

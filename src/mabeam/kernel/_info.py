@@ -122,7 +122,7 @@ def info(target: Target, /) -> ProcessInfo:
 
 def name_of(activation: Activation) -> str:
     """``Class.method`` of a handler, else the name of its task."""
-    if isinstance(activation.message, HandlerMessage):
+    if issubclass(type(activation.message), HandlerMessage):
         return str(activation.message.handler.what)
     return activation.task.get_name() if activation.task is not None else activation.process.label
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import gc
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from mabeam.kernel._awaited import attribute_of_c, is_frame_of, kept_for
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -36,6 +38,8 @@ _PLACES: Final[tuple[tuple[str, str, OutsideKind], ...]] = (
     ("mabeam/services/_pool.py", "", "connection"),
 )
 """The end of a file's path, the function in it unless it is any, and what is waited for there."""
+_RUN_OF_EXECUTOR: Final = (("concurrent/futures/thread.py", "_WorkItem.run"),)
+_RUN_OF_ANYIO: Final = (("anyio/_backends/_asyncio.py", "WorkerThread.run"),)
 _ANYIO_SOCKETS: Final = ("receive", "send", "accept", "receive_fds", "send_fds")
 WORDS: Final[dict[OutsideKind, str]] = {
     "bulkhead": "a place in a bulkhead",
@@ -73,20 +77,19 @@ def _kind_of(stack: tuple[Position, ...]) -> OutsideKind:
     return "unknown"
 
 
-def _is_in_socket_call(coroutine: Any) -> bool:
+def _is_in_socket_call(coroutine: object) -> bool:
     """Whether the innermost awaited is one of the loop's own ``sock_...``, which uvloop has in C: without a frame."""
-    while (inner := getattr(coroutine, "cr_await", None)) is not None:
+    while (inner := attribute_of_c(coroutine, "cr_await")) is not None:
         coroutine = inner
-    parts = (coroutine, *gc.get_referents(coroutine))  # a wrapper, and what it wraps
-    return any(str(getattr(each, "__qualname__", "")).startswith("Loop.sock_") for each in parts)
+    wrapped = (coroutine, *gc.get_referents(coroutine))  # a wrapper, and what it wraps
+    return any(str(attribute_of_c(each, "__qualname__")).startswith("Loop.sock_") for each in wrapped)
 
 
-def job_of(future: Any, stack: tuple[Position, ...]) -> object | None:
+def job_of(future: object, stack: tuple[Position, ...]) -> object | None:
     """The job of a thread that a future of asyncio stands for: an executor's (``asyncio.to_thread``), or one of anyio's."""
-    for callback, _ in getattr(future, "_callbacks", None) or ():
-        for cell in getattr(callback, "__closure__", None) or ():
-            if isinstance(cell.cell_contents, concurrent.futures.Future):
-                return cell.cell_contents
+    job = kept_for(future, "_chain_future.<locals>._call_check_cancel", "source")
+    if issubclass(type(job), concurrent.futures.Future):
+        return job
     # anyio has the thread tell the future itself. Its file alone would say little: sockets, locks and streams are in it, too.
     return future if stack and stack[-1].function.endswith(".run_sync_in_worker_thread") else None
 
@@ -96,12 +99,14 @@ def frame_of(job: object, running: dict[int, FrameType]) -> FrameType | None:
     for innermost in running.values():
         frame: FrameType | None = innermost
         while frame is not None:
-            if frame.f_code.co_name == "run" and any(each is job for each in _jobs_in(frame)):
+            if _job_in(frame) is job:
                 return innermost
             frame = frame.f_back
     return None
 
 
-def _jobs_in(frame: FrameType) -> tuple[object, ...]:
-    """What the ``run`` of a thread's work may work at: that of an executor has its job in ``self``, that of anyio beside it."""
-    return getattr(frame.f_locals.get("self"), "future", None), frame.f_locals.get("future")
+def _job_in(frame: FrameType) -> object | None:
+    """What the ``run`` of a thread's work works at: that of an executor has its job in ``self``, that of anyio beside it."""
+    if is_frame_of(frame, _RUN_OF_EXECUTOR):
+        return frame.f_locals["self"].future  # type: ignore[no-any-return]  # a future
+    return frame.f_locals.get("future") if is_frame_of(frame, _RUN_OF_ANYIO) else None

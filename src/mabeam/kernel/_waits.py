@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mabeam._base import innermost_frame
 from mabeam.kernel._activation import Activation
+from mabeam.kernel._awaited import parts, tasks_of_group
 from mabeam.kernel._ending import LIFESPAN, TERMINATE
 from mabeam.kernel._process import DEAD, STARTING
 
@@ -141,7 +142,7 @@ def any_of(activation: Activation) -> tuple[Activation, ...]:
     frame = innermost_frame(activation.coroutine) if future is not None else None
     if frame is None or frame.f_code is not _WAIT or frame.f_locals.get("waiter") is not future:
         return ()
-    tasks = _parts(frame.f_locals["fs"])
+    tasks = parts(frame.f_locals["fs"])
     owned = _owned(activation, tasks)
     return owned if len(owned) == len(tasks) else ()
 
@@ -157,10 +158,11 @@ def what_keeps(choices: Iterable[Process | Activation]) -> tuple[Activation, ...
     return tuple(keeping)
 
 
-def _owned(activation: Activation, tasks: Collection[Any]) -> tuple[Activation, ...]:
+def _owned(activation: Activation, futures: Collection[Any]) -> tuple[Activation, ...]:
     """Those of its process's tasks that are among these."""
-    owned = tuple(activation.process.tasks or ()) if tasks else ()
-    return tuple(each for each in owned if each.task in tasks)
+    owned = tuple(activation.process.tasks or ()) if futures else ()
+    wanted = {id(each) for each in futures} if owned else set()
+    return tuple(each for each in owned if id(each.task) in wanted)
 
 
 def _tasks_awaited(activation: Activation) -> Collection[Any]:
@@ -172,38 +174,11 @@ def _tasks_awaited(activation: Activation) -> Collection[Any]:
     if future is None:
         return ()
     frame = innermost_frame(activation.coroutine)
-    if frame is not None and frame.f_locals.get("waiter") is future:
-        if frame.f_code is _WAIT_FOR:
-            return _parts((frame.f_locals["fut"],))
-        if frame.f_code is _WAIT and frame.f_locals["return_when"] == asyncio.ALL_COMPLETED:
-            return _parts(frame.f_locals["fs"])
-    group: Any = frame.f_locals.get("self") if frame is not None else None
-    return _parts(group._tasks if getattr(group, "_on_completed_fut", None) is future else (future,))
-
-
-def _parts(futures: Iterable[Any]) -> Collection[Any]:
-    """What futures stand for: those inside of a gather and of a shield, however nested."""
-    found: list[Any] = []
-    pending, seen = list(futures), set[int]()
-    while pending:
-        future = pending.pop()
-        if id(future) in seen:
-            continue
-        seen.add(id(future))
-        children, shielded = getattr(future, "_children", None), _shielded(future)
-        if children is not None:  # a gather
-            pending.extend(children)
-        elif shielded is not None:
-            pending.append(shielded)
-        else:
-            found.append(future)
-    return found
-
-
-def _shielded(future: Any) -> object | None:
-    """What ``asyncio.shield`` has given a future for; it keeps that in a callback."""
-    for callback, _ in getattr(future, "_callbacks", None) or ():
-        if getattr(callback, "__qualname__", "") == "shield.<locals>._outer_done_callback":
-            kept = dict(zip(callback.__code__.co_freevars, callback.__closure__ or (), strict=True))
-            return kept["inner"].cell_contents  # type: ignore[no-any-return]  # a future
-    return None
+    if frame is None:
+        return parts((future,))
+    if frame.f_code is _WAIT_FOR and frame.f_locals.get("waiter") is future:
+        return parts((frame.f_locals["fut"],))
+    if frame.f_code is _WAIT and frame.f_locals.get("waiter") is future:
+        return parts(frame.f_locals["fs"] if frame.f_locals["return_when"] == asyncio.ALL_COMPLETED else ())
+    tasks = tasks_of_group(frame, future)
+    return parts((future,) if tasks is None else tasks)
