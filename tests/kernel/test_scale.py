@@ -8,19 +8,59 @@ import itertools
 import logging
 import sys
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mabeam.kernel import Exited, Runtime, kill, link, receive, send, send_exit, spawn, whereis
 from mabeam.otp import DynamicSupervisor, GenServer, Supervisor, handle_call, handle_cast, ref
 from mabeam.testing import VirtualLoop, wait_until_idle
-from tests.kernel._scenes import acting_as, process_of, reason_of, spawn_idle, wait_for_ever
+from tests.kernel._scenes import acting_as, never, process_of, reason_of, spawn_idle, wait_for_ever
+from tests.kernel._why_scenes import asker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MANY = 100_000
+
+
+class Walked(dict[Any, Any]):
+    """Tasks of a process, and how often somebody went through all of them."""
+
+    walks = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        self.walks += 1
+        return super().__iter__()
+
+
+class Gathering(GenServer):
+    """Waits for many tasks, each of which waits for another one."""
+
+    @handle_call
+    async def gather(self, count: int) -> None:
+        await asyncio.gather(*(self._nested() for _ in range(count)))
+
+    @handle_call
+    def ping(self) -> None: ...
+
+    async def _nested(self) -> None:
+        await asyncio.create_task(never())
+
+
+async def test_a_call_goes_through_the_tasks_of_the_callee_at_most_once() -> None:
+    """However many of them wait for others: once for each of them would block the loop."""
+    server = await Gathering.child_spec().start()
+    asker(server, Gathering.gather, 100)
+    await wait_until_idle()
+    assert server.pid is not None
+    process = process_of(server.pid)
+    process.tasks = walked = Walked(process.tasks or {})
+    assert len(walked) == 200
+    asker(server, Gathering.ping)
+    await wait_until_idle()
+    assert walked.walks <= 1
+    kill(server)
 
 
 @pytest.mark.timeout(120)

@@ -8,14 +8,17 @@ code of the frame, says that it is asyncio's or anyio's; objects are told apart 
 from __future__ import annotations
 
 import asyncio
-from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
+from types import CoroutineType, FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, Final
+
+from mabeam.kernel._activation import Activation
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from types import FrameType
 
 __all__ = (
+    "activation_of",
     "attribute_of_c",
     "is_frame_of",
     "is_of_library",
@@ -80,6 +83,16 @@ def kept_for(future: Any, function: str, variable: str) -> object | None:
             kept = dict(zip(callback.__code__.co_freevars, callback.__closure__ or (), strict=True))
             return kept[variable].cell_contents if variable in kept else None
     return None
+
+
+def activation_of(future: Any) -> Activation | None:
+    """Which code of its process a task steps. Told from the driver that the task has been given, however many tasks there are."""
+    if not issubclass(type(future), asyncio.Task):  # noqa: TID251  (asked about, not made)
+        return None
+    driver = future.get_coro()
+    frame = driver.cr_frame if type(driver) is CoroutineType else None
+    stepped = frame.f_locals.get("activation") if frame is not None else None
+    return stepped if type(stepped) is Activation and stepped.task is future else None
 
 
 def attribute_of_c(value: object, name: str) -> object | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mabeam._base import innermost_frame
 from mabeam.kernel._activation import Activation
-from mabeam.kernel._awaited import parts, tasks_of_group
+from mabeam.kernel._awaited import activation_of, parts, tasks_of_group
 from mabeam.kernel._ending import LIFESPAN, TERMINATE
 from mabeam.kernel._process import DEAD, STARTING
 
@@ -158,11 +158,11 @@ def what_keeps(choices: Iterable[Process | Activation]) -> tuple[Activation, ...
     return tuple(keeping)
 
 
-def _owned(activation: Activation, futures: Collection[Any]) -> tuple[Activation, ...]:
+def _owned(activation: Activation, futures: Iterable[Any]) -> tuple[Activation, ...]:
     """Those of its process's tasks that are among these."""
-    owned = tuple(activation.process.tasks or ()) if futures else ()
-    wanted = {id(each) for each in futures} if owned else set()
-    return tuple(each for each in owned if id(each.task) in wanted)
+    owned = activation.process.tasks or {}
+    found = (activation_of(each) for each in futures) if owned else ()
+    return tuple(each for each in found if each in owned)
 
 
 def _tasks_awaited(activation: Activation) -> Collection[Any]:
