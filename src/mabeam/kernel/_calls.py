@@ -194,6 +194,7 @@ def waiting_for(
     *,
     is_reader: bool = False,
     choices: Callable[[], Iterable[Process | Activation]] | None = None,
+    all_of: Callable[[], Iterable[Process]] | None = None,
 ) -> Iterator[None]:
     """While the block runs, the code that runs here waits for something of another process."""
     owner = here.get(None)
@@ -201,7 +202,7 @@ def waiting_for(
         yield
         return
     now = process.kernel.loop.time()
-    wait = Wait(process, what, now, None, lock, stream, is_reader=is_reader, choices=choices)
+    wait = Wait(process, what, now, None, lock, stream, is_reader=is_reader, choices=choices, all_of=all_of)
     before, owner.waits_for = owner.waits_for, wait
     if owner.process.behaviour.shared:
         tell_shared_wait(owner)

@@ -37,6 +37,7 @@ class AnyWait:
         stream: for a stream, the activation at its other end.
         is_reader: for a stream, that it waits for an item, which only the other end can make.
         choices: when it waits for any of several processes or activations to end, those that there are at the moment.
+        all_of: when it waits for all of several processes to end, those that have not; ``process`` is one of them.
     """
 
     __slots__ = ()
@@ -49,6 +50,7 @@ class AnyWait:
     stream: Activation | None = None
     is_reader: bool = False
     choices: Callable[[], Iterable[Process | Activation]] | None = None
+    all_of: Callable[[], Iterable[Process]] | None = None
 
     @property
     def is_refusable(self) -> bool:
@@ -59,7 +61,7 @@ class AnyWait:
 class Wait(AnyWait):
     """One that is for no call of a server."""
 
-    __slots__ = ("caller", "choices", "is_reader", "lock", "process", "since", "stream", "what")
+    __slots__ = ("all_of", "caller", "choices", "is_reader", "lock", "process", "since", "stream", "what")
 
     def __init__(
         self,
@@ -72,8 +74,10 @@ class Wait(AnyWait):
         *,
         is_reader: bool = False,
         choices: Callable[[], Iterable[Process | Activation]] | None = None,
+        all_of: Callable[[], Iterable[Process]] | None = None,
     ) -> None:
         """A wait that begins now."""
+        self.all_of = all_of
         self.lock = lock
         self.stream = stream
         self.is_reader = is_reader
@@ -113,6 +117,8 @@ def awaits(activation: Activation) -> Iterable[Activation]:
         return (holder,) if isinstance(holder, Activation) else ()
     if wait.choices is not None:
         return ()
+    if wait.all_of is not None:
+        return tuple(found for each in wait.all_of() for found in blockers(each))
     if wait.stream is not None:
         return (wait.stream,) if wait.is_reader else ()  # another activation of the reader may read on
     caller = wait.caller

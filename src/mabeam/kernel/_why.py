@@ -273,7 +273,8 @@ def _look_at_wait(activation: Activation, wait: AnyWait, chain: list[Cause]) -> 
     if wait.lock is not None and wait.lock.is_held_by(activation):
         chain.append(_cause(process, "ready", f"{doing} has been given the lock and has its turn soon"))
         return None
-    other = held[0] if held is not None else wait.process
+    all_of = tuple(wait.all_of()) if wait.all_of is not None else ()
+    other = held[0] if held is not None else next(iter(all_of), wait.process)
     name = other.describe()
     if wait.lock is not None:
         chain.append(_cause(process, "lock", f"{doing} waits for {name} {wait.what}", wait, stack))
@@ -302,7 +303,7 @@ def _look_at_wait(activation: Activation, wait: AnyWait, chain: list[Cause]) -> 
         kind = "stop" if wait.what == "stop" else "start"
     words = {
         "room": f"waits for room in the mailbox of {name}, which has {len(other.mailbox or ())} messages",
-        "stop": f"waits for {name} to end",
+        "stop": f"waits for {name}{f' and {len(all_of) - 1} more' if len(all_of) > 1 else ''} to end",
         "start": f"waits for {name} to start",
         "await": f"waits for {name}: {wait.what}",
     }

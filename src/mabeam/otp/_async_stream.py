@@ -14,6 +14,7 @@ from mabeam.kernel import (
     Turn,
     activate,
     check_choice_cycle,
+    check_stream_cycle,
     current_process,
     died,
     here,
@@ -22,6 +23,7 @@ from mabeam.kernel import (
     waiting_for,
 )
 from mabeam.otp._stream_tasks import StreamTask, StreamTasks
+from mabeam.otp._supervising import stops_over
 from mabeam.otp._task_outcome import TaskOutcome
 from mabeam.otp._task_ref import seconds_of
 
@@ -125,13 +127,17 @@ class AsyncStream(Generic[R]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Stop what still runs, and wait until it has ended."""
-        waits = self._close()
-        if self._puller is not None and self._puller_ended is not None:
-            self._puller.cancel()
-            waits.append(self._puller_ended)
+        stops, puller = self._close(), self._puller
+        if puller is not None:
+            puller.cancel()
         try:
-            for ended in waits:
-                await ended
+            await stops_over(stops)
+            if puller is not None and self._puller_ended is not None:
+                check_stream_cycle(here.get(None), puller)
+                with waiting_for(
+                    self._owner, f"to leave the items of {self._what}", stream=puller, is_reader=True
+                ):
+                    await self._puller_ended
         except BaseException:
             self._tasks.kill()  # whatever ends the wait must not leave anything running
             raise
@@ -168,10 +174,10 @@ class AsyncStream(Generic[R]):
         running = len(self._tasks.running)
         return f"<{self._what} {self._state}, {running} running, {self._ahead - running} unread>"
 
-    def _close(self) -> list[asyncio.Future[None]]:
+    def _close(self) -> dict[Process, asyncio.Future[None]]:
         """Begin to stop what still runs; returns what to wait for."""
         if self._state != "open":
-            return []
+            return {}
         self._state = "closed"
         for process in (self._owner, self._pool.process):
             if process.registrations is not None:

@@ -39,6 +39,7 @@ from mabeam.otp._supervising import (
     report_giving_up,
     start_reason,
     stop_process,
+    stops_over,
 )
 from mabeam.otp._supervisor_state import restarts_after
 
@@ -123,17 +124,16 @@ class DynamicSupervisor(GenServer):
     async def terminate(self, reason: ExitReason, /) -> None:
         """Ask all children to stop, then wait for all: it takes as long as the slowest of them."""
         me = current_process()
-        waits: list[asyncio.Future[None]] = []
+        stops: dict[Process, asyncio.Future[None]] = {}
         for count, (process, spec) in enumerate(tuple(self._children.items()), 1):
             if count % _STOPS_IN_A_ROW == 0:
                 await Turn()
             if process.is_alive:
                 ended = begin_stop(process, me, spec.shutdown_seconds)
                 if ended is not None:
-                    waits.append(ended)
+                    stops[process] = ended
         self._children.clear()
-        for ended in waits:
-            await ended
+        await stops_over(stops)
 
     def handle_info(self, message: object, /) -> Awaitable[None] | None:
         """Take the end of a child."""

@@ -128,12 +128,13 @@ class StreamTasks:
             remove_link(owner, process)
         self.on_end(task)
 
-    def stop(self) -> list[asyncio.Future[None]]:
+    def stop(self) -> dict[Process, asyncio.Future[None]]:
         """Begin to stop all that run; returns what to wait for."""
         if self._timer is not None:
             self._timer.cancel()
-        waits = [self._stop(task.process) for task in tuple(self.running) if task.process is not None]
-        return [ended for ended in waits if ended is not None]
+        processes = [task.process for task in tuple(self.running) if task.process is not None]
+        stops = {process: self._stop(process) for process in processes}
+        return {process: ended for process, ended in stops.items() if ended is not None}
 
     def kill(self) -> None:
         """End all that still run, at once."""

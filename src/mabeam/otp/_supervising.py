@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import math
 from collections.abc import Iterable, Mapping
@@ -25,8 +26,6 @@ from mabeam.otp._ref import Ref
 from mabeam.otp._restart_state import Backoff
 
 if TYPE_CHECKING:
-    import asyncio
-
     from mabeam.kernel import Process, Start
 
 __all__ = (
@@ -46,6 +45,7 @@ __all__ = (
     "report_giving_up",
     "start_reason",
     "stop_process",
+    "stops_over",
 )
 
 logger = Log("mabeam")
@@ -254,12 +254,29 @@ async def stop_process(process: Process, supervisor: Process, seconds: float | N
     """
     ended = begin_stop(process, supervisor, seconds)
     if ended is not None:
+        await stops_over({process: ended})
+
+
+async def stops_over(stops: Mapping[Process, asyncio.Future[None]]) -> None:
+    """Wait until all have ended, each with what :func:`begin_stop` gave for it. It is seen whom that waits for."""
+
+    def alive() -> Iterable[Process]:
+        return (each for each in stops if each.is_alive)
+
+    process = next(iter(alive()), None)
+    if process is None:
+        return
+    if len(stops) == 1:
         with waiting_for(process, "stop"):
-            await ended
+            await stops[process]
+        return
+    with waiting_for(process, "stop", all_of=alive):
+        # One wait for all: between one and the next it would be seen to go on, and a cycle would not be seen.
+        await asyncio.wait(stops.values())
 
 
 def begin_stop(process: Process, supervisor: Process, seconds: float | None) -> asyncio.Future[None] | None:
-    """As :func:`stop_process`; returns what to wait for, if it is not over yet."""
+    """As :func:`stop_process`; returns what to wait for with :func:`stops_over`, if it is not over yet."""
     kernel = supervisor.kernel
     if seconds is None:
         kill_process(process)

@@ -25,7 +25,7 @@ from mabeam.kernel import (
     remove_monitor,
     waiting_for,
 )
-from mabeam.otp._supervising import begin_stop
+from mabeam.otp._supervising import begin_stop, stops_over
 from mabeam.otp._task_keeper import keeper_here
 from mabeam.otp._task_outcome import TaskExit, TaskOk, TaskOutcome, TaskResult
 
@@ -167,6 +167,7 @@ class TaskRef(Generic[R_co]):
 
         Raises:
             UsageError: another process has started the task; or ``timeout`` is none.
+            CallCycle: the task traps exits and waits for the code that is to wait for its end; it goes on ending.
         """
         self._check_owner("shut down")
         seconds = seconds_of(timeout)
@@ -175,7 +176,8 @@ class TaskRef(Generic[R_co]):
         was_alive = process.is_alive
         ended = begin_stop(process, owner, seconds) if was_alive else None
         if ended is not None:
-            await ended
+            check_cycle(here.get(None), process)  # one that traps exits may go on, and wait
+            await stops_over({process: ended})
         message = self._find()
         if message is not None:
             outcome = self._outcome(message)
