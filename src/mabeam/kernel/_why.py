@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from mabeam.kernel._alarms import next_alarm, wakes_at
+from mabeam.kernel._awaited import attribute_of_c
 from mabeam.kernel._current import current_kernel, find_or_raise
 from mabeam.kernel._ending import LIFESPAN, TERMINATE
 from mabeam.kernel._frames import stack_of
@@ -197,13 +198,15 @@ def _look_at(
         chain.append(_cause(process, "cycle", f"{doing}: it is where this began, a cycle"))
         return None
     seen.add(activation)
-    if activation.in_line:
+    is_running = bool(attribute_of_c(activation.coroutine, "cr_running"))
+    # Without a future it has only given the others a turn: ``sleep(0)``.
+    if activation.goes_on or (activation.started and activation.waits_on is None and not is_running):
         chain.append(_cause(process, "ready", f"{doing} is ready to go on and has its turn soon"))
         return None
     stack = activation.stack()
     if wait is not None:
         return _look_at_wait(activation, wait, chain)
-    if getattr(activation.coroutine, "cr_running", False):
+    if is_running:
         chain.append(_cause(process, "running", f"{doing} runs at this moment"))
         return None
     if process.status & RECEIVING and activation is process.serial:
@@ -284,6 +287,8 @@ def _look_at_wait(activation: Activation, wait: AnyWait, chain: list[Cause]) -> 
         places = f", of which as many run as may: {len(any_of(activation))}" if caller.needs_place else ""
         what = f"{doing} waits for {name} to answer {wait.what}{places}"
         chain.append(_cause(process, "call", what, wait, stack))
+        if other.status & DEAD:
+            return other
         if caller.detached and not caller.needs_place:
             chain.append(_cause(other, "kept_caller", f"has not answered {wait.what}: {caller.detached}"))
         elif caller.answerer is not None:
