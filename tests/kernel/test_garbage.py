@@ -56,6 +56,7 @@ class Collector:
 def collector(monkeypatch: pytest.MonkeyPatch) -> Collector:
     collector = Collector()
     monkeypatch.setattr(_garbage, "gc", collector)
+    monkeypatch.setattr(_garbage, "_collector", _garbage._Collector())
     return collector
 
 
@@ -89,6 +90,31 @@ async def test_the_collector_is_as_it_was_afterwards(collector: Collector) -> No
     keeper.close()
     assert collector.threshold == (700, 10, 10)
     assert collector.told == []
+
+
+async def test_of_two_programs_the_last_leaves_it_as_the_first_has_found_it(collector: Collector) -> None:
+    """Side by side in two threads, whichever of them ends first."""
+    first, second = Program(), Program()
+    for order in ((0, 1), (1, 0)):
+        keepers = [keeps(first), keeps(second)]
+        keepers[order[0]].close()
+        assert collector.threshold == (5_000, 40, 1_000_000)
+        keepers[order[1]].close()
+        assert collector.threshold == (700, 10, 10)
+
+
+async def test_what_one_of_two_programs_has_frozen_is_given_back_with_the_last(collector: Collector) -> None:
+    """To Python it is one heap: what the other still has frozen would come back with it."""
+    program = Program()
+    keeper = keeps(program)
+    program.starts(10_000)
+    await pause(1.0)
+    assert collector.told == ["freeze"]
+    other = keeps(Program())
+    keeper.close()
+    assert collector.told == ["freeze"]
+    other.close()
+    assert collector.told == ["freeze", "unfreeze"]
 
 
 async def test_an_idle_program_is_walked_through_when_that_is_worth_while(collector: Collector) -> None:

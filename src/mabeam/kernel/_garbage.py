@@ -8,6 +8,7 @@ only) until the loop has nothing else to do, and after a bulk start what has jus
 from __future__ import annotations
 
 import gc
+import threading
 from typing import TYPE_CHECKING, Final
 
 from mabeam._base import stopwatch_of
@@ -35,8 +36,60 @@ _PATIENCE: Final = 10
 """Looks for which it waits for one at most."""
 
 
+class _Collector:
+    """The collector of the interpreter, which keepers share: one for each ``mabeam.run``, in whatever threads.
+
+    The first takes it over, and the last gives it back as the first has found it.
+    """
+
+    def __init__(self) -> None:
+        self._gate = threading.Lock()
+        self._keepers = 0
+        self._before: tuple[int, int, int] = (0, 0, 0)
+        self._may_unfreeze = True
+        """Nothing was frozen before, by a program that forks say: Python can only give all of it back."""
+        self._has_frozen = False
+
+    def take(self) -> None:
+        """One keeper more."""
+        with self._gate:
+            self._keepers += 1
+            if self._keepers == 1:
+                self._before = gc.get_threshold()
+                self._may_unfreeze = not gc.get_freeze_count()
+                gc.set_threshold(*_THRESHOLDS)
+
+    def give_back(self) -> None:
+        """One less."""
+        with self._gate:
+            self._keepers -= 1
+            if self._keepers == 0:
+                gc.set_threshold(*self._before)
+                self._unfreeze()
+
+    def freeze(self) -> None:
+        """Take all that lives out of its sight, that of the other keepers as well."""
+        with self._gate:
+            gc.freeze()
+            self._has_frozen = True
+
+    def unfreeze(self) -> None:
+        """Give all of it back, unless some was frozen before."""
+        with self._gate:
+            self._unfreeze()
+
+    def _unfreeze(self) -> None:
+        if self._has_frozen and self._may_unfreeze:
+            gc.unfreeze()
+        self._has_frozen = False
+
+
+_collector: Final = _Collector()
+"""The interpreter has one, and so it is the one thing here that does not belong to a Runtime."""
+
+
 class GarbageKeeper:
-    """Sees to garbage from its making until :meth:`close`, and then leaves everything as it was.
+    """Sees to garbage from its making until :meth:`close`. The last that closes leaves everything as the first has found it.
 
     Once a second it looks. A full collection is made when it is worth while and the loop is idle, or has not been found so ten
     times in a row: a program that is never idle has garbage, too. After a bulk start, and after a full collection that took too long, all that lives is *frozen*:
@@ -57,23 +110,18 @@ class GarbageKeeper:
         self.freezes = 0
         self._kernel = kernel
         self._stopwatch = stopwatch_of(kernel.loop)
-        self._before = gc.get_threshold()
-        self._may_unfreeze = not gc.get_freeze_count()
-        """Nothing was frozen before, by a program that forks say: Python can only give all of it back."""
         self._living = len(kernel.table)
         self._postponed = 0
         """For how many looks a full collection has waited for an idle loop."""
         self._unfreeze_at: int | None = None
         """How many processes will have ended when what is frozen is given back."""
-        gc.set_threshold(*_THRESHOLDS)
+        _collector.take()
         self._timer: asyncio.TimerHandle = kernel.loop.call_later(_PERIOD, self._tend)
 
     def close(self) -> None:
         """Give back what was taken."""
         self._timer.cancel()
-        gc.set_threshold(*self._before)
-        if self._unfreeze_at is not None and self._may_unfreeze:
-            gc.unfreeze()
+        _collector.give_back()
 
     def _tend(self) -> None:
         kernel = self._kernel
@@ -93,8 +141,7 @@ class GarbageKeeper:
             self._postponed = 0
             if is_due:
                 self._unfreeze_at = None
-                if self._may_unfreeze:
-                    gc.unfreeze()
+                _collector.unfreeze()
             if walks >= _ENOUGH:
                 self._collect()
 
@@ -102,7 +149,7 @@ class GarbageKeeper:
         return self._kernel.started_count - len(self._kernel.table)
 
     def _freeze(self) -> None:
-        gc.freeze()
+        _collector.freeze()
         self.freezes += 1
         self._unfreeze_at = self._ended() + max(_BULK, len(self._kernel.table) // 2)
 
