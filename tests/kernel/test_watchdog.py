@@ -346,6 +346,35 @@ async def test_every_callback_is_called_by_its_name(where: str, seen: Seen) -> N
     assert line.startswith(f"the event loop is blocked by Everywhere.{where} of Everywhere (pid ")
 
 
+class Arming(GenServer):
+    """Has something called back, and is at another message then."""
+
+    def __init__(self, seen: Seen) -> None:
+        self.seen = seen
+        self.is_over = asyncio.get_running_loop().create_future()
+
+    @handle_call
+    def arm(self) -> None:
+        asyncio.get_running_loop().call_later(0.01, self.go_off)
+
+    @handle_call
+    async def innocent(self) -> None:
+        await self.is_over
+
+    def go_off(self) -> None:
+        block(self.seen)
+        self.is_over.set_result(None)
+
+
+async def test_a_callback_of_a_plain_handler_is_called_by_its_own_name(seen: Seen) -> None:
+    """Not by the handler that its server happens to be at."""
+    server = await Arming.start_link(seen)
+    await server.call(Arming.arm)
+    await server.options(timeout=None).call(Arming.innocent)
+    (line,) = seen.lines
+    assert line.startswith("the event loop is blocked by Arming.go_off of Arming (pid ")
+
+
 class Selects(GenServer):
     """Waits as ``subprocess.run`` does: with a selector of its own, until somebody has told of it."""
 

@@ -70,8 +70,8 @@ def _is_loop(frame: FrameType, entry: Entry) -> bool:
     return frame.f_code.co_name == "_run_once" or is_waiting(frame) or is_dark(frame, entry)
 
 
-def owner_of(frame: FrameType | None, entry: Entry) -> tuple[Process | Activation | None, str]:
-    """Whose code runs in ``frame``, and which function of theirs it is.
+def owner_of(frame: FrameType | None, entry: Entry) -> tuple[Process | Activation | None, str, bool]:
+    """Whose code runs in ``frame``, which function of theirs it is, and whether the loop has called that back.
 
     It is what the innermost function of mabeam that runs code for a process was given. What that code has called of mabeam
     has been given a process, too: the one that is sent something, say. In a callback, of a library say, it is the one whose
@@ -89,15 +89,19 @@ def owner_of(frame: FrameType | None, entry: Entry) -> tuple[Process | Activatio
             for name in ("activation", "process"):
                 owner = frame.f_locals.get(name)
                 if isinstance(owner, Activation | Process) and hasattr(owner.process, "pid"):
-                    return owner, function  # without a pid it is only being made, and not the one that blocks
+                    return (
+                        owner,
+                        function,
+                        False,
+                    )  # without a pid it is only being made, and not the one that blocks
         elif frame.f_code is _RUN_CALLBACK and not in_ours:
             owner = frame.f_locals["self"]._context.get(here)
             # The block of a Runtime runs in a task that is not of ours.
-            return (owner if owner is not None and owner.process.parent is not None else None), function
+            return (owner if owner is not None and owner.process.parent is not None else None), function, True
         else:
             function = frame.f_code.co_qualname
         frame = frame.f_back
-    return None, function
+    return None, function, False
 
 
 def _is_ours(frame: FrameType) -> bool:
@@ -109,12 +113,16 @@ def _is_of_users(frame: FrameType) -> bool:
     return not _is_ours(frame) and frame.f_globals.get("__name__", "").partition(".")[0] != "asyncio"
 
 
-def handler_of(owner: Process | Activation, function: str) -> str:
-    """``Class.method`` of a handler, a callback of a server or a plain process; else the name of a task."""
+def handler_of(owner: Process | Activation, function: str, *, is_callback: bool) -> str:
+    """``Class.method`` of a handler, a callback of a server or a plain process; else the name of a task.
+
+    What the loop calls back for a plain handler, which has no activation, is called by its own name: its process may be at
+    another message by now.
+    """
     process = owner.process
     if isinstance(owner, Activation) and owner in (process.tasks or ()):
         return name_of(owner)
-    what = _what_of(process, owner.message)
+    what = None if is_callback and owner is process else _what_of(process, owner.message)
     if what is None and function:
         return function
     return name_of(owner) if isinstance(owner, Activation) else what or owner.label

@@ -145,14 +145,14 @@ class Watchdog:
 
     def _look_and_say(self, since: float) -> None:
         frame = sys._current_frames().get(self._watched)
-        owner, function = owner_of(frame, self._entry)
+        owner, function, is_callback = owner_of(frame, self._entry)
         process = owner.process if owner is not None else None
         in_dark = frame is not None and is_dark(frame, self._entry)
         code = "a function that is not Python" if in_dark else "code"
         self._blocked = blocked = Blocked(
             pid=process.pid if process is not None else None,
             process=process.describe() if process is not None else "no process",
-            handler=handler_of(owner, function) if owner is not None else code,
+            handler=handler_of(owner, function, is_callback=is_callback) if owner is not None else code,
             since=since,
             stack=() if in_dark else stack_of(frame, self._entry),
         )
