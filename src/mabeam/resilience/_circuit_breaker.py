@@ -59,7 +59,7 @@ class CircuitBreaker(CircuitCore):
         half_open_seconds: how long it may be half open; then it opens again. ``None`` means for ever.
         cancelled: whether a call that is cancelled says nothing, or is a failure.
         classify_error: says of an exception whether it is ``success``, ``failure`` or ``ignore``. Unless given, an exception is
-            a failure, and a :class:`RejectedError` is ignored: nothing was run.
+            a failure; a :class:`RejectedError` or a :class:`DeadlineExceeded` is ignored: nothing was run.
         classify_result: the same of a returned value. Unless given, it is a success.
         clock: gives seconds; the real or the loop's virtual time unless given.
         bus: where its events go; the bus of the surrounding Runtime unless given.

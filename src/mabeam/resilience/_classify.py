@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from mabeam._base import Log
-from mabeam.errors import RejectedError
+from mabeam.errors import DeadlineExceeded, RejectedError
 from mabeam.resilience._circuit_rules import Outcome
 from mabeam.resilience._circuit_state import FAILED, IGNORED, SUCCEEDED
 
@@ -44,11 +44,12 @@ class Classifier:
         """What it means that the function raised.
 
         Cancellations are no errors; nor is what is not about the function (``KeyboardInterrupt`` and its like). A
-        ``RejectedError`` says that a policy inside ran nothing, so nothing was learned.
+        ``RejectedError`` says that a policy inside ran nothing, and a ``DeadlineExceeded`` that nobody was asked any more, so
+        nothing was learned.
         """
         if not isinstance(error, Exception):
             return self._cancelled if isinstance(error, CancelledError) else IGNORED
-        default = IGNORED if isinstance(error, RejectedError) else FAILED
+        default = IGNORED if isinstance(error, RejectedError | DeadlineExceeded) else FAILED
         return default if self._of_error is None else self._ask(self._of_error, error, default)
 
     def result(self, result: object) -> int:

@@ -54,7 +54,8 @@ class Fallback(PolicyBase):
     Args:
         value: the answer. The same object for every call: do not change it.
         using: gives the answer; async or plain. A plain function under this policy cannot use an async one.
-        on: which exceptions are answered: types, or a function that says so. All but :class:`UsageError` unless given.
+        on: which exceptions are answered: types, or a function that says so. All but
+            :class:`UsageError` and :class:`DeadlineExceeded` unless given.
         on_result: which returned values are answered as if they were failures; a function that says so.
         name: how it is called in events.
         bus: where its events go; the bus of the surrounding Runtime unless given.

@@ -57,7 +57,7 @@ class Hedge(PolicyBase):
         delay: seconds before a further attempt; the time in which most calls answer. 0 starts all at once.
         attempts: how many there are at most, the first included.
         on: which exceptions are failures for which another attempt may make up: types, or a function that says so. All but
-            :class:`UsageError` unless given.
+            :class:`UsageError` and :class:`DeadlineExceeded` unless given.
         on_result: which returned values are; a function that says so.
         name: how it is called in events.
         bus: where its events go; the bus of the surrounding Runtime unless given.

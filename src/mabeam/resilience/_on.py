@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mabeam.errors import UsageError
+from mabeam.errors import DeadlineExceeded, UsageError
 from mabeam.resilience._checks import function_of
 
 if TYPE_CHECKING:
@@ -38,16 +38,19 @@ def problems_of_on(name: str, on: object, on_result: object) -> Iterator[str]:
 
 
 def on_of(on: On | None) -> Callable[[Exception], bool]:
-    """The question whether an exception is one of those. Unless given: any but a ``UsageError``, which nothing can heal."""
+    """The question whether an exception is one of those. Unless given: any but those that nothing can heal.
+
+    Those are a ``UsageError``, and a ``DeadlineExceeded``: nobody waits for what would come of another attempt.
+    """
     if on is None:
-        return _is_no_usage_error
+        return _can_be_healed
     if isinstance(on, type | tuple):
         return _IsOneOf(on)
     return on
 
 
-def _is_no_usage_error(error: Exception) -> bool:
-    return not isinstance(error, UsageError)
+def _can_be_healed(error: Exception) -> bool:
+    return not isinstance(error, UsageError | DeadlineExceeded)
 
 
 class _IsOneOf:

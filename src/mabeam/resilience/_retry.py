@@ -79,7 +79,7 @@ class Retry(PolicyBase):
         backoff: how long it waits: 0.1 s before the second attempt, then twice as long each time, at most 10 s.
         jitter: how these waits are spread: ``full`` from 0 to all of it, ``equal`` from half to all of it, or ``none``.
         on: which exceptions are failures to be tried again: types, or a function that says so. All but
-            :class:`UsageError` unless given. Others are passed on at once.
+            :class:`UsageError` and :class:`DeadlineExceeded` unless given. Others are passed on at once.
         on_result: which returned values are; a function that says so. None unless given.
         retry_after: gives the seconds that a failure (exception or value) asks for, or ``None``; the wait is at least so long.
             Unless given, ``retry_after`` of errors and the ``Retry-After`` of HTTP responses.
