@@ -247,6 +247,34 @@ async def test_a_lock_that_other_code_may_give_up_is_waited_for(method: Any) -> 
     assert not beside.is_alive
 
 
+class Compared(asyncio.Future[None]):
+    """A future that counts how often somebody looked whether it is another one."""
+
+    count = 0
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        type(self).count += 1
+        return self is other
+
+
+async def test_who_gives_up_leaves_a_long_queue_without_a_walk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The latest first, each of them would go past all others, and the loop would stand still."""
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "create_future", lambda: Compared(loop=loop))
+    lock, got = Lock(), list[str]()
+    pids = [spawn(hold, lock, str(number), got) for number in range(100)]
+    await wait_until_idle()
+    Compared.count = 0
+    for pid in reversed(pids[1:]):
+        kill(pid)
+    await wait_until_idle()
+    assert repr(lock).endswith(", 0 waiting>")
+    assert Compared.count < 200
+    kill(pids[0])
+    await wait_until_idle()
+
+
 async def test_tasks_of_a_runtime_s_block_wait_for_each_other() -> None:
     """They all run for the root; each is code of its own."""
     lock, log = Lock("printer"), list[str]()

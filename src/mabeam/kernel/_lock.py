@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, final
 
 from mabeam.errors import UsageError
@@ -56,7 +56,8 @@ class Lock:
         self.name = name
         self._holder: Process | None = None
         self._by: _Code | None = None
-        self._waiting: deque[tuple[asyncio.Future[None], Process, _Code]] = deque()
+        self._waiting: OrderedDict[asyncio.Future[None], tuple[Process, _Code]] = OrderedDict()
+        """In the order in which they came. Whoever gives up leaves at once, however many there are."""
         self._changing = threading.RLock()
         """Processes of two event loops may come at the same moment, and one of them is to be refused. Reentrant, since the garbage
         collector may come in between, and close a coroutine that gives the lock up."""
@@ -88,16 +89,15 @@ class Lock:
             raise self._belongs_elsewhere(process, holder)
         check_lock_cycle(owner, self)
         got: asyncio.Future[None] = process.kernel.loop.create_future()
-        entry = (got, process, code)
-        self._waiting.append(entry)
+        self._waiting[got] = process, code
         try:
             with waiting_for(holder, f"to release the {self.name}", lock=self):
                 await got
         except BaseException:
             if self._by is code:
                 self._release()
-            elif entry in self._waiting:
-                self._waiting.remove(entry)
+            else:
+                self._waiting.pop(got, None)
             raise
         return self
 
@@ -143,7 +143,7 @@ class Lock:
                 self._holder.registrations.pop(self, None)
             self._holder = self._by = None
             while self._waiting:
-                got, process, code = self._waiting.popleft()
+                got, (process, code) = self._waiting.popitem(last=False)
                 if not got.done() and process.is_alive:
                     self._give(process, code)
                     got.set_result(None)
