@@ -67,6 +67,14 @@ async def test_passes_in_one_order(fresh):
     assert await words() == ["left", "right"]
     RUNS["once"] += 1
 
+class TestClass:
+    used = 0
+
+    @pytest.mark.simulate(seeds=3)
+    async def test_passes_in_a_class(self):
+        self.used += 1
+        assert self.used == 1
+
 @pytest.mark.mabeam
 @pytest.mark.simulate
 async def test_skips():
@@ -210,7 +218,7 @@ def test_each_test_has_the_outcome_that_its_name_says(suite: tuple[dict[str, str
         if f"test_{word}_" in name and outcome != right
     }
     assert not wrong, output
-    assert sum("test_passes_" in name for name in outcomes) == 7, output
+    assert sum("test_passes_" in name for name in outcomes) == 8, output
     assert sum("test_fails_" in name for name in outcomes) == 5, output
     assert sum("test_errors_" in name for name in outcomes) == 2, output
     assert "1 skipped, 1 xfailed" in output

@@ -55,7 +55,7 @@ class _Settings:
     token: str | None
 
 
-def seeds_of(item: pytest.Item) -> SeededTest | None:
+def seeds_of(item: pytest.Function) -> SeededTest | None:
     """How a test is to be run under seeds; ``None`` when it is not.
 
     Raises:
@@ -130,7 +130,7 @@ def in_simulation(item: pytest.Item, body: Callable[[], Any]) -> Callable[[], An
 class SeededTest:
     """One test and the seeds that it runs under."""
 
-    def __init__(self, item: pytest.Item, settings: _Settings) -> None:
+    def __init__(self, item: pytest.Function, settings: _Settings) -> None:
         self._item = item
         self._settings = settings
 
@@ -193,6 +193,10 @@ class SeededTest:
         item.stash[SIMULATION] = simulation
         item._report_sections.clear()  # what runs before this one have printed and logged
         item.stash[_ERROR] = None
+        if item.instance is not None and getattr(item.obj, "__self__", None) is item.instance:
+            # A test in a class: what one run writes into the instance, the next must not find. pytest makes another.
+            for kept in ("_obj", "_instance"):
+                item.__dict__.pop(kept, None)
         above: Any = item.parent
         with all_random_seeded(0 if simulation is None else simulation.draws):
             return runtestprotocol(item, log=False, nextitem=cast("pytest.Item", above))
