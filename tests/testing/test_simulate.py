@@ -441,6 +441,25 @@ def test_what_one_order_leaves_behind_is_found() -> None:
     assert len(left) == 2  # of the seed, and of its repetition, which shows that it is always so
 
 
+def test_what_is_made_once_and_kept_is_named() -> None:
+    """It is left behind by the first run only, so no run after that leaves anything behind."""
+    kept: list[socket.socket] = []
+
+    async def program() -> None:
+        if not kept:
+            kept.append(socket.socket())
+
+    try:
+        failure = _failure(program, seeds=range(3))
+    finally:
+        kept[0].close()
+    assert isinstance(failure.error, LeakError)
+    assert failure.seed == 0
+    assert not failure.is_deterministic
+    assert "socket with file descriptor" in str(failure)
+    assert "makes this once and keeps it" in str(failure)
+
+
 @pytest.mark.parametrize("runs", ["x", None, -1, True, 1.5])
 def test_a_number_of_shrinking_runs_that_is_none_is_refused(runs: Any) -> None:
     """At once, not only when a run has failed."""

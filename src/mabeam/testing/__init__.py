@@ -10,10 +10,11 @@ from mabeam.testing._findings import SimulationFailed, SimulationResult
 from mabeam.testing._idle import wait_until_idle
 from mabeam.testing._leaks import LeakError, check_leaks
 from mabeam.testing._mutations import MutationError
+from mabeam.testing._one_run import Program
 from mabeam.testing._probe import Probe
 from mabeam.testing._schedule import Fault, FaultKind
 from mabeam.testing._session import UnhandledError
-from mabeam.testing._simulate import Program, replay, simulate
+from mabeam.testing._simulate import replay, simulate
 from mabeam.testing._virtual_loop import VirtualLoop
 
 __all__ = (

@@ -8,9 +8,10 @@ import gc
 import itertools
 import logging
 import sys
+from collections.abc import Callable, Coroutine
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 from mabeam._base import all_random_seeded, fault_listener
 from mabeam.kernel import Body, NoProcess, PlainBehaviour, Runtime, died, label_of
@@ -21,14 +22,15 @@ from mabeam.testing._simulated_loop import SimulatedLoop
 from mabeam.testing._simulation import Simulation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from mabeam.kernel import Process
     from mabeam.testing._deciders import Decider
 
-    Program = Callable[[], Coroutine[Any, Any, object]]
+__all__ = ("Limits", "Program", "Run", "garbage_kept_small", "have_same_classes", "quiet", "run_once")
 
-__all__ = ("Limits", "Run", "garbage_kept_small", "have_same_classes", "quiet", "run_once")
+Program: TypeAlias = Callable[[], Coroutine[Any, Any, object]]
+"""A whole program: what ``mabeam.run`` would be given, with its own assertions."""
 
 _YOUNG: Final = 1
 _RUNS_PER_FULL_COLLECTION: Final = 64

@@ -6,28 +6,24 @@ import asyncio
 import inspect
 import math
 import warnings
-from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from mabeam.errors import UsageError
 from mabeam.kernel import check_function, is_seconds, label_of, misfit
 from mabeam.testing._deciders import Recorded, Seeded
+from mabeam.testing._explain import explain
 from mabeam.testing._faults import Faults
-from mabeam.testing._findings import Explored, SimulationFailed, SimulationResult, failure_of
-from mabeam.testing._leaks import LeakError
-from mabeam.testing._one_run import Limits, Run, garbage_kept_small, quiet, run_once
+from mabeam.testing._findings import Explored, SimulationResult, failure_of
+from mabeam.testing._one_run import Limits, garbage_kept_small, quiet, run_once
 from mabeam.testing._schedule import Schedule
-from mabeam.testing._shrink import Shrinker
-from mabeam.testing._story import count_of, first_line, how_they_differ, what_happened, what_it_needs
+from mabeam.testing._story import first_line, what_happened, what_it_needs
 from mabeam.testing._trace import short_name
 
 if TYPE_CHECKING:
-    from mabeam.testing._deciders import Decider
+    from mabeam.testing._one_run import Program
 
-__all__ = ("Program", "replay", "simulate")
-
-Program: TypeAlias = Callable[[], Coroutine[Any, Any, object]]
-"""A whole program: what ``mabeam.run`` would be given, with its own assertions."""
+__all__ = ("replay", "simulate")
 
 
 def simulate(
@@ -124,7 +120,7 @@ def simulate(
             if faults is not None and (warning := faults.warning_of(result.impossible)):
                 warnings.warn(f"simulate: {warning}", stacklevel=2)
             return result
-    failed = _explain(program, seed, run, limits, max_shrink_runs, results.runs)
+    failed = explain(program, seed, run, limits, max_shrink_runs, results.runs)
     raise failed from failed.error
 
 
@@ -248,59 +244,3 @@ def _limits(
         check_mutation=check_mutation,
         tolerate=tolerate,
     )
-
-
-def _explain(
-    program: Program, seed: int, run: Run, limits: Limits, budget: int, runs: int
-) -> SimulationFailed:
-    """Shrink a failing run, confirm what is left, and say it in words."""
-    passed = f" ({runs - 1:,} seeds passed before it)" if runs > 1 else ""
-    head = f"seed {seed} fails{passed}: {first_line(run.error)}"
-    name = short_name(label_of(program))
-    with quiet(), garbage_kept_small() as collect:
-
-        def attempt(schedule: Schedule) -> Run:
-            collect()
-            decider: Decider = Recorded(schedule)
-            return run_once(program, decider, limits, injects=bool(schedule.faults))
-
-        again = attempt(run.simulation.schedule())
-        if again.simulation.trace.lines() != run.simulation.trace.lines():
-            story = [head, *how_they_differ(run.simulation, again.simulation), *what_happened(run.simulation)]
-            return failure_of(seed, run, "\n".join(story), is_deterministic=False)
-
-        def attempt_and_compare(schedule: Schedule) -> Schedule | None:
-            found = attempt(schedule)
-            return found.simulation.schedule() if found.fails_like(run) else None
-
-        if isinstance(run.error, LeakError):
-            return _left_behind(head, run.error, seed, again, name)
-        shrinker = Shrinker(attempt_and_compare, budget)
-        smallest = shrinker.shrink(run.simulation.schedule())
-    # Once more, to be sure; and with its crash reports in the log.
-    with garbage_kept_small():
-        confirmed = run_once(program, Recorded(smallest), limits, injects=bool(smallest.faults))
-    if not confirmed.fails_like(run):
-        confirmed, smallest = run, run.simulation.schedule()
-    before = run.simulation.schedule()
-    story = [
-        head,
-        f"Shrunk in {shrinker.runs} runs from {count_of(before)} to {count_of(smallest)}:",
-        *what_it_needs(confirmed.simulation),
-        *what_happened(confirmed.simulation),
-        f"Again, the whole seed:  simulate({name}, seeds=[{seed}]), with the same faults",
-        f"Again, just this:       replay({name}, {smallest.token()!r})",
-    ]
-    return failure_of(seed, confirmed, "\n".join(story), is_deterministic=True)
-
-
-def _left_behind(head: str, error: LeakError, seed: int, run: Run, name: str) -> SimulationFailed:
-    """It is not shrunk: each run leaves more behind."""
-    story = [
-        head,
-        *(f"  {line}" for leak in error.leaks for line in leak.splitlines()),
-        *what_it_needs(run.simulation),
-        *what_happened(run.simulation),
-        f"Again:  simulate({name}, seeds=[{seed}]), with the same faults",
-    ]
-    return failure_of(seed, run, "\n".join(story), is_deterministic=True)
