@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from mabeam import GenServer, handle_call, in_thread, kill, portal, receive, self_pid, send, send_after, spawn
-from mabeam.testing import SimulationFailed, simulate
+from mabeam.testing import EndlessError, SimulationFailed, _simulated_loop, simulate
 from tests.testing import _programs
 
 
@@ -123,6 +124,61 @@ def test_a_thread_that_nobody_waits_for_lets_others_run() -> None:
         assert ended.wait(30)
 
     simulate(program, seeds=[1])
+
+
+class Waiting(GenServer):
+    """Waits in a thread."""
+
+    @handle_call(thread=True)
+    def wait_for(self, event: threading.Event) -> bool:
+        return event.wait(30)
+
+
+async def _in_default_executor(release: threading.Event) -> None:
+    await asyncio.to_thread(release.wait, 30)
+
+
+async def _in_handler(release: threading.Event) -> None:
+    waiting = await Waiting.start_link()
+    await waiting.options(timeout=None).call(Waiting.wait_for, release)
+
+
+async def _behind_cancellation(release: threading.Event) -> None:
+    asking = asyncio.get_running_loop().run_in_executor(None, release.wait, 30)
+    while not asking.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.shield(asking)
+
+
+async def _with_nobody_waiting(release: threading.Event) -> None:
+    loop: Any = asyncio.get_running_loop()
+    asyncio.ensure_future(asyncio.to_thread(release.wait, 30))  # noqa: RUF006  (the loop closes behind it)
+    await loop.advance(1.0)
+
+
+@pytest.mark.parametrize(
+    "wait", [_in_default_executor, _in_handler, _behind_cancellation, _with_nobody_waiting]
+)
+def test_a_thread_that_does_not_come_back_is_given_up(wait: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the run nor what closes its loop waits for it any longer."""
+    monkeypatch.setattr(_simulated_loop, "_PATIENCE", 0.02)
+    release = threading.Event()
+
+    async def program() -> None:
+        await wait(release)
+
+    before = set(threading.enumerate())
+    try:
+        with pytest.raises(SimulationFailed) as caught:
+            simulate(program, seeds=[1])
+    finally:
+        release.set()
+        for thread in set(threading.enumerate()) - before:
+            thread.join(30)
+    error = caught.value.error
+    assert isinstance(error, EndlessError)
+    assert error.limit == "0.02 real seconds"
+    assert "loop.advance(seconds)" in str(error)
 
 
 def test_threads_of_others_are_heard() -> None:

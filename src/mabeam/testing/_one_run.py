@@ -103,15 +103,12 @@ def _run_once(program: Program, decider: Decider, limits: Limits, *, injects: bo
     before = Snapshot()
     with (
         all_random_seeded(decider.draws),
+        _outcome_told_to(begun),
         asyncio.Runner(loop_factory=lambda: _loop(simulation, limits, begun)) as runner,
     ):
         loop = runner.get_loop()
-        try:
+        with _outcome_told_to(begun):
             loop.run_until_complete(begun.run())
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001  (whatever ends the run is its outcome)
-            begun.failed(error)
         seconds = loop.time()
     # What failed unread and is in a cycle of references is told when it is collected: now, while the run can be blamed for it.
     gc.collect(_YOUNG)
@@ -123,6 +120,17 @@ def _run_once(program: Program, decider: Decider, limits: Limits, *, injects: bo
     if outcome is None and not tolerated and (leaks := tuple(before.leaks())):
         outcome = LeakError(leaks)
     return Run(simulation=simulation, error=outcome, tolerated=tolerated, seconds=seconds)
+
+
+@contextmanager
+def _outcome_told_to(program: _Program) -> Iterator[None]:
+    """Whatever ends the run is its outcome, and so is what keeps its loop from being closed; of both, the first."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  (as was said)
+        program.failed(error)
 
 
 def _loop(simulation: Simulation, limits: Limits, program: _Program) -> SimulatedLoop:

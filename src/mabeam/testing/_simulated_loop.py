@@ -13,10 +13,13 @@ import asyncio
 import heapq
 import threading
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, TypeVarTuple, final
 
+from mabeam._base import outside as outside_of
+from mabeam._base import start_thread
 from mabeam.kernel import here
 from mabeam.testing._endless import EndlessError
 from mabeam.testing._ordered_tasks import OrderedFuture, OrderedTask
@@ -61,6 +64,8 @@ class SimulatedLoop(VirtualLoop):
     _ready: deque[asyncio.Handle]
     _check_closed: Callable[[], None]
     _write_to_self: Callable[[], None]
+    _default_executor: Executor | None
+    _executor_shutdown_called: bool
 
     def __init__(
         self, simulation: Simulation, *, max_steps: float = float("inf"), max_seconds: float = float("inf")
@@ -77,6 +82,8 @@ class SimulatedLoop(VirtualLoop):
         """The thread that is at work."""
         self._waiting_out: list[_Out] = []
         self._is_starting_out = False
+        self._is_ending = False
+        self._has_lost_thread = False
         super().__init__()
         simulation.begins_on(self)
         self.set_task_factory(self._make_task)
@@ -163,6 +170,29 @@ class SimulatedLoop(VirtualLoop):
         future.add_done_callback(done)
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait for the default executor's threads, but not for one that was given up, and for none longer than for any thread.
+
+        asyncio waits in a thread that it joins: behind a function that hangs, for ever.
+        """
+        self._is_ending = self._executor_shutdown_called = True
+        executor, self._default_executor = self._default_executor, None
+        if executor is None or self._has_lost_thread:
+            if executor is not None:
+                executor.shutdown(wait=False, cancel_futures=True)
+            return
+        ended = self.create_future()
+
+        def wait() -> None:
+            executor.shutdown()
+            with suppress(RuntimeError):  # the loop is closed: this was given up long ago
+                self.call_soon_threadsafe(_settle, ended)
+
+        with outside_of(self):
+            thread = start_thread("mabeam-executor-shutdown", wait)
+            await ended
+        thread.join()
+
     def _let_in(self, out: _Out) -> None:
         if out.over:
             return
@@ -241,6 +271,7 @@ class SimulatedLoop(VirtualLoop):
     def _give_up(self, limit: str, hint: str) -> NoReturn:
         # Whoever closes the loop now lets it run once more, to end what is on it; that takes as long as it takes.
         self._max_steps = self._max_seconds = float("inf")
+        self._is_ending = True
         raise EndlessError(limit, self.time(), hint)
 
     def _wait(self) -> list[Any]:
@@ -259,11 +290,18 @@ class SimulatedLoop(VirtualLoop):
             return []
         due = self._next_timer()
         if self._out is not None and (due is None or due > self._allowed):
-            events = self._virtual_selector.real.select(_PATIENCE)
-            if not events:
-                self._give_up(f"{_PATIENCE:g} real seconds", _HINT_THREAD)
-            return events
+            return self._wait_for_outside()
         return super()._wait()
+
+    def _wait_for_outside(self) -> list[Any]:
+        if self._out is None and not self._is_ending:
+            return super()._wait_for_outside()  # an OS process, or a thread that the program says it knows
+        events = self._virtual_selector.real.select(_PATIENCE)
+        if not events:
+            self._has_lost_thread = True
+            self._allowed = float("inf")  # what ends the rest has its times, too
+            self._give_up(f"{_PATIENCE:g} real seconds", _HINT_THREAD)
+        return events
 
     # ------------------------------------------------------------------------------- tasks and futures
 
@@ -284,8 +322,9 @@ _HINT_SECONDS = (
     "max_virtual_seconds."
 )
 _HINT_THREAD = (
-    "A thread has not come back. Threads run one at a time in a simulation: one that waits for another, or for something "
-    "that the event loop does later, waits for ever."
+    "A thread has not come back. Threads run one at a time in a simulation, and virtual time stands still meanwhile: one that "
+    "waits for another, or for something that the event loop does later, waits for ever. `await loop.advance(seconds)` lets time "
+    "pass all the same."
 )
 
 
@@ -315,10 +354,14 @@ def _copy_outcome(future: asyncio.Future[Any], inner: asyncio.Future[Any]) -> No
         future.cancel()
     elif (error := inner.exception()) is not None:
         _settle(future, error)
-    elif not future.done():
-        future.set_result(inner.result())
+    else:
+        _settle(future, result=inner.result())
 
 
-def _settle(future: asyncio.Future[Any], error: BaseException) -> None:
-    if not future.done():
+def _settle(future: asyncio.Future[Any], error: BaseException | None = None, result: Any = None) -> None:
+    if future.done():
+        return
+    if error is not None:
         future.set_exception(error)
+    else:
+        future.set_result(result)

@@ -294,17 +294,20 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Do what is to be done when nothing is ready: the heart of this class."""
         if self._wake_idle():
             return []
-        real = self._virtual_selector.real
         due = self._next_timer()
         if due is None or due > self._allowed:
             if self._outside > self._asking:
-                return real.select(None)
+                return self._wait_for_outside()
             if len(self._virtual_selector.get_map()) > self._own_descriptors:
                 return self._wait_for_real(due)
             if due is None:
                 raise DeadlockError(self._now, self._describe_blocked())
         self._set_time(due)
         return []
+
+    def _wait_for_outside(self) -> list[_Ready]:
+        """Wait for those who work for the loop, however long they take."""
+        return self._virtual_selector.real.select(None)
 
     def _wait_for_real(self, due: float | None) -> list[_Ready]:
         real = self._virtual_selector.real
