@@ -143,6 +143,17 @@ async def test_errors_without_a_reason():
 async def test_errors_for_an_unknown_option():
     pass
 
+WRONG = [
+    dict(seeds=2.5), dict(seeds=None), dict(seeds="20"), dict(seeds=["a"]), dict(seeds=0), dict(seeds=-5),
+    dict(seeds=[]), dict(seeds=iter([1])), dict(faults=0.1), dict(max_faults="3"), dict(check_mutation="yes"),
+]
+
+@pytest.mark.parametrize("number", [
+    pytest.param(number, marks=pytest.mark.simulate(**options)) for number, options in enumerate(WRONG)
+])
+async def test_errors_for_a_wrong_value(number):
+    pass
+
 @pytest.mark.mabeam
 @pytest.mark.simulate(seeds=5)
 @settings(max_examples=3, database=None)
@@ -220,7 +231,7 @@ def test_each_test_has_the_outcome_that_its_name_says(suite: tuple[dict[str, str
     assert not wrong, output
     assert sum("test_passes_" in name for name in outcomes) == 8, output
     assert sum("test_fails_" in name for name in outcomes) == 5, output
-    assert sum("test_errors_" in name for name in outcomes) == 2, output
+    assert sum("test_errors_" in name for name in outcomes) == 2 + 11, output
     assert "1 skipped, 1 xfailed" in output
 
 
@@ -295,6 +306,36 @@ def test_a_wrong_marker_is_an_error_of_its_test(section: Callable[[str], str]) -
     """It says what would be right."""
     assert "simulate(False, reason='...')" in section("test_errors_without_a_reason")
     assert "simulate expects seeds=" in section("test_errors_for_an_unknown_option")
+
+
+@pytest.mark.parametrize(
+    ("number", "problem"),
+    [
+        (0, "seeds expects how many seeds, at least 1, or which, such as [17], got 2.5"),
+        (2, "at least 1, or which, such as [17], got '20'"),
+        (3, "seeds expects integers, got 'a' among them"),
+        (4, "at least 1, or which, such as [17], got 0"),
+        (6, "seeds was empty, so nothing would be tested"),
+        (7, "seeds expects a collection, since tests share their markers"),
+        (8, "faults expects a Faults, or None for none, got 0.1: Faults(crash=0.1)"),
+        (9, "max_faults expects a number of faults >= 0, got '3'"),
+        (10, "check_mutation expects True or False, got 'yes'"),
+    ],
+)
+def test_a_wrong_value_is_told_as_simulate_tells_it(
+    section: Callable[[str], str], number: int, problem: str
+) -> None:
+    """Not by the end of the session, and not by a test that passes without a seed."""
+    assert problem in section(f"ERROR at setup of test_errors_for_a_wrong_value[{number}]").replace(
+        "\nE     ", ""
+    )
+
+
+def test_a_negative_number_of_seeds_is_refused(tmp_path: Path) -> None:
+    """Before anything runs: it is not 0, which asks for none."""
+    outcomes, output = _run(tmp_path, "--simulate-seeds=-3")
+    assert outcomes == {}
+    assert "passed" not in output
 
 
 def test_a_damaged_token_is_refused(tmp_path: Path) -> None:

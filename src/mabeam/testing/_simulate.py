@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import math
 import warnings
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mabeam.errors import UsageError
-from mabeam.kernel import check_function, is_seconds, label_of, misfit
+from mabeam.kernel import check_function, label_of, misfit
 from mabeam.testing._deciders import Recorded, Seeded
 from mabeam.testing._explain import explain
-from mabeam.testing._faults import Faults
 from mabeam.testing._findings import Explored, SimulationResult, failure_of
 from mabeam.testing._one_run import Limits, garbage_kept_small, quiet, run_once
+from mabeam.testing._options import refuse, wrong_count, wrong_faults, wrong_limits, wrong_seed, wrong_seeds
 from mabeam.testing._schedule import Schedule
 from mabeam.testing._story import first_line, what_happened, what_it_needs
 from mabeam.testing._trace import short_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mabeam.testing._faults import Faults
     from mabeam.testing._one_run import Program
 
 __all__ = ("replay", "simulate")
@@ -93,18 +94,23 @@ def simulate(
             print(failed.choices)
     """
     _check(program, "simulate")
-    problems = [*_wrong_seeds(seeds), *_wrong_faults(faults, max_faults)]
-    if not _is_count(max_shrink_runs, 0):
-        problems.append(f"max_shrink_runs expects a number of runs >= 0, got {max_shrink_runs!r}")
-    limits = _limits(
-        "simulate", problems, max_steps, max_virtual_seconds, tolerate, check_mutation=check_mutation
+    refuse(
+        "simulate",
+        *wrong_seeds(seeds),
+        *wrong_faults(faults, max_faults),
+        *wrong_count("max_shrink_runs", max_shrink_runs, "runs", 0),
+        *wrong_limits(max_steps, max_virtual_seconds, check_mutation, tolerate),
+    )
+    limits = Limits(
+        max_steps=max_steps,
+        max_virtual_seconds=max_virtual_seconds,
+        check_mutation=check_mutation,
+        tolerate=tolerate,
     )
     results = Explored()
     with quiet(), garbage_kept_small() as collect:
         for seed in range(seeds) if isinstance(seeds, int) else seeds:
-            if not _is_count(seed, -math.inf):
-                msg = f"simulate: seeds expects integers, got {seed!r} among them"
-                raise UsageError(msg)
+            refuse("simulate", *wrong_seed(seed))
             decider = Seeded(seed, faults, max_faults)
             run = run_once(program, decider, limits, injects=faults is not None)
             results.add(run)
@@ -153,7 +159,13 @@ def replay(
     """
     _check(program, "replay")
     schedule = Schedule.from_token(token)
-    limits = _limits("replay", [], max_steps, max_virtual_seconds, tolerate, check_mutation=check_mutation)
+    refuse("replay", *wrong_limits(max_steps, max_virtual_seconds, check_mutation, tolerate))
+    limits = Limits(
+        max_steps=max_steps,
+        max_virtual_seconds=max_virtual_seconds,
+        check_mutation=check_mutation,
+        tolerate=tolerate,
+    )
     results = Explored()
     with garbage_kept_small():
         run = run_once(program, Recorded(schedule), limits)
@@ -194,53 +206,3 @@ def _check(program: object, how: str) -> None:
             f"    right:  {how}(functools.partial({name}, ...))"
         )
         raise UsageError(msg)
-
-
-def _is_count(value: object, least: float) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _wrong_seeds(seeds: object) -> list[str]:
-    if _is_count(seeds, 1) or (isinstance(seeds, Iterable) and not isinstance(seeds, str | bytes)):
-        return []
-    return [f"seeds expects how many seeds, at least 1, or which, such as [17], got {seeds!r}"]
-
-
-def _wrong_faults(faults: object, max_faults: object) -> list[str]:
-    problems = []
-    if faults is not None and not isinstance(faults, Faults):
-        hint = f": Faults(crash={faults})" if isinstance(faults, int | float) else ""
-        problems.append(f"faults expects a Faults, or None for none, got {faults!r}{hint}")
-    if not _is_count(max_faults, 0):
-        problems.append(f"max_faults expects a number of faults >= 0, got {max_faults!r}")
-    return problems
-
-
-def _limits(
-    how: str,
-    problems: list[str],
-    max_steps: int,
-    max_virtual_seconds: float,
-    tolerate: tuple[type[BaseException], ...],
-    *,
-    check_mutation: bool,
-) -> Limits:
-    """What bounds a run, if nothing is wrong with anything."""
-    if not _is_count(max_steps, 1):
-        problems.append(f"max_steps expects a number of events >= 1, got {max_steps!r}")
-    if not is_seconds(max_virtual_seconds):
-        problems.append(f"max_virtual_seconds expects seconds, got {max_virtual_seconds!r}")
-    if not isinstance(tolerate, tuple) or not all(
-        isinstance(each, type) and issubclass(each, BaseException) for each in tolerate
-    ):
-        problems.append(
-            f"tolerate expects a tuple of exception classes, such as (ProcessDied,), got {tolerate!r}"
-        )
-    if problems:
-        raise UsageError(f"{how}: {'; '.join(problems)}", problems=problems)
-    return Limits(
-        max_steps=max_steps,
-        max_virtual_seconds=max_virtual_seconds,
-        check_mutation=check_mutation,
-        tolerate=tolerate,
-    )

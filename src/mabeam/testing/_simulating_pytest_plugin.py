@@ -6,7 +6,7 @@ reported, the first that fails or else the last.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
@@ -19,6 +19,7 @@ from mabeam._base import all_random_seeded
 from mabeam.errors import UsageError
 from mabeam.testing._deciders import Recorded, Seeded
 from mabeam.testing._one_run import garbage_kept_small, have_same_classes
+from mabeam.testing._options import wrong_faults, wrong_flag, wrong_seed, wrong_seeds
 from mabeam.testing._schedule import Schedule
 from mabeam.testing._shrink import Shrinker
 from mabeam.testing._simulation import Simulation
@@ -30,7 +31,15 @@ if TYPE_CHECKING:
     from mabeam.testing._deciders import Decider
     from mabeam.testing._faults import Faults
 
-__all__ = ("MAX_STEPS", "SIMULATION", "SeededTest", "check_token", "in_simulation", "note_error", "seeds_of")
+__all__ = (
+    "MAX_STEPS",
+    "SIMULATION",
+    "SeededTest",
+    "check_options",
+    "in_simulation",
+    "note_error",
+    "seeds_of",
+)
 
 SIMULATION: Final[pytest.StashKey[Simulation | None]] = pytest.StashKey()
 """The simulation that the next run of a test takes place in."""
@@ -76,25 +85,53 @@ def seeds_of(item: pytest.Function) -> SeededTest | None:
                 f"{item.nodeid}: simulate(False) expects the reason why no other order will do: simulate(False, reason='...')."
             )
         return None
-    token = item.config.getoption("simulate_token")
+    settings = _settings(item, mark.kwargs)
+    return SeededTest(item, settings) if settings.seeds or settings.token else None
+
+
+def _settings(item: pytest.Function, options: Mapping[str, Any]) -> _Settings:
+    """What the options of a marker say, if nothing is wrong with them."""
+    seeds: Any = options.get("seeds", DEFAULT_SEEDS)
+    faults, max_faults = options.get("faults"), options.get("max_faults", 3)
+    check_mutation = options.get("check_mutation", False)
+    problems = [
+        *wrong_seeds(seeds),
+        *wrong_faults(faults, max_faults),
+        *wrong_flag("check_mutation", check_mutation),
+    ]
+    if not problems and isinstance(seeds, Iterable):
+        if not isinstance(seeds, Collection):
+            problems.append(
+                f"seeds expects a collection, since tests share their markers, got {seeds!r}: list(...) makes one"
+            )
+        elif not seeds:
+            problems.append("seeds was empty, so nothing would be tested")
+        else:
+            problems += [problem for seed in seeds for problem in wrong_seed(seed)]
+    if problems:
+        raise pytest.UsageError(f"{item.nodeid}: simulate: {'; '.join(problems)}")
     count = item.config.getoption("simulate_seeds")
-    seeds: Any = mark.kwargs.get("seeds", DEFAULT_SEEDS) if count is None else count
-    settings = _Settings(
-        seeds=tuple(seeds if isinstance(seeds, Iterable) else range(seeds)),
-        faults=mark.kwargs.get("faults"),
-        max_faults=mark.kwargs.get("max_faults", 3),
-        check_mutation=mark.kwargs.get("check_mutation", False),
-        token=token,
+    wanted = seeds if count is None else count
+    return _Settings(
+        seeds=tuple(range(wanted) if isinstance(wanted, int) else wanted),
+        faults=faults,
+        max_faults=max_faults,
+        check_mutation=check_mutation,
+        token=item.config.getoption("simulate_token"),
     )
-    return SeededTest(item, settings) if settings.seeds or token else None
 
 
-def check_token(config: pytest.Config) -> None:
-    """Refuse a word that stands for nothing, before any test runs.
+def check_options(config: pytest.Config) -> None:
+    """Refuse a number of seeds, or a word for a run, that stands for nothing, before any test runs.
 
     Raises:
-        pytest.UsageError: it was not written by a simulation, or is not complete.
+        pytest.UsageError: the number is negative; the word was not written by a simulation, or is not complete.
     """
+    count = config.getoption("simulate_seeds")
+    if count is not None and count < 0:
+        raise pytest.UsageError(
+            f"--simulate-seeds expects how many seeds, or 0 for the ordinary order only, got {count}."
+        )
     token = config.getoption("simulate_token")
     if token is not None:
         try:

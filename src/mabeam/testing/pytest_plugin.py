@@ -24,7 +24,7 @@ from mabeam.testing._simulated_loop import SimulatedLoop
 from mabeam.testing._simulating_pytest_plugin import (
     MAX_STEPS,
     SIMULATION,
-    check_token,
+    check_options,
     in_simulation,
     note_error,
     seeds_of,
@@ -89,7 +89,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "simulate(seeds=20, faults=None, max_faults=3, check_mutation=False): run this async test also under so many seeds, "
         "each in another order and with other faults; simulate(False, reason='...') does not.",
     )
-    check_token(config)
+    check_options(config)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
