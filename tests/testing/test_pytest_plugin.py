@@ -105,6 +105,41 @@ async def test_fails_by_assertion():
 async def test_fails_by_deadlock():
     await asyncio.Event().wait()
 
+async def ticks_for_ever():
+    async def tick():
+        while True:
+            await asyncio.sleep(1)
+    spawn(tick)
+    await receive()
+
+@pytest.mark.mabeam(max_steps=2_000)
+async def test_fails_by_going_on():
+    await ticks_for_ever()
+
+@pytest.mark.simulate(seeds=3, max_steps=3_000)
+async def test_fails_by_going_on_under_seeds():
+    if type(asyncio.get_running_loop()) is VirtualLoop:
+        return
+    await ticks_for_ever()
+
+@pytest.mark.mabeam(max_steps=20)
+async def test_fails_by_going_on_for_a_while():
+    for _ in range(30):
+        await asyncio.sleep(1)
+
+@pytest.mark.mabeam(max_steps=200)
+async def test_passes_with_enough_steps():
+    for _ in range(30):
+        await asyncio.sleep(1)
+
+@pytest.mark.mabeam(max_steps=0)
+async def test_errors_for_no_steps():
+    pass
+
+@pytest.mark.mabeam(steps=3)
+async def test_errors_for_unknown_option():
+    pass
+
 @pytest.mark.mabeam
 async def test_fails_by_task_left_behind():
     test_fails_by_task_left_behind.task = asyncio.get_running_loop().create_task(asyncio.sleep(9), name="forgotten")
@@ -232,9 +267,9 @@ def test_each_test_has_the_outcome_that_its_name_says(marked: tuple[dict[str, st
         if f"test_{word}_" in name and outcome != right
     }
     assert not wrong, output
-    assert sum("test_passes_" in name for name in outcomes) == 12, output
-    assert sum("test_fails_" in name for name in outcomes) == 10, output
-    assert sum("test_errors_" in name for name in outcomes) == 2, output
+    assert sum("test_passes_" in name for name in outcomes) == 13, output
+    assert sum("test_fails_" in name for name in outcomes) == 13, output
+    assert sum("test_errors_" in name for name in outcomes) == 4, output
 
 
 @pytest.mark.parametrize(
@@ -242,6 +277,11 @@ def test_each_test_has_the_outcome_that_its_name_says(marked: tuple[dict[str, st
     [
         ("test_fails_by_assertion", "assert 1 == 2"),
         ("test_fails_by_deadlock", "DeadlockError: the program can never go on"),
+        ("test_fails_by_going_on", "EndlessError: the program did not end: it was stopped after 2,000 steps"),
+        ("test_fails_by_going_on_under_seeds", "it was stopped after 3,000 steps"),
+        ("test_fails_by_going_on_for_a_while", "If it just needs more, raise max_steps"),
+        ("test_errors_for_no_steps", "mabeam: max_steps expects a number of steps >= 1, got 0"),
+        ("test_errors_for_unknown_option", "mabeam expects max_steps= or nothing"),
         ("test_fails_by_task_left_behind", "task 'forgotten' waits for"),
         ("test_fails_by_thread_left_behind", "thread 'forgotten thread'"),
         ("test_fails_by_socket_left_behind", "socket with file descriptor"),

@@ -8,6 +8,8 @@ import pickle
 import socket
 import sys
 import threading
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -15,7 +17,7 @@ import anyio.to_thread
 import pytest
 
 from mabeam.errors import UsageError
-from mabeam.testing import DeadlockError, VirtualLoop
+from mabeam.testing import DeadlockError, EndlessError, VirtualLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Iterator
@@ -513,3 +515,21 @@ def test_a_loop_shows_its_state_in_one_line(loop: VirtualLoop) -> None:
     assert repr(loop) == "<VirtualLoop stopped at 0 s, 0 outside>"
     loop.close()
     assert repr(loop) == "<VirtualLoop closed at 0 s, 0 outside>"
+
+
+def test_a_program_that_goes_on_for_ever_is_ended() -> None:
+    """And so is one that does not stop when it is cancelled: it had as many turns again."""
+
+    async def never_rests() -> None:
+        while True:
+            with suppress(asyncio.CancelledError):
+                await _turn()
+
+    runner = asyncio.Runner(loop_factory=partial(VirtualLoop, max_steps=100))
+    runner.get_loop().set_exception_handler(lambda *_: None)  # a task that is pending for ever
+    with pytest.raises(EndlessError, match="after 100 steps, at virtual time 0 s"):
+        runner.run(never_rests())
+    loop: Any = runner.get_loop()
+    with pytest.raises(EndlessError, match="after 100 steps"):
+        runner.close()
+    assert loop.is_closed()

@@ -1,17 +1,32 @@
-"""The error of a simulated run that does not end."""
+"""The error of a program in virtual time that does not end."""
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 from mabeam.errors import MabeamError
 
-__all__ = ("EndlessError",)
+__all__ = ("HINT_SECONDS", "HINT_STEPS", "HINT_THREAD", "EndlessError")
+
+HINT_STEPS: Final = (
+    "Likely something never rests: a loop around something that is always ready (`await asyncio.sleep(0)`), processes that send "
+    "to themselves or in a ring, or a periodic timer while the rest waits for what never comes. If it just needs more, raise "
+    "max_steps."
+)
+HINT_SECONDS: Final = (
+    "Likely it waits for something that never comes, while a periodic timer goes on; if it just needs more, raise "
+    "max_virtual_seconds."
+)
+HINT_THREAD: Final = (
+    "A thread has not come back. Threads run one at a time in a simulation, and virtual time stands still meanwhile: one that "
+    "waits for another, or for something that the event loop does later, waits for ever. `await loop.advance(seconds)` lets time "
+    "pass all the same."
+)
 
 
 @final
 class EndlessError(MabeamError):
-    """A simulated program went on for longer than it was given.
+    """A program in virtual time went on for longer than it was given.
 
     Attributes:
         limit: which limit it has reached, in words.

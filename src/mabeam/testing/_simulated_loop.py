@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, TypeVarTuple, f
 from mabeam._base import outside as outside_of
 from mabeam._base import start_thread
 from mabeam.kernel import here
-from mabeam.testing._endless import EndlessError
+from mabeam.testing._endless import HINT_SECONDS, HINT_STEPS, HINT_THREAD, EndlessError
 from mabeam.testing._ordered_tasks import OrderedFuture, OrderedTask
 from mabeam.testing._simulated_scheduler import SimulatedScheduler
 from mabeam.testing._trace import name_callback
@@ -73,7 +73,6 @@ class SimulatedLoop(VirtualLoop):
         self.shared_service_waits: Callable[[Process, Process, str], None] | None = None
         """Told when a shared service waits for another process; the kernel finds it here."""
         self._simulation = simulation
-        self._max_steps = max_steps
         self._max_seconds = max_seconds
         self._numbers = count(1)
         self._letters: deque[asyncio.Handle] = deque()
@@ -84,7 +83,7 @@ class SimulatedLoop(VirtualLoop):
         self._is_starting_out = False
         self._is_ending = False
         self._has_lost_thread = False
-        super().__init__()
+        super().__init__(max_steps=max_steps)
         simulation.begins_on(self)
         self.set_task_factory(self._make_task)
 
@@ -263,9 +262,9 @@ class SimulatedLoop(VirtualLoop):
         simulation = self._simulation
         simulation.steps += 1
         if simulation.steps > self._max_steps:
-            self._give_up(f"{self._max_steps:,} steps", _HINT_STEPS)
+            self._give_up(f"{self._max_steps:,} steps", HINT_STEPS)
         if self.time() > self._max_seconds:
-            self._give_up(f"{self._max_seconds:g} virtual seconds", _HINT_SECONDS)
+            self._give_up(f"{self._max_seconds:g} virtual seconds", HINT_SECONDS)
         self._order_ties()
 
     def _give_up(self, limit: str, hint: str) -> NoReturn:
@@ -300,7 +299,7 @@ class SimulatedLoop(VirtualLoop):
         if not events:
             self._has_lost_thread = True
             self._allowed = float("inf")  # what ends the rest has its times, too
-            self._give_up(f"{_PATIENCE:g} real seconds", _HINT_THREAD)
+            self._give_up(f"{_PATIENCE:g} real seconds", HINT_THREAD)
         return events
 
     # ------------------------------------------------------------------------------- tasks and futures
@@ -314,18 +313,6 @@ class SimulatedLoop(VirtualLoop):
 
     def _make_task(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Future[Any]:
         return OrderedTask(next(self._numbers), coro, loop, options)
-
-
-_HINT_STEPS = "Likely a process that never rests, sending to itself or in a ring; if it just needs more, raise max_steps."
-_HINT_SECONDS = (
-    "Likely it waits for something that never comes, while a periodic timer goes on; if it just needs more, raise "
-    "max_virtual_seconds."
-)
-_HINT_THREAD = (
-    "A thread has not come back. Threads run one at a time in a simulation, and virtual time stands still meanwhile: one that "
-    "waits for another, or for something that the event loop does later, waits for ever. `await loop.advance(seconds)` lets time "
-    "pass all the same."
-)
 
 
 class _Out:

@@ -19,7 +19,7 @@ from mabeam._base import all_random_seeded
 from mabeam.errors import UsageError
 from mabeam.testing._deciders import Recorded, Seeded
 from mabeam.testing._one_run import garbage_kept_small, have_same_classes
-from mabeam.testing._options import wrong_faults, wrong_flag, wrong_seed, wrong_seeds
+from mabeam.testing._options import wrong_count, wrong_faults, wrong_flag, wrong_seed, wrong_seeds
 from mabeam.testing._schedule import Schedule
 from mabeam.testing._shrink import Shrinker
 from mabeam.testing._simulation import Simulation
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from mabeam.testing._faults import Faults
 
 __all__ = (
-    "MAX_STEPS",
     "SIMULATION",
     "SeededTest",
     "check_options",
@@ -46,10 +45,10 @@ SIMULATION: Final[pytest.StashKey[Simulation | None]] = pytest.StashKey()
 _ERROR: Final[pytest.StashKey[BaseException | None]] = pytest.StashKey()
 
 DEFAULT_SEEDS: Final = 20
-_OPTIONS: Final = {"seeds", "faults", "max_faults", "check_mutation", "reason"}
+_OPTIONS: Final = {"seeds", "faults", "max_faults", "check_mutation", "max_steps", "reason"}
 _MOST_SHRINK_RUNS: Final = 100
-MAX_STEPS: Final = 1_000_000
-"""Most turns of the event loop in one run."""
+_MAX_STEPS: Final = 1_000_000
+"""Most turns of the event loop in one run, unless a marker says how many."""
 
 
 @final
@@ -76,7 +75,7 @@ def seeds_of(item: pytest.Function) -> SeededTest | None:
     wanted = mark.args[0] if mark.args else True
     if len(mark.args) > 1 or not isinstance(wanted, bool) or set(mark.kwargs) - _OPTIONS:
         raise pytest.UsageError(
-            f"{item.nodeid}: simulate expects seeds=, faults=, max_faults= and check_mutation=, or (False, reason='...'); "
+            f"{item.nodeid}: simulate expects seeds=, faults=, max_faults=, check_mutation= and max_steps=, or (False, reason='...'); "
             f"got {mark.args} {mark.kwargs}."
         )
     if not wanted:
@@ -119,6 +118,28 @@ def _settings(item: pytest.Function, options: Mapping[str, Any]) -> _Settings:
         check_mutation=check_mutation,
         token=item.config.getoption("simulate_token"),
     )
+
+
+def max_steps_of(item: pytest.Item) -> int:
+    """How many turns the loop of a test may have: what a marker of it says.
+
+    Raises:
+        pytest.UsageError: the marker says something else than it can.
+    """
+    for name in ("mabeam", "simulate"):
+        mark = item.get_closest_marker(name)
+        if mark is None:
+            continue
+        if name == "mabeam" and (mark.args or set(mark.kwargs) - {"max_steps"}):
+            raise pytest.UsageError(
+                f"{item.nodeid}: mabeam expects max_steps= or nothing; got {mark.args} {mark.kwargs}."
+            )
+        if "max_steps" in mark.kwargs:
+            max_steps: Any = mark.kwargs["max_steps"]
+            if problems := wrong_count("max_steps", max_steps, "steps", 1):
+                raise pytest.UsageError(f"{item.nodeid}: {name}: {'; '.join(problems)}")
+            return cast("int", max_steps)
+    return _MAX_STEPS
 
 
 def check_options(config: pytest.Config) -> None:

@@ -29,6 +29,7 @@ from mabeam._base import outside as outside_of
 from mabeam.errors import UsageError
 from mabeam.testing._deadlock import DeadlockError
 from mabeam.testing._describe import describe_task, live_tasks
+from mabeam.testing._endless import HINT_STEPS, EndlessError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -120,6 +121,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     Args:
         start: what :meth:`time` says at first.
+        max_steps: most turns of the loop, in each of which runs what is ready; a program that needs more ends with
+            :class:`EndlessError`, and has as many again to be ended in. No limit unless given.
 
     Attributes:
         describe_blocked: functions that a :class:`DeadlockError` asks for further descriptions of who waits for what.
@@ -137,8 +140,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     _scheduled: list[asyncio.TimerHandle]
     _clock_resolution: float
 
-    def __init__(self, *, start: float = 0.0) -> None:
+    def __init__(self, *, start: float = 0.0, max_steps: float = math.inf) -> None:
         self._now = start
+        self._max_steps = max_steps
+        self._steps = 0
         self._allowed = start  # until then time passes though somebody outside may be at work
         self._outside = 0
         self._asking = 0  # of them, those that wait for this loop
@@ -288,7 +293,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._virtual_selector.real.select(0)
 
     def _turn(self) -> None:
-        """Nothing: what is ready runs next, and the timers that are due. For loops made of this one."""
+        """What is ready runs next, and the timers that are due."""
+        self._steps += 1
+        if self._steps > self._max_steps:
+            self._steps = 0
+            raise EndlessError(f"{self._max_steps:,} steps", self._now, HINT_STEPS)
 
     def _wait(self) -> list[_Ready]:
         """Do what is to be done when nothing is ready: the heart of this class."""

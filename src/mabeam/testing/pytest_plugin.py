@@ -6,7 +6,7 @@ asynchronous tests can be used beside it.
 
 What a test that it runs has to fear besides its own assertions: something left behind (:class:`LeakError`), an error
 that only the event loop heard of, an event that is not in the telemetry catalogue, a coroutine that was never awaited,
-and in virtual time a program that can never go on (:class:`DeadlockError`).
+and in virtual time a program that can never go on (:class:`DeadlockError`) or never ends (:class:`EndlessError`).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from mabeam.testing._leaks import check_leaks
 from mabeam.testing._session import LoopSession
 from mabeam.testing._simulated_loop import SimulatedLoop
 from mabeam.testing._simulating_pytest_plugin import (
-    MAX_STEPS,
     SIMULATION,
     check_options,
     in_simulation,
+    max_steps_of,
     note_error,
     seeds_of,
 )
@@ -80,13 +80,17 @@ def pytest_configure(config: pytest.Config) -> None:
     mode = config.getini("mabeam_mode")
     if mode not in {"marked", "auto"}:
         raise pytest.UsageError(f"mabeam_mode expects 'marked' or 'auto', got {mode!r}.")
-    config.addinivalue_line("markers", "mabeam: run this async test in virtual time inside a mabeam Runtime.")
+    config.addinivalue_line(
+        "markers",
+        "mabeam(max_steps=1_000_000): run this async test in virtual time inside a mabeam Runtime, for so many turns of the "
+        "event loop at most.",
+    )
     config.addinivalue_line(
         "markers", "real_time(loop='asyncio'): as mabeam, but on a real event loop: 'asyncio' or 'uvloop'."
     )
     config.addinivalue_line(
         "markers",
-        "simulate(seeds=20, faults=None, max_faults=3, check_mutation=False): run this async test also under so many seeds, "
+        "simulate(seeds=20, faults=None, max_faults=3, check_mutation=False, max_steps=1_000_000): run this async test also under so many seeds, "
         "each in another order and with other faults; simulate(False, reason='...') does not.",
     )
     check_options(config)
@@ -194,11 +198,12 @@ def _can_be_simulated(item: pytest.Function) -> bool:
 
 def _loop_factory(item: pytest.Item) -> Callable[[], asyncio.AbstractEventLoop]:
     mark = item.get_closest_marker("real_time")
+    max_steps = max_steps_of(item)
     simulation = item.stash.get(SIMULATION, None)
     if simulation is not None:
-        return lambda: SimulatedLoop(simulation, max_steps=MAX_STEPS)
+        return lambda: SimulatedLoop(simulation, max_steps=max_steps)
     if mark is None:
-        return VirtualLoop
+        return lambda: VirtualLoop(max_steps=max_steps)
     kind = mark.kwargs.get("loop", "asyncio")
     if kind == "asyncio":
         return asyncio.new_event_loop
