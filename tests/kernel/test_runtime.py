@@ -300,6 +300,49 @@ def test_what_starts_while_the_runtime_stops_is_stopped_too() -> None:
     assert [pid.is_alive for pid in pids] == [False]
 
 
+def test_processes_that_start_the_next_without_end_do_not_keep_it_from_ending(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It says so, and kills them; what has to be stopped in order has been, as long as that led anywhere."""
+
+    async def start_next() -> None:
+        spawn(start_next)
+        await never()
+
+    async def main() -> int:
+        async with Runtime() as runtime:
+            spawn(start_next)
+            for _ in range(10):
+                await Turn()
+        return len(runtime.processes())
+
+    assert run(main) == 0
+    assert "thousands of others were started" in caplog.text
+
+
+def test_a_runtime_that_stops_everything_lets_much_be_started_meanwhile(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A few for each that there is, and thousands besides."""
+    ended: list[int] = []
+
+    async def replaced() -> None:
+        try:
+            await never()
+        finally:
+            for _ in range(200):
+                spawn(ended.append, 1)
+
+    async def main() -> None:
+        async with Runtime():
+            for _ in range(20):
+                spawn(replaced)
+            await wait_until_idle()
+
+    run(main)
+    assert not caplog.records
+
+
 def test_cancelled_while_it_stops_it_kills_what_is_left() -> None:
     """Without waiting for anybody."""
     pids: list[Pid] = []

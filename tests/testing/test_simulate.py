@@ -193,6 +193,21 @@ def test_a_program_that_never_ends_fails() -> None:
         assert pickle.loads(pickle.dumps(fast.error)).limit == fast.error.limit
 
 
+def test_a_program_that_starts_processes_without_end_fails() -> None:
+    """Stopping the rest, which goes on and on as well, ends too."""
+
+    async def start_next() -> None:
+        spawn(start_next)
+        await receive()
+
+    async def program() -> None:
+        spawn(start_next)
+        await receive()
+
+    failed = _failure(program, seeds=[1], max_steps=500, max_shrink_runs=0)
+    assert isinstance(failed.error, EndlessError)
+
+
 def test_errors_that_only_the_loop_heard_of_fail_a_run() -> None:
     """A program that returns all the same is not well."""
 

@@ -412,6 +412,15 @@ class Kernel:
         crash_report(logger, process, error, where, survives=True)
         forget_tracebacks(error)
 
+    def report_flood(self, count: int) -> None:
+        """While all processes were stopped, far more have been started than there were."""
+        logger.error(
+            "runtime %s: %d processes are killed, because while all were stopped thousands of others were started. Likely "
+            "each starts the next, without end.",
+            self.id,
+            count,
+        )
+
     def note_frozen(self, process: Process, activation: Activation, stack: tuple[Position, ...]) -> None:
         """A coroutine did not end when it was told to and was left behind."""
         name = activation.task.get_name() if activation.task is not None else "?"

@@ -8,7 +8,7 @@ import contextvars
 import math
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, Self, TypeVar, final
 
 from mabeam._base import BoundedThreads, now, stopwatch_of, unique_id
 from mabeam.errors import UsageError
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from mabeam.kernel._why import Why
 
 __all__ = ("Runtime", "RuntimeStatistics")
+
+_STARTED_MEANWHILE: Final = 10_000
+_STARTED_BY_EACH: Final = 10
+"""So many processes, and so many for each that there is, may be started while all are stopped."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -224,11 +228,7 @@ class Runtime:
         except asyncio.CancelledError as error:
             cancelled = error
         while len(kernel.table) > 1 or kernel.stragglers:
-            for process in reversed(
-                tuple(kernel.table.values())
-            ):  # again: what is being killed may have started more
-                if process is not root:
-                    kill(process)
+            self._kill_all()  # again: what is being killed may have started more
             while kernel.stragglers:
                 straggler, _ = kernel.stragglers.popitem()
                 kernel.loop.call_soon(freeze_or_finish, straggler)  # not here, inside of a task
@@ -253,6 +253,11 @@ class Runtime:
             )
         if cancelled is not None:
             raise cancelled
+
+    def _kill_all(self) -> None:
+        for process in reversed(tuple(self.kernel.table.values())):
+            if process is not self._root:
+                kill(process)
 
     def _latest_top(self) -> Process | None:
         """The latest process that no living process but the root is the parent of."""
@@ -290,9 +295,21 @@ class Runtime:
     # ------------------------------------------------------------------------------------------- stopping
 
     async def stop(self) -> None:
-        """Stop every process now, the latest first, as leaving the block does. The Runtime itself goes on."""
-        while (process := self._latest_top()) is not None:
+        """Stop every process now, the latest first, as leaving the block does. The Runtime itself goes on.
+
+        Guarantees:
+            What is started meanwhile is stopped, too. Processes that start others faster than they can be stopped do not keep
+            this from ending: when thousands more have been started than there were, all that are left are killed.
+        """
+        kernel = self.kernel
+        most = kernel.started_count + _STARTED_MEANWHILE + _STARTED_BY_EACH * len(kernel.table)
+        while kernel.started_count <= most and (process := self._latest_top()) is not None:
             await self._stop_one(process)
+        if len(kernel.table) > 1:
+            kernel.report_flood(len(kernel.table) - 1)
+        while len(kernel.table) > 1:
+            self._kill_all()
+            await Turn()
 
     def request_stop(self) -> None:
         """Ask the program to stop: ``wait_stopped`` returns. What happens then is up to the program."""

@@ -42,6 +42,8 @@ Arguments = TypeVarTuple("Arguments")
 
 _PATIENCE: Final = 30.0
 """Real seconds that a thread may take until it is given up: it might wait for another, which has no turn meanwhile."""
+_STEPS_TO_END: Final = 1_000_000
+"""So many steps, or more if the program had more, are left to end what is there when the program has been given up."""
 
 
 @final
@@ -268,8 +270,9 @@ class SimulatedLoop(VirtualLoop):
         self._order_ties()
 
     def _give_up(self, limit: str, hint: str) -> NoReturn:
-        # Whoever closes the loop now lets it run once more, to end what is on it; that takes as long as it takes.
-        self._max_steps = self._max_seconds = float("inf")
+        # Whoever closes the loop now lets it run once more, to end what is on it; and once more not for ever.
+        self._max_steps = self._simulation.steps + max(self._max_steps, _STEPS_TO_END)
+        self._max_seconds = float("inf")
         self._is_ending = True
         raise EndlessError(limit, self.time(), hint)
 
