@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mabeam.testing._one_run import have_same_classes
+from mabeam.testing._alike import are_alike
 from mabeam.testing._schedule import Fault, Schedule
 from mabeam.testing._shrink import Shrinker
 
@@ -152,8 +152,8 @@ def test_failures_are_told_apart_by_their_classes(
     one: BaseException | None, other: BaseException | None, *, is_same: bool
 ) -> None:
     """Also of what they came from, and of those in groups: shrinking must not end at another bug."""
-    assert have_same_classes(one, other) is is_same
-    assert have_same_classes(other, one) is is_same
+    assert are_alike(one, other) is is_same
+    assert are_alike(other, one) is is_same
 
 
 def test_exceptions_in_a_circle_can_be_compared() -> None:
@@ -162,8 +162,8 @@ def test_exceptions_in_a_circle_can_be_compared() -> None:
     group = _group(inside)
     inside.__cause__ = group
     group.__cause__ = inside
-    assert have_same_classes(group, group)
-    assert not have_same_classes(group, inside)
+    assert are_alike(group, group)
+    assert not are_alike(group, inside)
 
 
 @pytest.mark.parametrize(

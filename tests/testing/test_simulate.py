@@ -7,12 +7,13 @@ import gc
 import pickle
 import socket
 import weakref
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from mabeam import receive, self_pid, send, spawn
+from mabeam import receive, self_pid, send, send_after, spawn
 from mabeam.errors import CallTimeout, ProcessDied, UsageError
 from mabeam.kernel import Runtime
 from mabeam.testing import (
@@ -24,6 +25,9 @@ from mabeam.testing import (
     replay,
     simulate,
 )
+from mabeam.testing._deciders import Recorded
+from mabeam.testing._one_run import Limits, run_once
+from mabeam.testing._schedule import Schedule
 from tests.testing import _programs
 
 if TYPE_CHECKING:
@@ -204,8 +208,8 @@ def test_a_program_that_starts_processes_without_end_fails() -> None:
         spawn(start_next)
         await receive()
 
-    failed = _failure(program, seeds=[1], max_steps=500, max_shrink_runs=0)
-    assert isinstance(failed.error, EndlessError)
+    limits = Limits(max_steps=500, max_virtual_seconds=60.0, check_mutation=False, tolerate=())
+    assert isinstance(run_once(program, Recorded(Schedule()), limits).error, EndlessError)
 
 
 def test_errors_that_only_the_loop_heard_of_fail_a_run() -> None:
@@ -473,6 +477,85 @@ def test_what_is_made_once_and_kept_is_named() -> None:
     assert not failure.is_deterministic
     assert "socket with file descriptor" in str(failure)
     assert "makes this once and keeps it" in str(failure)
+
+
+def test_shrinking_does_not_end_at_another_bug_of_the_same_class() -> None:
+    """What is told, what is needed, and the error are of one failure."""
+
+    async def two_bugs() -> None:
+        for word in ("left", "right"):
+            spawn(send, self_pid(), word)
+        for number in (1, 2):
+            send_after(1.0, self_pid(), number)
+        words = [await receive(), await receive()]
+        numbers = [await receive(), await receive()]
+        assert numbers == [1, 2], "timers"
+        assert words == ["left", "right"], "processes"
+
+    bugs = {}
+    for seed in range(25):
+        with suppress(SimulationFailed):
+            simulate(two_bugs, seeds=[seed])
+            continue
+        failed = _failure(two_bugs, seeds=[seed])
+        bug = str(failed.error).splitlines()[0]
+        assert bug in str(failed).splitlines()[0]
+        bugs[bug] = {choice.partition(":")[0] for choice in failed.choices}
+    assert bugs == {"timers": {"timer_tie"}, "processes": {"next_process"}}
+
+
+def test_what_the_whole_seed_said_is_told_where_the_shrunk_one_says_something_else() -> None:
+    """The head is of the run whose choices are shown."""
+
+    async def count() -> None:
+        async def work(order: list[int], number: int) -> None:
+            order.append(number)
+
+        order: list[int] = []
+        for number in range(6):
+            spawn(work, order, number)
+        with pytest.raises(TimeoutError):
+            await receive(timeout=1.0)
+        assert order == sorted(order), f"the order was {order}"
+
+    failed = _failure(count, seeds=range(50))
+    head, second, *_ = str(failed).splitlines()
+    assert head.endswith(str(failed.error).splitlines()[0])
+    assert second.startswith("The whole seed fails with: AssertionError: the order was")
+
+
+def test_a_run_that_fails_only_once_is_not_deterministic() -> None:
+    """Also when nothing else of it was different: what only the loop hears of is not in the trace."""
+    runs: list[int] = []
+
+    def fail() -> None:
+        runs.append(1)
+        if len(runs) == 3:
+            raise LookupError
+
+    async def program() -> None:
+        asyncio.get_running_loop().call_soon(fail)
+        with pytest.raises(TimeoutError):
+            await receive(timeout=1.0)
+
+    failed = _failure(program, seeds=range(5))
+    assert failed.seed == 2
+    assert isinstance(failed.error, UnhandledError)
+    assert not failed.is_deterministic
+    assert "they ended differently" in str(failed)
+    assert "second:  (nothing wrong)" in str(failed)
+
+
+def test_a_failure_that_needs_nothing_though_seeds_have_passed_may_be_left_over_from_them() -> None:
+    """A list that grows from run to run."""
+    runs: list[int] = []
+
+    async def program() -> None:
+        runs.append(1)
+        assert len(runs) < 4
+
+    assert "passes in a fresh interpreter" in str(_failure(program, seeds=range(10)))
+    assert "fresh interpreter" not in str(_failure(program, seeds=range(10)))
 
 
 @pytest.mark.parametrize("runs", ["x", None, -1, True, 1.5])

@@ -1,85 +1,105 @@
-"""Explaining a run that failed: it is run again, made small, confirmed, and told in words."""
+"""Explaining a run that failed: it is made again, made small and confirmed, before anything is said of it.
+
+The same for ``simulate`` and for the tests that the pytest plugin runs; what a run is, they know.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, final
 
-from mabeam.kernel import label_of
-from mabeam.testing._deciders import Recorded
-from mabeam.testing._findings import SimulationFailed, failure_of
+from mabeam.testing._alike import are_alike
 from mabeam.testing._leaks import LeakError
-from mabeam.testing._one_run import Limits, Program, Run, garbage_kept_small, quiet, run_once
 from mabeam.testing._shrink import Shrinker
-from mabeam.testing._story import count_of, first_line, how_they_differ, what_happened, what_it_needs
-from mabeam.testing._trace import short_name
 
 if TYPE_CHECKING:
-    from mabeam.testing._deciders import Decider
     from mabeam.testing._schedule import Schedule
+    from mabeam.testing._simulation import Simulation
 
-__all__ = ("explain",)
-
-
-def explain(
-    program: Program, seed: int, run: Run, limits: Limits, budget: int, runs: int
-) -> SimulationFailed:
-    """Shrink a failing run, confirm what is left, and say it in words."""
-    passed = f" ({runs - 1:,} seeds passed before it)" if runs > 1 else ""
-    head = f"seed {seed} fails{passed}: {first_line(run.error)}"
-    name = short_name(label_of(program))
-    with quiet(), garbage_kept_small() as collect:
-
-        def attempt(schedule: Schedule) -> Run:
-            collect()
-            decider: Decider = Recorded(schedule)
-            return run_once(program, decider, limits, injects=bool(schedule.faults))
-
-        again = attempt(run.simulation.schedule())
-        if again.simulation.trace.lines() != run.simulation.trace.lines():
-            story = [head, *how_they_differ(run.simulation, again.simulation), *what_happened(run.simulation)]
-            return failure_of(seed, run, "\n".join(story), is_deterministic=False)
-
-        def attempt_and_compare(schedule: Schedule) -> Schedule | None:
-            found = attempt(schedule)
-            return found.simulation.schedule() if found.fails_like(run) else None
-
-        if isinstance(run.error, LeakError):
-            return _left_behind(head, run, again, seed, name)
-        shrinker = Shrinker(attempt_and_compare, budget)
-        smallest = shrinker.shrink(run.simulation.schedule())
-    # Once more, to be sure; and with its crash reports in the log.
-    with garbage_kept_small():
-        confirmed = run_once(program, Recorded(smallest), limits, injects=bool(smallest.faults))
-    if not confirmed.fails_like(run):
-        confirmed, smallest = run, run.simulation.schedule()
-    before = run.simulation.schedule()
-    story = [
-        head,
-        f"Shrunk in {shrinker.runs} runs from {count_of(before)} to {count_of(smallest)}:",
-        *what_it_needs(confirmed.simulation),
-        *what_happened(confirmed.simulation),
-        f"Again, the whole seed:  simulate({name}, seeds=[{seed}]), with the same faults",
-        f"Again, just this:       replay({name}, {smallest.token()!r})",
-    ]
-    return failure_of(seed, confirmed, "\n".join(story), is_deterministic=True)
+__all__ = ("Attempted", "Explanation", "explain", "have_same_trace")
 
 
-def _left_behind(head: str, run: Run, again: Run, seed: int, name: str) -> SimulationFailed:
-    """It is not shrunk: each run leaves more behind."""
-    assert isinstance(run.error, LeakError)
-    is_always_so = isinstance(again.error, LeakError)
-    story = [
-        head,
-        *(f"  {line}" for leak in run.error.leaks for line in leak.splitlines()),
-        *(() if is_always_so else (_MADE_ONCE,)),
-        *what_it_needs(run.simulation),
-        *what_happened(run.simulation),
-        f"Again:  simulate({name}, seeds=[{seed}]), with the same faults",
-    ]
-    return failure_of(seed, run, "\n".join(story), is_deterministic=is_always_so)
+class Attempted(Protocol):
+    """A run of a program or a test."""
+
+    @property
+    def simulation(self) -> Simulation:
+        """Its choices, faults and trace."""
+        ...
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why it failed; ``None`` when it did not."""
+        ...
 
 
-_MADE_ONCE = (
-    "The same run, made again in this interpreter, left nothing behind: the program makes this once and keeps it (a pool, a "
-    "client, a cache). Make it and use it once before simulate, or end it in the program that has made it."
-)
+R = TypeVar("R", bound=Attempted)
+R_co = TypeVar("R_co", bound=Attempted, covariant=True)
+
+
+class Attempt(Protocol[R_co]):
+    """Runs the program once more."""
+
+    def __call__(self, schedule: Schedule, *, shown: bool) -> R_co:
+        """Run as a schedule says; ``shown`` when people will see what comes of it."""
+        ...
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation(Generic[R]):
+    """What is known of a failure.
+
+    Attributes:
+        found: the run that failed first.
+        again: the same choices and faults once more.
+        told: the run to tell of: the smallest that fails in the same way.
+        is_deterministic: ``again`` was the same run as ``found``. If not, that is the one to tell of.
+        is_shrunk: smaller ones were looked for.
+        shrink_runs: how many runs that took.
+    """
+
+    found: R
+    again: R
+    told: R
+    is_deterministic: bool
+    is_shrunk: bool
+    shrink_runs: int
+
+
+def explain(found: R, attempt: Attempt[R], budget: int) -> Explanation[R]:
+    """Make a failing run again, make it small in at most ``budget`` runs, and confirm what is left."""
+    before = found.simulation.schedule()
+    shrinks = not isinstance(found.error, LeakError)  # else each further run leaves more behind
+    again = attempt(before, shown=not shrinks)
+    is_same = are_alike(again.error, found.error) and have_same_trace(found.simulation, again.simulation)
+    if not (is_same and shrinks):
+        return Explanation(
+            found=found,
+            again=again,
+            told=again if is_same else found,
+            is_deterministic=is_same,
+            is_shrunk=False,
+            shrink_runs=0,
+        )
+
+    def attempt_and_compare(schedule: Schedule) -> Schedule | None:
+        run = attempt(schedule, shown=False)
+        return run.simulation.schedule() if are_alike(run.error, found.error) else None
+
+    shrinker = Shrinker(attempt_and_compare, budget)
+    smallest = shrinker.shrink(before)
+    confirmed = attempt(smallest, shown=True)
+    return Explanation(
+        found=found,
+        again=again,
+        told=confirmed if are_alike(confirmed.error, found.error) else found,
+        is_deterministic=True,
+        is_shrunk=True,
+        shrink_runs=shrinker.runs,
+    )
+
+
+def have_same_trace(one: Simulation, other: Simulation) -> bool:
+    """Whether the same has happened in two runs, as far as both were watched."""
+    return not (one.watches and other.watches) or one.trace.lines() == other.trace.lines()

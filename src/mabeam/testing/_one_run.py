@@ -22,12 +22,12 @@ from mabeam.testing._simulated_loop import SimulatedLoop
 from mabeam.testing._simulation import Simulation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from mabeam.kernel import Process
     from mabeam.testing._deciders import Decider
 
-__all__ = ("Limits", "Program", "Run", "garbage_kept_small", "have_same_classes", "quiet", "run_once")
+__all__ = ("Limits", "Program", "Run", "garbage_kept_small", "quiet", "run_once")
 
 Program: TypeAlias = Callable[[], Coroutine[Any, Any, object]]
 """A whole program: what ``mabeam.run`` would be given, with its own assertions."""
@@ -70,10 +70,6 @@ class Run:
     error: BaseException | None
     tolerated: bool
     seconds: float
-
-    def fails_like(self, other: Run) -> bool:
-        """Whether both failed, with the same classes of exceptions."""
-        return have_same_classes(self.error, other.error)
 
 
 def run_once(program: Program, decider: Decider, limits: Limits, *, injects: bool = True) -> Run:
@@ -199,31 +195,6 @@ class _Program:
         if not self._finished:  # else it is its cancellation, after the loop was ended
             self._finished = True
             self._error = error
-
-
-def have_same_classes(one: BaseException | None, other: BaseException | None) -> bool:
-    """Whether there are two exceptions that look like one bug: equal in class, also of what they came from in the end.
-
-    Groups are if so are those in them, however many there are of a kind.
-    """
-    return one is not None and other is not None and _signature(one) == _signature(other)
-
-
-def _signature(error: BaseException, above: tuple[BaseException, ...] = ()) -> tuple[object, ...]:
-    """The class of an exception, that of what it came from in the end, and the same of those in a group."""
-    chain = [error]
-    while (cause := chain[-1].__cause__) is not None and not _is_among(cause, chain):
-        chain.append(cause)
-    groups = [each for each in chain if isinstance(each, BaseExceptionGroup)]
-    above = (*above, *chain)
-    inside = {
-        _signature(each, above) for group in groups for each in group.exceptions if not _is_among(each, above)
-    }
-    return (type(error), type(chain[-1]), frozenset(inside))
-
-
-def _is_among(error: BaseException, others: Sequence[BaseException]) -> bool:
-    return any(error is each for each in others)
 
 
 @contextmanager

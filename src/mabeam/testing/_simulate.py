@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 import inspect
 import warnings
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Final
 
 from mabeam.errors import UsageError
 from mabeam.kernel import check_function, label_of, misfit
 from mabeam.testing._deciders import Recorded, Seeded
 from mabeam.testing._explain import explain
-from mabeam.testing._findings import Explored, SimulationResult, failure_of
+from mabeam.testing._findings import Explored, SimulationFailed, SimulationResult, failure_of
+from mabeam.testing._leaks import LeakError
 from mabeam.testing._one_run import Limits, garbage_kept_small, quiet, run_once
 from mabeam.testing._options import refuse, wrong_count, wrong_faults, wrong_limits, wrong_seed, wrong_seeds
 from mabeam.testing._schedule import Schedule
-from mabeam.testing._story import first_line, what_happened, what_it_needs
+from mabeam.testing._story import count_of, first_line, how_they_differ, what_happened, what_it_needs
 from mabeam.testing._trace import short_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from mabeam.testing._explain import Explanation
     from mabeam.testing._faults import Faults
-    from mabeam.testing._one_run import Program
+    from mabeam.testing._one_run import Program, Run
 
 __all__ = ("replay", "simulate")
 
@@ -48,7 +51,7 @@ def simulate(
     is killed, or is slow.
 
     The first seed whose run fails is shrunk: faults are dropped and choices made ordinary, as long as it fails with the same
-    kind of exception. What is left says what the bug needs.
+    kind of exception, raised at the same line of the program. What is left says what the bug needs.
 
     Guarantees:
         A seed gives the same run each time: the same trace, line by line, in every OS process, if the program itself depends
@@ -126,7 +129,16 @@ def simulate(
             if faults is not None and (warning := faults.warning_of(result.impossible)):
                 warnings.warn(f"simulate: {warning}", stacklevel=2)
             return result
-    failed = explain(program, seed, run, limits, max_shrink_runs, results.runs)
+    with garbage_kept_small() as collect:
+
+        def attempt(schedule: Schedule, *, shown: bool) -> Run:
+            collect()
+            # The crash reports of what is shown are in the log.
+            with nullcontext() if shown else quiet():
+                return run_once(program, Recorded(schedule), limits, injects=bool(schedule.faults))
+
+        explanation = explain(run, attempt, max_shrink_runs)
+    failed = _failure(program, seed, results.runs, explanation)
     raise failed from failed.error
 
 
@@ -206,3 +218,33 @@ def _check(program: object, how: str) -> None:
             f"    right:  {how}(functools.partial({name}, ...))"
         )
         raise UsageError(msg)
+
+
+def _failure(program: Program, seed: int, runs: int, explanation: Explanation[Run]) -> SimulationFailed:
+    """Say in words what is known of a failure."""
+    found, told = explanation.found, explanation.told
+    passed = f" ({runs - 1:,} seeds passed before it)" if runs > 1 else ""
+    name = short_name(label_of(program))
+    before, smallest = found.simulation.schedule(), told.simulation.schedule()
+    story = [f"seed {seed} fails{passed}: {first_line(told.error)}"]
+    if isinstance(told.error, LeakError):
+        story += [f"  {line}" for leak in told.error.leaks for line in leak.splitlines()]
+    if not explanation.is_deterministic:
+        story += how_they_differ(found, explanation.again)
+    elif explanation.is_shrunk:
+        if (whole := first_line(found.error)) != first_line(told.error):
+            story.append(f"The whole seed fails with: {whole}")
+        story.append(
+            f"Shrunk in {explanation.shrink_runs} runs from {count_of(before)} to {count_of(smallest)}:"
+        )
+    needs = what_it_needs(told.simulation)
+    if not told.simulation.is_unusual and runs > 1 and explanation.is_deterministic:
+        needs.append(_LEFT_OVER)
+    story += [*needs, *what_happened(told.simulation)]
+    story.append(f"Again, the whole seed:  simulate({name}, seeds=[{seed}]), with the same faults")
+    if explanation.is_deterministic:
+        story.append(f"Again, just this:       replay({name}, {smallest.token()!r})")
+    return failure_of(seed, told, "\n".join(story), is_deterministic=explanation.is_deterministic)
+
+
+_LEFT_OVER: Final = "  The seeds before it passed. If replay passes in a fresh interpreter, the program depends on what earlier runs have left."

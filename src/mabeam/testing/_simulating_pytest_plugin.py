@@ -18,12 +18,12 @@ from _pytest.runner import runtestprotocol
 from mabeam._base import all_random_seeded
 from mabeam.errors import UsageError
 from mabeam.testing._deciders import Recorded, Seeded
-from mabeam.testing._one_run import garbage_kept_small, have_same_classes
+from mabeam.testing._explain import explain
+from mabeam.testing._one_run import garbage_kept_small
 from mabeam.testing._options import wrong_count, wrong_faults, wrong_flag, wrong_seed, wrong_seeds
 from mabeam.testing._schedule import Schedule
-from mabeam.testing._shrink import Shrinker
 from mabeam.testing._simulation import Simulation
-from mabeam.testing._story import what_happened, what_it_needs
+from mabeam.testing._story import how_they_differ, what_happened, what_it_needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,6 +185,16 @@ def in_simulation(item: pytest.Item, body: Callable[[], Any]) -> Callable[[], An
 
 
 @final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TestRun:
+    """What came of one run of a test under a seed."""
+
+    simulation: Simulation
+    error: BaseException | None
+    reports: list[pytest.TestReport]
+
+
+@final
 class SeededTest:
     """One test and the seeds that it runs under."""
 
@@ -211,18 +221,18 @@ class SeededTest:
         settings = self._settings
         if settings.token is not None:
             simulation = self._watched(Recorded(Schedule.from_token(settings.token)))
-            return self._explained(self._once(simulation), simulation, "the run of --simulate-token")
-        reports = self._once(None)
+            return self._explained(self._once(simulation), "the run of --simulate-token")
+        reports = self._in_order()
         if any(not report.passed for report in reports):
             return reports  # it fails in the ordinary order, or was skipped
         possible: set[str] = set()
         with garbage_kept_small() as collect:
             for seed in settings.seeds:
                 decider = Seeded(seed, settings.faults, settings.max_faults)
-                simulation = self._simulation(decider)
-                reports = self._once(simulation)
+                run = self._once(self._simulation(decider))
+                reports = run.reports
                 if any(report.failed for report in reports):
-                    return self._shrunk(seed, simulation, reports)
+                    return self._shrunk(seed, run)
                 possible |= decider.possible
                 collect()
         return [*reports, *self._warned(possible)]
@@ -245,7 +255,15 @@ class SeededTest:
     def _watched(self, decider: Decider) -> Simulation:
         return Simulation(decider, checks_mutation=self._settings.check_mutation)
 
-    def _once(self, simulation: Simulation | None) -> list[pytest.TestReport]:
+    def _once(self, simulation: Simulation) -> _TestRun:
+        reports = self._run(simulation)
+        return _TestRun(simulation=simulation, error=self._item.stash.get(_ERROR, None), reports=reports)
+
+    def _in_order(self) -> list[pytest.TestReport]:
+        """Run it in the ordinary order, as any other test."""
+        return self._run(None)
+
+    def _run(self, simulation: Simulation | None) -> list[pytest.TestReport]:
         """Set the test up, run it and tear it down; what is above it stays set up."""
         item = self._item
         item.stash[SIMULATION] = simulation
@@ -259,42 +277,33 @@ class SeededTest:
         with all_random_seeded(0 if simulation is None else simulation.draws):
             return runtestprotocol(item, log=False, nextitem=cast("pytest.Item", above))
 
-    def _shrunk(
-        self, seed: int, simulation: Simulation, reports: list[pytest.TestReport]
-    ) -> list[pytest.TestReport]:
-        error = self._item.stash.get(_ERROR, None)
-        failing = simulation.schedule()
-        title = f"seed {seed}"
-        if error is None:
-            return self._explained(reports, simulation, title)
+    def _shrunk(self, seed: int, found: _TestRun) -> list[pytest.TestReport]:
+        if found.error is None:  # it failed while it was set up or torn down
+            return self._explained(found, f"seed {seed}")
 
-        def attempt(schedule: Schedule) -> Schedule | None:
-            found = self._simulation(Recorded(schedule))
-            self._once(found)
-            return found.schedule() if have_same_classes(error, self._item.stash.get(_ERROR, None)) else None
+        def attempt(schedule: Schedule, *, shown: bool) -> _TestRun:
+            decider = Recorded(schedule)
+            return self._once(self._watched(decider) if shown else self._simulation(decider))
 
-        if attempt(failing) is None:
-            title += " (not found again with the same choices: the test depends on something else, too)"
-            return self._explained(reports, simulation, title)
-        shrinker = Shrinker(attempt, _MOST_SHRINK_RUNS)
-        smallest = shrinker.shrink(failing)
-        watched = self._watched(Recorded(smallest))
-        confirmed = self._once(watched)
-        if not any(report.failed for report in confirmed):
-            return self._explained(reports, simulation, f"{title} (not seen again while it was watched)")
-        title += f", shrunk in {shrinker.runs} runs"
-        return self._explained(confirmed, watched, title)
+        explanation = explain(found, attempt, _MOST_SHRINK_RUNS)
+        if not explanation.is_deterministic:
+            return self._explained(found, f"seed {seed}", *how_they_differ(found, explanation.again))
+        title = (
+            f"seed {seed}, shrunk in {explanation.shrink_runs} runs"
+            if explanation.is_shrunk
+            else f"seed {seed}"
+        )
+        return self._explained(explanation.told, title)
 
-    def _explained(
-        self, reports: list[pytest.TestReport], simulation: Simulation, title: str
-    ) -> list[pytest.TestReport]:
+    def _explained(self, run: _TestRun, title: str, *problems: str) -> list[pytest.TestReport]:
         """Add to the report of what failed how that came about, and how to see it again."""
         lines = [
-            *what_it_needs(simulation),
-            *what_happened(simulation),
-            f"Again:  pytest {self._item.nodeid!r} --simulate-token={simulation.schedule().token()}",
+            *problems,
+            *what_it_needs(run.simulation),
+            *what_happened(run.simulation),
+            f"Again:  pytest {self._item.nodeid!r} --simulate-token={run.simulation.schedule().token()}",
         ]
-        for report in reports:
+        for report in run.reports:
             if report.failed:
                 report.sections.append((f"simulation: {title}", "\n".join(lines)))
-        return reports
+        return run.reports

@@ -79,6 +79,11 @@ class Simulation:
         faults = self.injector.faults if self.injector is not None else ()
         return Schedule.of(self._choices.items(), faults, self.draws)
 
+    @property
+    def is_unusual(self) -> bool:
+        """Whether anything was not as it ordinarily is."""
+        return self.schedule() != Schedule()
+
     # ------------------------------------------------------------------------------------------- writing down
 
     def begins_on(self, loop: asyncio.AbstractEventLoop) -> None:

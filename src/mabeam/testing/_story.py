@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mabeam.testing._explain import have_same_trace
+from mabeam.testing._leaks import LeakError
+
 if TYPE_CHECKING:
+    from mabeam.testing._explain import Attempted
     from mabeam.testing._schedule import Schedule
     from mabeam.testing._simulation import Simulation
 
@@ -12,6 +16,14 @@ __all__ = ("count_of", "first_line", "how_they_differ", "what_happened", "what_i
 
 _SHOWN_EVENTS: Final = 25
 _SHOWN_CHOICES: Final = 12
+_ANOTHER_RUN: Final = (
+    "The same seed gave another run the second time, so it was not shrunk. The program depends on something that no "
+    "seed decides: the real time, sockets, os.urandom, the order of a set, something left over from the run before."
+)
+_MADE_ONCE: Final = (
+    "The same run, made again in this interpreter, left nothing behind: the program makes this once and keeps it (a pool, a "
+    "client, a cache). Make it and use it once before simulate, or end it in the program that has made it."
+)
 
 
 def what_it_needs(simulation: Simulation) -> list[str]:
@@ -36,23 +48,28 @@ def what_happened(simulation: Simulation) -> list[str]:
     return [title, *shown]
 
 
-def how_they_differ(one: Simulation, other: Simulation) -> list[str]:
-    """The first event in which two runs differ that should be equal."""
-    first, second = one.trace.lines(), other.trace.lines()
-    index = next(
-        (number for number, (left, right) in enumerate(zip(first, second, strict=False)) if left != right),
-        min(len(first), len(second)),
-    )
-    here, there = (lines[index] if index < len(lines) else "(nothing more)" for lines in (first, second))
-    return [
-        (
-            "The same seed gave another run the second time, so it was not shrunk. The program depends on something that no "
-            "seed decides: the real time, sockets, os.urandom, the order of a set, something left over from the run before."
-        ),
-        f"They differ at event {index}:",
-        f"  first:   {here.strip()}",
-        f"  second:  {there.strip()}",
-    ]
+def how_they_differ(found: Attempted, again: Attempted) -> list[str]:
+    """Where two runs differ that should be equal: the first event, or else how they ended."""
+    first, second = found.simulation.trace.lines(), again.simulation.trace.lines()
+    if have_same_trace(found.simulation, again.simulation):
+        if isinstance(found.error, LeakError) and again.error is None:
+            return [_MADE_ONCE]
+        where = "All that was seen of them was the same, and they ended differently:"
+        here, there = first_line(found.error), first_line(again.error)
+    else:
+        index = next(
+            (
+                number
+                for number, (left, right) in enumerate(zip(first, second, strict=False))
+                if left != right
+            ),
+            min(len(first), len(second)),
+        )
+        where = f"They differ at event {index}:"
+        here, there = (
+            lines[index].strip() if index < len(lines) else "(nothing more)" for lines in (first, second)
+        )
+    return [_ANOTHER_RUN, where, f"  first:   {here}", f"  second:  {there}"]
 
 
 def count_of(schedule: Schedule) -> str:
@@ -63,5 +80,7 @@ def count_of(schedule: Schedule) -> str:
 
 def first_line(error: BaseException | None) -> str:
     """An exception in a line."""
+    if error is None:
+        return "(nothing wrong)"
     text = f"{type(error).__name__}: {error}".rstrip(": ")
     return text.splitlines()[0] if text else ""
