@@ -10,6 +10,7 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 
 from mabeam import Killed, Shutdown
@@ -107,6 +108,13 @@ def test_what_was_not_changed_is_equal(value: Any) -> None:
     """Also with what cannot be looked into."""
     assert _with(value, lambda _: None) is None
     assert Picture(value).skipped == 0
+
+
+async def test_what_other_libraries_share_is_not_looked_into() -> None:
+    """A semaphore, a stream, a client: they are there to be changed by all who have them. What was not compared is counted."""
+    semaphore = anyio.Semaphore(3)
+    assert _with([semaphore], lambda v: v[0].acquire_nowait()) is None
+    assert Picture(semaphore).skipped == 1
 
 
 def test_an_equal_part_in_place_of_another_is_no_change() -> None:

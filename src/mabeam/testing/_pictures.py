@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any, Final, final
 
 from mabeam.errors import show
+from mabeam.testing._libraries import is_of_library
 
 __all__ = ("Picture", "is_plain")
 
@@ -114,7 +115,7 @@ def _parts_of(value: Any) -> _Parts | None:
     if isinstance(value, dict):
         return {("item", key): part for key, part in value.items()}
     kind = type(value)
-    if isinstance(value, type | enum.Enum) or _is_of_library(kind):
+    if isinstance(value, type | enum.Enum) or _is_library_class(kind):
         return None
     parts: _Parts = {
         ("attribute", name): part
@@ -135,9 +136,14 @@ def _is_kept_result(kind: type, name: str) -> bool:
     return isinstance(defined, cached_property)
 
 
-def _is_of_library(kind: type) -> bool:
+def _is_library_class(kind: type) -> bool:
     root = kind.__module__.partition(".")[0]
-    return root == "mabeam" or (root in sys.stdlib_module_names and root != "__main__")
+    return root != "__main__" and (root in sys.stdlib_module_names or is_of_library(_file_of(kind)))
+
+
+def _file_of(kind: type) -> str:
+    """Where the module of a class is; nothing if it is a part of Python itself."""
+    return getattr(sys.modules.get(kind.__module__), "__file__", None) or ""
 
 
 def _is_known(value: object) -> bool:
