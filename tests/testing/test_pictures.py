@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import io
 import threading
 from collections import Counter, OrderedDict, defaultdict, deque
 from dataclasses import dataclass, field
@@ -108,6 +109,20 @@ def test_what_was_not_changed_is_equal(value: Any) -> None:
     """Also with what cannot be looked into."""
     assert _with(value, lambda _: None) is None
     assert Picture(value).skipped == 0
+
+
+class Samples(array.array):  # type: ignore[type-arg]  # it has none when it runs
+    """What it holds is not in attributes."""
+
+
+class Buffer(io.BytesIO):
+    """Nor here."""
+
+
+@pytest.mark.parametrize("value", [Samples("i", [1]), Buffer(b"a"), [Samples("i")]])
+def test_what_a_class_keeps_hidden_is_counted(value: Any) -> None:
+    """It is a class of the program, but what it stands on is not open."""
+    assert Picture(value).skipped == 1
 
 
 async def test_what_other_libraries_share_is_not_looked_into() -> None:

@@ -11,6 +11,7 @@ import sys
 import types
 from collections import deque
 from functools import cached_property
+from importlib.machinery import EXTENSION_SUFFIXES
 from typing import Any, Final, final
 
 from mabeam.errors import show
@@ -26,6 +27,8 @@ _FUNCTIONS: Final = (types.FunctionType, types.MethodType, types.BuiltinFunction
 _ATOMS: Final = frozenset(
     (int, float, complex, bool, str, bytes, type(None), type(...), range, type, *_FUNCTIONS)
 )
+
+_EXTENSIONS: Final = tuple(EXTENSION_SUFFIXES)
 
 _Parts = dict[tuple[str, Any], Any]
 
@@ -100,6 +103,7 @@ class _Painter:
         if parts is None:
             self.skipped += not _is_known(value)
             return node
+        self.skipped += _keeps_parts_hidden(type(value))
         self._left -= len(parts)
         if self._left < 0 or depth > _DEEPEST:
             self.too_large = True
@@ -128,6 +132,15 @@ def _parts_of(value: Any) -> _Parts | None:
             if name not in {"__dict__", "__weakref__"} and hasattr(value, name):
                 parts["attribute", name] = getattr(value, name)
     return parts
+
+
+def _keeps_parts_hidden(kind: type) -> bool:
+    """Whether a class of the program stands on one that keeps what it holds in C, such as ``array.array`` or ``io.BytesIO``."""
+    return any(
+        base.__module__ != "builtins"
+        and (base.__module__ in sys.builtin_module_names or _file_of(base).endswith(_EXTENSIONS))
+        for base in kind.__mro__
+    )
 
 
 def _is_kept_result(kind: type, name: str) -> bool:
