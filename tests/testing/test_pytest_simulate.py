@@ -88,6 +88,25 @@ async def test_is_expected_to_fail():
     RUNS["xfail"] += 1
     assert 1 == 2
 
+@pytest.mark.simulate(seeds=50)
+@pytest.mark.parametrize("strict", [
+    pytest.param(strict, marks=pytest.mark.xfail(reason="a known race", strict=strict)) for strict in (False, True)
+])
+async def test_known_race(strict):
+    assert await words() == ["left", "right"]
+
+@pytest.mark.simulate(seeds=5)
+@pytest.mark.xfail(reason="was a race")
+async def test_mended_race():
+    RUNS["mended"] += 1
+    assert sorted(await words()) == ["left", "right"]
+
+@pytest.mark.simulate(seeds=5)
+@pytest.mark.xfail(reason="was a race", strict=True)
+async def test_fails_because_it_was_mended():
+    RUNS["mended"] += 1
+    assert sorted(await words()) == ["left", "right"]
+
 @pytest.mark.mabeam
 @pytest.mark.simulate(seeds=50)
 async def test_fails_in_another_order(fresh):
@@ -187,7 +206,7 @@ def _run(directory: Path, *options: str) -> tuple[dict[str, str], str]:
     command = [sys.executable, "-m", "pytest", "-vv", "-rA", "-s", "-p", "no:cacheprovider", "-p", "no:xdist"]
     done = subprocess.run([*command, *options], cwd=directory, capture_output=True, text=True, check=False)
     lines = re.findall(
-        r"^(PASSED|FAILED|ERROR|SKIPPED|XFAIL) (?:\[1\] )?test_suite\.py(?:::|:)(\S+)",
+        r"^(PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS) (?:\[1\] )?test_suite\.py(?:::|:)(\S+)",
         done.stdout,
         re.MULTILINE,
     )
@@ -230,9 +249,19 @@ def test_each_test_has_the_outcome_that_its_name_says(suite: tuple[dict[str, str
     }
     assert not wrong, output
     assert sum("test_passes_" in name for name in outcomes) == 8, output
-    assert sum("test_fails_" in name for name in outcomes) == 5, output
+    assert sum("test_fails_" in name for name in outcomes) == 6, output
     assert sum("test_errors_" in name for name in outcomes) == 2 + 11, output
-    assert "1 skipped, 1 xfailed" in output
+    assert "1 skipped, 3 xfailed, 1 xpassed" in output
+
+
+def test_an_expected_failure_may_be_a_race(suite: tuple[dict[str, str], str]) -> None:
+    """One seed that fails is what was expected; a test that passes is unexpected only when all seeds have."""
+    outcomes, output = suite
+    assert outcomes["test_known_race[False]"] == outcomes["test_known_race[True]"] == "XFAIL"
+    assert outcomes["test_mended_race"] == "XPASS"
+    assert outcomes["test_fails_because_it_was_mended"] == "FAILED"
+    assert "[XPASS(strict)] was a race" in output
+    assert _runs(output)["mended"] == 12
 
 
 def test_each_seed_has_fixtures_of_its_own(suite: tuple[dict[str, str], str]) -> None:

@@ -223,15 +223,17 @@ class SeededTest:
             simulation = self._watched(Recorded(Schedule.from_token(settings.token)))
             return self._explained(self._once(simulation), "the run of --simulate-token")
         reports = self._in_order()
-        if any(not report.passed for report in reports):
-            return reports  # it fails in the ordinary order, or was skipped
+        if any(not (report.passed or _is_unexpected_success(report)) for report in reports):
+            return reports  # it fails in the ordinary order, as was expected or not, or was skipped
         possible: set[str] = set()
         with garbage_kept_small() as collect:
             for seed in settings.seeds:
                 decider = Seeded(seed, settings.faults, settings.max_faults)
                 run = self._once(self._simulation(decider))
                 reports = run.reports
-                if any(report.failed for report in reports):
+                if any(_is_expected_failure(report) for report in reports):
+                    return reports
+                if any(report.failed and not _is_unexpected_success(report) for report in reports):
                     return self._shrunk(seed, run)
                 possible |= decider.possible
                 collect()
@@ -307,3 +309,13 @@ class SeededTest:
             if report.failed:
                 report.sections.append((f"simulation: {title}", "\n".join(lines)))
         return run.reports
+
+
+def _is_expected_failure(report: pytest.TestReport) -> bool:
+    """Whether a test failed that is marked ``xfail``."""
+    return report.skipped and hasattr(report, "wasxfail")
+
+
+def _is_unexpected_success(report: pytest.TestReport) -> bool:
+    """Whether a test passed that is marked ``xfail(strict=True)``: pytest has no other sign of it."""
+    return report.failed and str(report.longrepr).startswith("[XPASS(strict)]")
