@@ -204,7 +204,14 @@ def _run(directory: Path, *options: str) -> tuple[dict[str, str], str]:
     (directory / "test_suite.py").write_text(SUITE)
     (directory / "pytest.ini").write_text("[pytest]\n")
     command = [sys.executable, "-m", "pytest", "-vv", "-rA", "-s", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    done = subprocess.run([*command, *options], cwd=directory, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, *options],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=False,
+        input="continue\n" * 9,
+    )
     lines = re.findall(
         r"^(PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS) (?:\[1\] )?test_suite\.py(?:::|:)(\S+)",
         done.stdout,
@@ -372,6 +379,13 @@ def test_a_damaged_token_is_refused(tmp_path: Path) -> None:
     outcomes, output = _run(tmp_path, "--simulate-token=mabeam1:nothing")
     assert outcomes == {}
     assert "passed" not in output
+
+
+def test_the_debugger_opens_once(tmp_path: Path) -> None:
+    """At the run that is reported, not at each that was made to find it."""
+    _, output = _run(tmp_path, "--pdb", "-k", "another_order or every_order")
+    assert "2 failed" in output
+    assert output.count("entering PDB") == 2
 
 
 def test_the_number_of_seeds_can_be_given_for_all(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ reported, the first that fails or else the last.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
@@ -26,7 +27,7 @@ from mabeam.testing._simulation import Simulation
 from mabeam.testing._story import how_they_differ, what_happened, what_it_needs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from mabeam.testing._deciders import Decider
     from mabeam.testing._faults import Faults
@@ -47,6 +48,8 @@ _ERROR: Final[pytest.StashKey[BaseException | None]] = pytest.StashKey()
 DEFAULT_SEEDS: Final = 20
 _OPTIONS: Final = {"seeds", "faults", "max_faults", "check_mutation", "max_steps", "reason"}
 _MOST_SHRINK_RUNS: Final = 100
+_DEBUGGER: Final = "pdbinvoke"
+"""What pytest calls the part that opens the debugger."""
 _MAX_STEPS: Final = 1_000_000
 """Most turns of the event loop in one run, unless a marker says how many."""
 
@@ -221,7 +224,7 @@ class SeededTest:
         settings = self._settings
         if settings.token is not None:
             simulation = self._watched(Recorded(Schedule.from_token(settings.token)))
-            return self._explained(self._once(simulation), "the run of --simulate-token")
+            return self._explained(self._once(simulation, shown=True), "the run of --simulate-token")
         reports = self._in_order()
         if any(not (report.passed or _is_unexpected_success(report)) for report in reports):
             return reports  # it fails in the ordinary order, as was expected or not, or was skipped
@@ -229,7 +232,7 @@ class SeededTest:
         with garbage_kept_small() as collect:
             for seed in settings.seeds:
                 decider = Seeded(seed, settings.faults, settings.max_faults)
-                run = self._once(self._simulation(decider))
+                run = self._once(self._simulation(decider), shown=False)
                 reports = run.reports
                 if any(_is_expected_failure(report) for report in reports):
                     return reports
@@ -257,8 +260,9 @@ class SeededTest:
     def _watched(self, decider: Decider) -> Simulation:
         return Simulation(decider, checks_mutation=self._settings.check_mutation)
 
-    def _once(self, simulation: Simulation) -> _TestRun:
-        reports = self._run(simulation)
+    def _once(self, simulation: Simulation, *, shown: bool) -> _TestRun:
+        with nullcontext() if shown else _no_debugger(self._item.config):
+            reports = self._run(simulation)
         return _TestRun(simulation=simulation, error=self._item.stash.get(_ERROR, None), reports=reports)
 
     def _in_order(self) -> list[pytest.TestReport]:
@@ -285,7 +289,7 @@ class SeededTest:
 
         def attempt(schedule: Schedule, *, shown: bool) -> _TestRun:
             decider = Recorded(schedule)
-            return self._once(self._watched(decider) if shown else self._simulation(decider))
+            return self._once(self._watched(decider) if shown else self._simulation(decider), shown=shown)
 
         explanation = explain(found, attempt, _MOST_SHRINK_RUNS)
         if not explanation.is_deterministic:
@@ -309,6 +313,18 @@ class SeededTest:
             if report.failed:
                 report.sections.append((f"simulation: {title}", "\n".join(lines)))
         return run.reports
+
+
+@contextmanager
+def _no_debugger(config: pytest.Config) -> Iterator[None]:
+    """Keep ``--pdb`` from opening at a run that is not reported."""
+    plugins = config.pluginmanager
+    debugger = plugins.unregister(name=_DEBUGGER) if plugins.has_plugin(_DEBUGGER) else None
+    try:
+        yield
+    finally:
+        if debugger is not None:
+            plugins.register(debugger, _DEBUGGER)
 
 
 def _is_expected_failure(report: pytest.TestReport) -> bool:
