@@ -199,6 +199,36 @@ def test_passes_unmarked_and_leaks():
     test_passes_unmarked_and_leaks.pair = socket.socketpair()
 """
 
+CASES = """
+import asyncio
+import unittest
+import pytest
+
+class TestCase(unittest.IsolatedAsyncioTestCase):
+    async def test_passes_unmarked(self):
+        await asyncio.sleep(0.001)
+
+    @pytest.mark.mabeam
+    async def test_errors_marked_mabeam(self):
+        raise AssertionError
+
+    @pytest.mark.real_time
+    def test_errors_marked_real_time(self):
+        raise AssertionError
+
+    @pytest.mark.simulate(seeds=3)
+    async def test_errors_marked_simulate(self):
+        raise AssertionError
+
+    @pytest.mark.simulate(False, reason="it has a loop of its own")
+    async def test_passes_marked_not_to_be_simulated(self):
+        await asyncio.sleep(0.001)
+
+    @pytest.mark.simulate(seeds=3)
+    def test_passes_though_not_async(self):
+        pass
+"""
+
 AUTO = """
 import asyncio
 import socket
@@ -316,6 +346,17 @@ def test_in_auto_mode_every_async_test_is_run(tmp_path: Path) -> None:
     outcomes, output = _outcomes(tmp_path, AUTO, "auto")
     assert set(outcomes.values()) == {"PASSED"}, output
     assert len(outcomes) == 3
+
+
+@pytest.mark.parametrize("mode", ["marked", "auto"])
+def test_methods_of_a_testcase_that_ask_for_the_plugin_are_refused(tmp_path: Path, mode: str) -> None:
+    """Such a class makes its own loop, so they would be green without having been simulated."""
+    outcomes, output = _outcomes(tmp_path, CASES, mode)
+    assert len(outcomes) == 6, output
+    assert all(
+        outcome == ("ERROR" if "test_errors_" in name else "PASSED") for name, outcome in outcomes.items()
+    ), output
+    assert "Write a plain class" in output
 
 
 def test_the_tests_shown_in_the_how_to_pass(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from _pytest.unittest import TestCaseFunction  # there is no public name for these tests
 
 from mabeam.testing._leaks import check_leaks
 from mabeam.testing._session import LoopSession
@@ -42,6 +43,7 @@ __all__ = (
     "pytest_itemcollected",
     "pytest_pyfunc_call",
     "pytest_runtest_protocol",
+    "pytest_runtest_setup",
     "runtime",
     "virtual_loop",
 )
@@ -124,6 +126,20 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse the methods of a ``unittest.TestCase``, where they ask for the plugin: they would run without it, and be green."""
+    if not isinstance(item, TestCaseFunction):
+        return
+    for name in ("mabeam", "real_time", "simulate"):
+        mark = item.get_closest_marker(name)
+        if mark is not None and (name != "simulate" or (_is_async(item) and mark.args[:1] != (False,))):
+            raise pytest.UsageError(
+                f"{item.nodeid}: a unittest.TestCase runs its methods itself, on an event loop of its own, so {name!r} cannot "
+                "be done. Write a plain class, or a function."
+            )
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
     """Run the tests that are ours; leave the others to whoever runs them."""
     __tracebackhide__ = True
@@ -178,6 +194,8 @@ def virtual_loop(_mabeam_session: LoopSession) -> VirtualLoop:
 
 
 def _is_ours(item: pytest.Function) -> bool:
+    if isinstance(item, TestCaseFunction):
+        return False
     if item.get_closest_marker("mabeam") or item.get_closest_marker("real_time"):
         return True
     if item.get_closest_marker("simulate") and _is_async(item):
