@@ -97,6 +97,7 @@ from mabeam.kernel._reasons import (
     check_reason,
     is_abnormal,
 )
+from mabeam.kernel._reports import forget_tracebacks
 from mabeam.kernel._run import run, wait_stopped
 from mabeam.kernel._runtime import Runtime, RuntimeStatistics
 from mabeam.kernel._scheduler import Chooser, Scheduler
@@ -227,6 +228,7 @@ __all__ = (
     "enter_full",
     "find",
     "find_or_raise",
+    "forget_tracebacks",
     "heed_end",
     "here",
     "in_trace",

@@ -16,6 +16,8 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Final
 
 from mabeam._base import Log, Position, await_chain
+from mabeam.kernel._messages import HandlerMessage
+from mabeam.kernel._reports import leave_out_frame
 
 if TYPE_CHECKING:
     from mabeam.kernel._calls import Caller
@@ -130,6 +132,15 @@ class Activation:
         finally:
             process.kernel.activation_over(self)
 
+    def forget_caller(self) -> None:
+        """Let go of who is told of its error: the error's traceback leads back here, in a cycle that only the collector ends.
+
+        A timer that it has set still says which handler that was.
+        """
+        self.caller = None
+        if isinstance(self.message, HandlerMessage):
+            self.message = self.message.bare()
+
     def stack(self) -> tuple[Position, ...]:
         """Where it waits, innermost frame last."""
         return await_chain(self.coroutine) if self.coroutine is not None else ()
@@ -218,6 +229,7 @@ async def _drive(activation: Activation, coroutine: Any, waits_on: Any, *, resum
             # Whoever runs the loop gets it; nobody asks the task, which would complain about that.
             activation.task.add_done_callback(asyncio.Task.exception)
         _tell(activation, None, error)
+        activation.forget_caller()
         if isinstance(error, SystemExit | KeyboardInterrupt):
             raise
     else:
@@ -303,8 +315,12 @@ def activate_trusted(
         waits_on = context.run(coroutine.send, None)
     except StopIteration as end:
         activation.tell(end.value, None)
+        activation.context = None  # as in _drive
     except BaseException as error:
+        leave_out_frame(error)  # it has the message, and so have those that it was called from
         activation.tell(None, error)
+        activation.forget_caller()
+        activation.context = None
         if isinstance(error, SystemExit | KeyboardInterrupt):
             raise
     else:

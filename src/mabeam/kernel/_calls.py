@@ -267,3 +267,4 @@ async def wait_for_reply(
             caller.asker = None  # a callee may keep its callers for long
             if process.callers is not None:
                 process.callers.pop(caller, None)  # whoever has given up need not hear of its end
+        del future, caller  # an error is in there, and its traceback leads to this frame

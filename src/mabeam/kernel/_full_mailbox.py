@@ -123,6 +123,7 @@ async def wait_in_crowd(process: Process, message: Any, timeout: float | None) -
         mailbox.waiting.pop(entered, None)
         if timer is not None:
             timer.cancel()
+        del entered  # an error is in there, and its traceback leads to this frame
 
 
 def leave_crowd(mailbox: deque[Any] | None, process: Process, reason: ExitReason) -> None:

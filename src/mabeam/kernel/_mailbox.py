@@ -112,6 +112,7 @@ async def take_matching(process: Process, match: Callable[[Any], bool], timeout:
     timer = None if timeout is None else loop.call_later(timeout, _expire, receiver.future)
     try:
         message = await receiver.future
+        place = receiver.place
     except asyncio.CancelledError:
         future = receiver.future
         if future.done() and not future.cancelled() and future.exception() is None:
@@ -125,7 +126,8 @@ async def take_matching(process: Process, match: Callable[[Any], bool], timeout:
         if not process.receivers:
             process.receivers = None
             process.status &= ~RECEIVING
-    await _tell_observers(process, message, receiver.place)
+        del receiver  # an error is in its future, and its traceback leads to this frame
+    await _tell_observers(process, message, place)
     return message
 
 

@@ -56,6 +56,12 @@ class HandlerMessage:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
+    def bare(self) -> HandlerMessage:
+        """One that says which handler it was for, and holds nothing else."""
+        bare = HandlerMessage()
+        bare.handler, bare.args, bare.kwargs = self.handler, (), {}
+        return bare
+
 
 @final
 class MonitorRef:

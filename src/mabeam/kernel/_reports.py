@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mabeam._base import Log
     from mabeam.kernel._process import Process
 
-__all__ = ("crash_report", "forget_tracebacks")
+__all__ = ("crash_report", "forget_tracebacks", "leave_out_frame", "take_traceback")
 
 _CLIP = 200
 _OURS = ("mabeam.kernel.", "mabeam.otp.")
@@ -81,3 +81,17 @@ def forget_tracebacks(error: BaseException) -> None:
         pending.extend(other for other in (_cause_of(each), _context_of(each)) if other is not None)
         if isinstance(each, BaseExceptionGroup):
             pending.extend(_members_of(each))
+
+
+def leave_out_frame(error: BaseException) -> None:
+    """Have the traceback of an exception begin one frame deeper than where it was caught."""
+    traceback: TracebackType | None = _traceback_of(error)
+    if traceback is not None:
+        _set_traceback(error, traceback.tb_next)
+
+
+def take_traceback(error: BaseException) -> TracebackType | None:
+    """The traceback of an exception, which forgets it, as those that it came from forget theirs."""
+    traceback: TracebackType | None = _traceback_of(error)
+    forget_tracebacks(error)
+    return traceback

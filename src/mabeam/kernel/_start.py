@@ -12,6 +12,7 @@ from mabeam.kernel._ending import kill
 from mabeam.kernel._links import remove_link
 from mabeam.kernel._process import EXITING
 from mabeam.kernel._reasons import AlreadyStarted, Crashed, Exited, Shutdown
+from mabeam.kernel._reports import take_traceback
 
 if TYPE_CHECKING:
     import contextvars
@@ -56,6 +57,7 @@ class Start:
         if self.outcome == "pending":
             self.outcome = outcome
             self.reason = reason
+            self._context = None
             if self._waiter is not None and not self._waiter.done():
                 self._waiter.set_result(None)
 
@@ -113,8 +115,15 @@ class Start:
         bottom, hint = _bottom(self.reason), ""
         if isinstance(bottom, Exited) and isinstance(bottom.value, AlreadyStarted):
             hint = f" The name is taken, by {bottom.value.pid!r}: a name has one process, until that ends."
+        error = StartFailed(self.process.describe(), self.reason, hint=hint)
         cause = bottom.exception if isinstance(bottom, Crashed) else None
-        raise StartFailed(self.process.describe(), self.reason, hint=hint) from cause
+        if cause is not None:
+            # It shows where that was. The reason, which others keep, must not keep the frames that were on the way.
+            error.__traceback__ = take_traceback(cause)
+        try:
+            raise error from cause
+        finally:
+            del error  # its traceback leads to this frame
 
 
 def _is_given_up(process: Process) -> bool:

@@ -82,7 +82,10 @@ async def ask(target: Target, what: str, function: Callable[[Process], T], timeo
         check_cycle(here.get(None), process)
     answer: asyncio.Future[T] = process.kernel.loop.create_future()
     process.behaviour.ask(process, SystemRequest(what, function, answer))
-    return await wait_for_reply(process, answer, what, timeout)
+    try:
+        return await wait_for_reply(process, answer, what, timeout)
+    finally:
+        del answer  # an error is in there, and its traceback leads to this frame
 
 
 async def suspend(target: Target, /, *, timeout: float | None = 5.0) -> None:

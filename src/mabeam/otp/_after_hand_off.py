@@ -64,7 +64,10 @@ async def after_hand_off(
         if row_is_over:
             await Turn()
         return value
-    return await wait_for_reply(process, caller.future, handler.what, timeout, caller)
+    try:
+        return await wait_for_reply(process, caller.future, handler.what, timeout, caller)
+    finally:
+        del caller, error  # the traceback of an error leads to this frame
 
 
 def _returned(

@@ -77,7 +77,6 @@ R = TypeVar("R")
 S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
 
-
 _UNSET: Final[Any] = object()
 
 
@@ -291,12 +290,15 @@ class Ref(Generic[S_co]):
             await enter_full(process, message, timeout)
             since, now = now, kernel.loop.time()
             timeout = None if timeout is None else max(0.0, timeout - (now - since))
-        if process.ending is None or not is_decided(process):
-            return await wait_for_reply(process, caller.future, handler.what, timeout, caller, now)
+        is_late = process.ending is not None and is_decided(process)
         try:
             return await wait_for_reply(process, caller.future, handler.what, timeout, caller, now)
         except ProcessDied:
-            raise was_gone(process, "call") from None
+            if is_late:
+                raise was_gone(process, "call") from None
+            raise
+        finally:
+            del caller, message  # an error is in there, and its traceback leads to this frame
 
     def cast(
         self, method: Callable[Concatenate[S_co, P], object], /, *args: P.args, **kwargs: P.kwargs
@@ -437,11 +439,11 @@ class Ref(Generic[S_co]):
         finally:
             if process.on_death is not None:
                 process.on_death = [each for each in process.on_death if each is not ended] or None
+            del ended  # an error is in there, and its traceback leads to this frame
         if was_decided:
             raise was_gone(process, "stop")
         if process.reason is not None and process.reason != reason:
-            failure = died(process, process.reason, "stop")
-            raise failure from failure.__cause__
+            raise died(process, process.reason, "stop")
 
     if not TYPE_CHECKING:  # a type checker must go on refusing what is not there
 

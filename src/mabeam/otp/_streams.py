@@ -136,7 +136,7 @@ class Channel:
 
     def server_died(self, reason: ExitReason) -> None:
         """The server has ended."""
-        if not self._finished:
+        if not self._finished and not self.closed:
             self.error = died(self.server, reason, "stream")
         self._finished = True
         if not self.opened.done():
@@ -147,6 +147,7 @@ class Channel:
         """The reader has left: stop the generator."""
         if not self.closed:
             self.closed = True
+            self.error = None  # its traceback leads to whoever reads, and so to here
             self._buffer.clear()
             _wake(self._wake_writer)
             _forget(self.server, self)

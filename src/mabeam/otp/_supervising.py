@@ -17,6 +17,7 @@ from mabeam.kernel import (
     NoProcess,
     Pid,
     Shutdown,
+    forget_tracebacks,
     kill_process,
     short_name,
     waiting_for,
@@ -229,6 +230,8 @@ def report_failed_restart(supervisor: Process, spec: ChildSpec[Any], reason: Exi
         reason,
         exc_info=(type(error), error, error.__traceback__) if error is not None else None,
     )
+    if error is not None:
+        forget_tracebacks(error)
 
 
 def report_giving_up(supervisor: Process, spec: ChildSpec[Any], count: int, seconds: float) -> None:

@@ -191,8 +191,8 @@ class Supervisor(GenServer):
         if failed is not None:
             child, reason = failed
             await self._stop(list(self._children.by_id.values()))
-            stopped = Stop(Shutdown(FailedToStartChild(child.spec.id, reason)))
-            raise stopped from (reason.exception if isinstance(reason, Crashed) else None)
+            cause = reason.exception if isinstance(reason, Crashed) else None
+            raise Stop(Shutdown(FailedToStartChild(child.spec.id, reason))) from cause
 
     async def terminate(self, reason: ExitReason, /) -> None:
         """Stop the children, last to first."""

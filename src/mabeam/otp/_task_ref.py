@@ -356,8 +356,7 @@ class TaskRef(Generic[R_co]):
         outcome = self._outcome(message)
         if isinstance(outcome, TaskOk):
             return outcome.value
-        failure = died(self._task, outcome.reason, "await")
-        raise failure from failure.__cause__
+        raise died(self._task, outcome.reason, "await")
 
     def _outcome(self, message: TaskResult | Down) -> TaskOutcome[R_co]:
         """What a message says; nothing else of the task arrives after it."""
