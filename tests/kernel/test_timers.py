@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import gc
 import math
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -159,3 +162,28 @@ async def test_a_full_mailbox_refuses_a_timer_too(runtime: Runtime) -> None:
     send(process.pid, 2)
     await wait_until_idle()
     assert runtime.dead_letters.counts.get("full") == 1
+
+
+SESSION: contextvars.ContextVar[object] = contextvars.ContextVar("session")
+
+
+class Session:
+    """What a process has in its context."""
+
+
+async def test_a_timer_keeps_nothing_that_its_sender_had_in_its_context() -> None:
+    """It may be due long after the sender has ended."""
+    kept: list[weakref.ref[Session]] = []
+    sink = spawn_idle()
+
+    async def sends() -> None:
+        session = Session()
+        SESSION.set(session)
+        kept.append(weakref.ref(session))
+        send_after(3600, sink, "later")
+
+    sender = Probe.start()
+    sender.watch(spawn(sends))
+    await sender.next()
+    gc.collect()
+    assert kept[0]() is None

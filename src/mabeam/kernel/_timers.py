@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextvars import Context
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+from mabeam.kernel._activation import here
 from mabeam.kernel._current import find, refuse_left_behind
 from mabeam.kernel._pid import Pid
 from mabeam.kernel._process import Process
+from mabeam.telemetry import current_trace, enter_trace
 
 if TYPE_CHECKING:
     import asyncio
@@ -38,7 +41,7 @@ class TimerRef:
         """Begin to wait."""
         # The handle would know, but not on uvloop: what is due within half a millisecond has no time there.
         self._due = self._kernel.loop.time() + seconds
-        self._handle = self._kernel.loop.call_later(seconds, self._fire)
+        self._handle = self._kernel.loop.call_later(seconds, self._fire, context=_context_here())
 
     def read(self) -> float | None:
         """Seconds until the message is sent; ``None`` when it was sent or cancelled."""
@@ -103,6 +106,17 @@ class TimerRef:
         """Show what is left."""
         left = self.read()
         return "<timer, over>" if left is None else f"<timer, {left:.3g} s left>"
+
+
+def _context_here() -> Context:
+    """A context that says who sends, and in which trace. What else the sender has in its own must not live as long as the timer."""
+    context = Context()
+    owner, trace = here.get(None), current_trace()
+    if owner is not None:
+        context.run(here.set, owner.process)
+    if trace is not None:
+        context.run(enter_trace, trace)
+    return context
 
 
 def start_timer(
