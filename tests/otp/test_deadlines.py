@@ -10,16 +10,22 @@ import pytest
 from mabeam import (
     CallTimeout,
     DeadlineExceeded,
+    DynamicSupervisor,
     GenServer,
     Ref,
     Runtime,
+    Supervisor,
+    TaskOk,
+    TaskSupervisor,
     handle_call,
     handle_cast,
     kill,
+    ref,
     spawn,
+    spawn_supervised,
 )
 from mabeam.testing import wait_until_idle
-from tests.otp._servers import begun, pause, pid_of, state_of
+from tests.otp._servers import begun, for_ever, pause, pid_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -169,6 +175,56 @@ async def test_a_handler_may_catch_it_and_casts_carry_no_deadline() -> None:
     (error,) = state_of(asker).errors
     assert "whose deadline passed 1 s ago" in str(error)
     assert state_of(other).done == ["cast"]
+
+
+class Starter(GenServer):
+    """Starts something when its caller has gone."""
+
+    def __init__(self) -> None:
+        self.errors: list[BaseException] = []
+
+    @handle_call
+    async def start(self, how: str) -> None:
+        await pause(1.0)
+        worker = Worker.child_spec().named("started")
+        try:
+            match how:
+                case "task":
+                    await TaskSupervisor.start_task_nolink("tasks", for_ever)
+                case "task without an owner":
+                    await TaskSupervisor.start_child("tasks", for_ever)
+                case "spawn_supervised":
+                    await spawn_supervised(for_ever, supervisor="tasks")
+                case "stream":
+                    async with TaskSupervisor.async_stream_nolink(
+                        "tasks", str, [1], max_concurrency=1
+                    ) as read:
+                        assert [outcome async for outcome in read] == [TaskOk("1")]
+                case "child":
+                    await ref("static", Supervisor).call(Supervisor.start_child, worker)
+                case "dynamic child":
+                    await ref("dynamic", DynamicSupervisor).call(DynamicSupervisor.start_child, worker)
+                case _:
+                    await Worker.start_link()
+        except BaseException as error:
+            self.errors.append(error)
+            raise
+
+
+@pytest.mark.parametrize(
+    "how", ["task", "task without an owner", "spawn_supervised", "stream", "child", "dynamic child", "link"]
+)
+async def test_what_only_starts_a_process_carries_no_deadline(how: str) -> None:
+    """It is where that belongs which must be done in any case."""
+    await TaskSupervisor.child_spec().named("tasks").start()
+    await DynamicSupervisor.child_spec().named("dynamic").start()
+    await Supervisor.child_spec([], strategy="one_for_one").named("static").start()
+    starter: Ref[Any] = await Starter.child_spec().start()
+    with pytest.raises(CallTimeout):
+        await starter.options(timeout=0.5).call(Starter.start, how)
+    await pause(1.0)
+    await wait_until_idle()
+    assert state_of(starter).errors == []
 
 
 async def test_a_nested_timeout_is_never_shortened() -> None:

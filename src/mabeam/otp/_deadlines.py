@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from mabeam.errors import DeadlineExceeded, NoSuchProcess
 from mabeam.kernel import NoProcess
+from mabeam.otp._handlers import is_start
 
 if TYPE_CHECKING:
     from mabeam.errors import Operation
@@ -27,14 +28,14 @@ def is_over_for_nobody(error: object, process: Process, caller: Caller[Any]) -> 
     return isinstance(error, DeadlineExceeded) and has_expired(process, caller)
 
 
-def check_deadline(owner: Process | Activation) -> None:
-    """Begin nothing new for a caller who has stopped waiting.
+def check_deadline(owner: Process | Activation, method: object) -> None:
+    """Call nobody for a caller who has stopped waiting. What only starts a process, which others may want, is let through.
 
     Raises:
         DeadlineExceeded: there is one.
     """
     deadline, now = owner.deadline, owner.process.kernel.loop.time()
-    if deadline is not None and now >= deadline:
+    if deadline is not None and now >= deadline and not is_start(method):
         msg = (
             f"{owner.process.describe()} was to call for a caller whose deadline passed {now - deadline:.3g} s ago: nobody would "
             "get the answer. What must be done in any case belongs in a cast, or in a process of its own (spawn, TaskSupervisor)."

@@ -149,7 +149,7 @@ class DynamicSupervisor(GenServer):
 
     # ------------------------------------------------------------------------------------------- calls
 
-    @system_call(raises=_CALLER_ERRORS)
+    @system_call(raises=_CALLER_ERRORS, starts=True)
     def start_child(self, spec: ChildSpec[S], /) -> Ref[S]:
         """Start a child.
 

@@ -17,6 +17,7 @@ __all__ = (
     "handle_cast",
     "handle_stream",
     "handlers_of",
+    "is_start",
 )
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -40,6 +41,7 @@ class _Declaration:
     raises: Raises = ()
     timeout: float | None = 5.0
     trusted: bool = False
+    starts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,13 +175,23 @@ def handle_stream(method: GF = _NO_METHOD, /, **options: Never) -> GF:
     return _mark(method, _Declaration(kind="stream"))
 
 
-def system_call(*, raises: Raises = (), timeout: float | None = None) -> _Mark:
-    """Declare a call handler of our own: a plain ``def`` that answers, or returns a coroutine that will."""
+def system_call(*, raises: Raises = (), timeout: float | None = None, starts: bool = False) -> _Mark:
+    """Declare a call handler of our own: a plain ``def`` that answers, or returns a coroutine that will.
+
+    One that ``starts`` a process carries no deadline, as a spawn carries none.
+    """
+    declaration = _Declaration(kind="call", raises=raises, timeout=timeout, trusted=True, starts=starts)
 
     def mark(method: F, /) -> F:
-        return _mark(method, _Declaration(kind="call", raises=raises, timeout=timeout, trusted=True))
+        return _mark(method, declaration)
 
     return mark
+
+
+def is_start(method: object) -> bool:
+    """Whether what is called was declared to start a process."""
+    declared = getattr(method, _MARK, None)
+    return type(declared) is _Declaration and declared.starts
 
 
 def _refuse_options(how: str, method: object, options: dict[str, Any]) -> None:

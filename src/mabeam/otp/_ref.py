@@ -194,7 +194,8 @@ class Ref(Generic[S_co]):
             CallTimeout: no answer came in time; the handler may still run.
             RejectedError: its mailbox is full; nothing was done. With ``on_full="block"`` the call waits for room first.
             CallCycle: the answer would wait for the caller: the server called itself, or the callee waits for it.
-            DeadlineExceeded: the handler that calls has a caller of its own who has stopped waiting.
+            DeadlineExceeded: the handler that calls has a caller of its own who has stopped waiting. Starts of children and
+                tasks are let through all the same.
             HandlerFailed: a concurrent handler raised; the server lives.
             UsageError: the method answers no calls, or the arguments do not fit.
             Exception: one that the handler declared with ``raises``.
@@ -206,7 +207,7 @@ class Ref(Generic[S_co]):
             if client.status & EXITING:
                 await Turn()  # see heed_end
             if owner.caller is not None:
-                check_deadline(owner)
+                check_deadline(owner, method)
         process = self._process or self._reach("call")
         kernel = process.kernel
         try:

@@ -213,7 +213,7 @@ class Supervisor(GenServer):
 
     # ------------------------------------------------------------------------------------------- calls
 
-    @system_call(raises=_CALLER_ERRORS)
+    @system_call(raises=_CALLER_ERRORS, starts=True)
     def start_child(self, spec: ChildSpec[S], /) -> Ref[S]:
         """Start one more child, last in order, and keep its spec.
 
@@ -245,7 +245,7 @@ class Supervisor(GenServer):
         """
         return cast("None", self._stop([self._child(child_id)]))
 
-    @system_call(raises=_CALLER_ERRORS)
+    @system_call(raises=_CALLER_ERRORS, starts=True)
     def restart_child(self, child_id: str, /) -> Ref[Any]:
         """Start a stopped child again. Does not count as a restart.
 

@@ -73,7 +73,7 @@ class TaskPool(DynamicSupervisor):
         self._waiting: dict[Waiting, None] = {}
         """Streams that wait for room, the first one first."""
 
-    @system_call(raises=(RejectedError,))
+    @system_call(raises=(RejectedError,), starts=True)
     def begin_task(
         self,
         spec: ChildSpec[Any],
@@ -97,7 +97,7 @@ class TaskPool(DynamicSupervisor):
             task.begin(process, link=link)
         return process
 
-    @system_call()
+    @system_call(starts=True)
     def open_stream(self) -> TaskPool:
         """Let a stream have it, which starts its tasks directly."""
         return self
