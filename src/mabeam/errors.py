@@ -58,7 +58,9 @@ __all__ = (
     "show",
 )
 
-Operation = Literal["call", "stop", "await", "link", "send", "stream", "start", "info", "main"]
+Operation = Literal[
+    "call", "stop", "await", "link", "send", "stream", "start", "info", "why", "statistics", "main"
+]
 """What was being done when a process turned out to be dead."""
 
 

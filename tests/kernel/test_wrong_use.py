@@ -17,12 +17,14 @@ from mabeam import (
     Exited,
     GenServer,
     Normal,
+    NoSuchProcess,
     Runtime,
     StartFailed,
     UsageError,
     child_spec,
     demonitor,
     in_thread,
+    info,
     kill,
     link,
     monitor,
@@ -35,10 +37,12 @@ from mabeam import (
     send_exit,
     spawn,
     spawn_monitor,
+    statistics,
     trap_exit,
     unlink,
     unregister,
     whereis,
+    why,
 )
 from tests.kernel._scenes import wait_for_ever
 
@@ -374,3 +378,18 @@ def test_a_child_spec_refuses_what_runs_nothing() -> None:
         child_spec(generator)
     with pytest.raises(UsageError, match=r"Server\.child_spec\(\.\.\.\)"):
         child_spec(Server.start_link)
+
+
+@pytest.mark.parametrize("look", [info, why, statistics])
+async def test_a_look_at_what_is_not_there(look: Callable[[Any], object]) -> None:
+    """Each says its own name."""
+    with pytest.raises(NoSuchProcess, match=f"^{look.__name__}: expected a living process, but 'nobody'"):
+        look("nobody")
+    with pytest.raises(UsageError, match="expected a pid"):
+        look(5)
+
+
+@pytest.mark.parametrize("look", [info, why, statistics])
+def test_a_look_from_where_there_is_no_runtime(look: Callable[[Any], object]) -> None:
+    with pytest.raises(UsageError, match="needs a running process"):
+        look("nobody")

@@ -87,6 +87,7 @@ def info(target: Target, /) -> ProcessInfo:
 
     Raises:
         NoSuchProcess: there is no such process.
+        UsageError: what is given leads to no process; or this code runs in no Runtime.
 
     Example:
         from mabeam import info, receive, spawn

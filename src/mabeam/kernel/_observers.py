@@ -232,10 +232,13 @@ def statistics(target: Target, turn: bool | None = None, /) -> ProcessStatistics
 
     Raises:
         NoSuchProcess: there is no such process.
-        UsageError: it is turned on or off in a thread, where it can only be read.
+        UsageError: it is turned on or off in a thread, where it can only be read; or what is given leads to no process; or this
+            code runs in no Runtime.
     """
     process = (
-        find_or_raise(current_kernel(), target, "info") if turn is None else find_here(target, "statistics")
+        find_or_raise(current_kernel(), target, "statistics")
+        if turn is None
+        else find_here(target, "statistics")
     )
     counter = _counter_of(process.behaviour)
     if turn is None:

@@ -401,8 +401,9 @@ class Runtime:
 
         Raises:
             NoSuchProcess: there is no such process.
+            UsageError: what is given leads to no process.
         """
-        return explain(find_or_raise(self.kernel, target, "info"))
+        return explain(find_or_raise(self.kernel, target, "why"))
 
     def describe_blocked(self) -> list[str]:
         """A line for each process that is in the middle of something: what it waits for, and where."""

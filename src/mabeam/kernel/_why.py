@@ -91,6 +91,7 @@ def why(target: Target, /) -> Why:
 
     Raises:
         NoSuchProcess: there is no such process.
+        UsageError: what is given leads to no process; or this code runs in no Runtime.
 
     Example:
         from mabeam import receive, spawn, why
@@ -102,7 +103,7 @@ def why(target: Target, /) -> Why:
 
         assert mabeam.run(main) == "empty_mailbox"
     """
-    return explain(find_or_raise(current_kernel(), target, "info"))
+    return explain(find_or_raise(current_kernel(), target, "why"))
 
 
 def explain(process: Process) -> Why:
