@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mabeam import (
+    GenServer,
+    Runtime,
     TaskSupervisor,
+    handle_call,
+    handle_stream,
     kill,
     receive,
     spawn,
@@ -17,7 +21,7 @@ from mabeam import (
 from mabeam.kernel import waiting_for
 from mabeam.testing import wait_until_idle
 from tests.kernel._scenes import process_of
-from tests.kernel._why_scenes import Worker, busy, kinds
+from tests.kernel._why_scenes import Worker, asker, busy, kinds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -144,6 +148,51 @@ async def test_the_items_of_a_stream_of_tasks_that_do_not_come() -> None:
     answer = why(pid)
     assert kinds(answer) == ["stream", "outside_lock"]
     assert "to take the next item of async_stream of str" in str(answer)
+
+
+class room_service(GenServer):
+    """Is busy, and would have a stream."""
+
+    @handle_call
+    async def be_busy(self) -> None:
+        await asyncio.Event().wait()
+
+    @handle_stream
+    async def items(self) -> AsyncIterator[int]:
+        yield 1
+
+
+async def test_a_stream_that_is_not_open_yet() -> None:
+    """Told from a wait for room by what it is, and not by how the class is called."""
+    server = await room_service.start_link()
+    first = asker(server, room_service.be_busy)
+
+    async def read() -> None:
+        async with server.options(timeout=None).stream(room_service.items) as items:
+            await anext(items)
+
+    pid = spawn(read)
+    await wait_until_idle()
+    answer = why(pid)
+    assert kinds(answer) == ["await", "outside_lock"]
+    assert answer.chain[0].what.endswith("waits for room_service (pid 1): room_service.items")
+    for each in (pid, first):
+        kill(each)
+    await wait_until_idle()
+
+
+async def test_the_waits_of_the_processes_of_a_runtime_are_told_in_words(runtime: Runtime) -> None:
+    """As they stand in the report of a program that hangs."""
+    tasks = await TaskSupervisor.start_link()
+
+    async def whole() -> None:
+        await (await TaskSupervisor.start_task(tasks, receive))
+
+    pid = spawn(whole)
+    await wait_until_idle()
+    assert any(": to end since" in line for line in runtime.describe_blocked())
+    kill(pid)
+    await wait_until_idle()
 
 
 async def test_tasks_of_which_one_has_to_end() -> None:

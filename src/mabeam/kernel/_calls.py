@@ -13,7 +13,7 @@ from mabeam.kernel._current import refuse_left_behind
 from mabeam.kernel._process import EXITING, mailbox_is_full
 from mabeam.kernel._reasons import Crashed
 from mabeam.kernel._shared_waits import tell_shared_wait
-from mabeam.kernel._waits import AnyWait, Wait
+from mabeam.kernel._waits import AnyWait, Wait, WaitKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -35,6 +35,8 @@ class Caller(AnyWait, Generic[T]):
     server, also one that runs in a thread. A caller is answered once; further answers, and answers to one who has stopped
     waiting, are dropped.
     """
+
+    kind = "call"
 
     __slots__ = (
         "_callee",
@@ -192,17 +194,21 @@ def waiting_for(
     lock: Lock | None = None,
     stream: Activation | None = None,
     *,
+    kind: WaitKind | None = None,
     is_reader: bool = False,
     choices: Callable[[], Iterable[Process | Activation]] | None = None,
     all_of: Callable[[], Iterable[Process]] | None = None,
 ) -> Iterator[None]:
-    """While the block runs, the code that runs here waits for something of another process."""
+    """While the block runs, the code that runs here waits for something of another process: ``what``, in words of people."""
     owner = here.get(None)
     if not isinstance(owner, Activation):
         yield
         return
     now = process.kernel.loop.time()
-    wait = Wait(process, what, now, None, lock, stream, is_reader=is_reader, choices=choices, all_of=all_of)
+    kind = kind or ("lock" if lock is not None else "stream" if stream is not None else "await")
+    wait = Wait(
+        process, what, now, None, lock, stream, is_reader=is_reader, choices=choices, all_of=all_of, kind=kind
+    )
     before, owner.waits_for = owner.waits_for, wait
     if owner.process.behaviour.shared:
         tell_shared_wait(owner)
@@ -238,7 +244,10 @@ async def wait_for_reply(
     owner = here.get(None)
     if isinstance(owner, Activation):
         if caller is None:
-            owner.waits_for = Wait(process, what, now)
+            is_stop = what == "stop"
+            owner.waits_for = (
+                Wait(process, "to end", now, kind="stop") if is_stop else Wait(process, what, now)
+            )
         else:
             caller.since = now
             owner.waits_for = caller

@@ -112,7 +112,7 @@ async def wait_in_crowd(process: Process, message: Any, timeout: float | None) -
     mailbox.waiting[entered] = message
     timer = None if timeout is None else loop.call_later(timeout, _give_up, process, entered, timeout)
     try:
-        with waiting_for(process, "room in the mailbox"):
+        with waiting_for(process, "to have room", kind="room"):
             await entered
     except asyncio.CancelledError:
         if entered.done() and not entered.cancelled():

@@ -256,7 +256,7 @@ class _OnBehalf(_Pending):
             loop, what = process.kernel.loop, f"portal.run of {label_of(self.body.function)}"
             caller: Caller[None] = Caller(process, self.ended, what)
             caller.answerer = activation
-            self.waiter.waits_for = self.wait_edge = Wait(process, what, loop.time(), caller)
+            self.waiter.waits_for = self.wait_edge = Wait(process, what, loop.time(), caller, kind="call")
 
     async def _run(self) -> object:
         body = self.body

@@ -462,4 +462,5 @@ def _reason_to_wait(activation: Activation) -> str:
     if activation.waits_for is None:
         return place.strip() or "to begin"
     wait = activation.waits_for
-    return f"for {wait.process.describe()} to answer {wait.what} since {wait.since:.3f}{place}"
+    said = {"call": f" to answer {wait.what}", "await": f": {wait.what}"}.get(wait.kind, f" {wait.what}")
+    return f"for {wait.process.describe()}{said} since {wait.since:.3f}{place}"

@@ -6,7 +6,7 @@ that is in one already.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from mabeam.kernel._waits import any_of, awaits
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from mabeam.kernel._waits import AnyWait
 
 __all__ = ("tell_shared_wait", "tell_shared_waits_of_tasks")
-
-_WORDS: Final = {"stop": "to end", "await": "to end", "room in the mailbox": "to have room"}
 
 
 def tell_shared_wait(owner: Activation) -> None:
@@ -43,10 +41,8 @@ def tell_shared_waits_of_tasks(owner: Activation) -> None:
 
 def _tell(service: Process, wait: AnyWait) -> None:
     tell = service.kernel.on_shared_wait
-    if tell is None or wait.what == "start":  # a service may start what it needs
-        return
-    plain = f"to answer {wait.what}" if wait.caller is not None else wait.what
-    tell(service, wait.process, _WORDS.get(wait.what, plain))
+    if tell is not None and wait.kind != "start":  # a service may start what it needs
+        tell(service, wait.process, f"to answer {wait.what}" if wait.kind == "call" else wait.what)
 
 
 def _inside(service: Process) -> Iterator[Activation]:

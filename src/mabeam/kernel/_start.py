@@ -87,7 +87,7 @@ class Start:
         process = self.process
         self._waiter = process.kernel.loop.create_future()
         try:
-            with waiting_for(process, "start"):
+            with waiting_for(process, "to start", kind="start"):
                 await self._waiter
         except asyncio.CancelledError:
             starter = process.parent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from mabeam._base import innermost_frame
 from mabeam.kernel._activation import Activation
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from mabeam.kernel._lock import Lock
     from mabeam.kernel._process import Process
 
-__all__ = ("AnyWait", "Wait", "any_of", "awaits", "blockers", "what_keeps")
+__all__ = ("AnyWait", "Wait", "WaitKind", "any_of", "awaits", "blockers", "what_keeps")
+
+WaitKind: TypeAlias = Literal["call", "stop", "start", "room", "lock", "stream", "await"]
+"""For an answer, an end, a start, room in a mailbox, a lock, an item or the reader of a stream, or anything else of a process."""
 
 _WAIT: Final = asyncio.tasks._wait.__code__  # type: ignore[attr-defined]  # not for others
 _WAIT_FOR: Final = asyncio.wait_for.__code__
@@ -30,7 +33,8 @@ class AnyWait:
 
     Attributes:
         process: the other process.
-        what: ``Class.method`` for a call; ``stop``, ``start``, ``await`` or ``room in the mailbox``; for streams, what is to come.
+        kind: what kind of thing.
+        what: the same in words of people: ``Class.method`` for a call.
         since: when the wait began, in loop time.
         caller: for a call, who is to be answered.
         lock: for a lock, which one.
@@ -43,6 +47,7 @@ class AnyWait:
     __slots__ = ()
 
     process: Process
+    kind: WaitKind = "await"
     what: str
     since: float
     caller: Caller[Any] | None = None
@@ -61,7 +66,18 @@ class AnyWait:
 class Wait(AnyWait):
     """One that is for no call of a server."""
 
-    __slots__ = ("all_of", "caller", "choices", "is_reader", "lock", "process", "since", "stream", "what")
+    __slots__ = (
+        "all_of",
+        "caller",
+        "choices",
+        "is_reader",
+        "kind",
+        "lock",
+        "process",
+        "since",
+        "stream",
+        "what",
+    )
 
     def __init__(
         self,
@@ -75,8 +91,10 @@ class Wait(AnyWait):
         is_reader: bool = False,
         choices: Callable[[], Iterable[Process | Activation]] | None = None,
         all_of: Callable[[], Iterable[Process]] | None = None,
+        kind: WaitKind = "await",
     ) -> None:
         """A wait that begins now."""
+        self.kind = kind
         self.all_of = all_of
         self.lock = lock
         self.stream = stream

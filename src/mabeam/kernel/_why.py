@@ -304,16 +304,13 @@ def _look_at_wait(activation: Activation, wait: AnyWait, chain: list[Cause]) -> 
     if wait.stream is not None:
         chain.append(_cause(process, "stream", f"{doing} waits for {name} {wait.what}", wait, stack))
         return wait.stream
-    kind: Kind = "room" if wait.what.startswith("room") else "await"
-    if wait.what in {"stop", "start"}:
-        kind = "stop" if wait.what == "stop" else "start"
     words = {
         "room": f"waits for room in the mailbox of {name}, which has {len(other.mailbox or ())} messages",
         "stop": f"waits for {name}{f' and {len(all_of) - 1} more' if len(all_of) > 1 else ''} to end",
         "start": f"waits for {name} to start",
-        "await": f"waits for {name}: {wait.what}",
     }
-    chain.append(_cause(process, kind, f"{doing} {words[kind]}", wait, stack))
+    said = words.get(wait.kind, f"waits for {name}: {wait.what}")
+    chain.append(_cause(process, wait.kind, f"{doing} {said}", wait, stack))
     return other
 
 

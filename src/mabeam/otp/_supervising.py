@@ -270,10 +270,10 @@ async def stops_over(stops: Mapping[Process, asyncio.Future[None]]) -> None:
     if process is None:
         return
     if len(stops) == 1:
-        with waiting_for(process, "stop"):
+        with waiting_for(process, "to end", kind="stop"):
             await stops[process]
         return
-    with waiting_for(process, "stop", all_of=alive):
+    with waiting_for(process, "to end", kind="stop", all_of=alive):
         # One wait for all: between one and the next it would be seen to go on, and a cycle would not be seen.
         await asyncio.wait(stops.values())
 

@@ -321,7 +321,7 @@ class TaskRef(Generic[R_co]):
         self._waiter = waiter
         timer = None if timeout is None else loop.call_later(timeout, _expire, waiter)
         try:
-            with waiting_for(self._task, "await"):
+            with waiting_for(self._task, "to end"):
                 return await waiter
         except BaseException:
             self._waiter = None
