@@ -8,12 +8,13 @@ import pickle
 import socket
 import weakref
 from contextlib import suppress
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from mabeam import receive, self_pid, send, send_after, spawn
+from mabeam import Pid, receive, self_pid, send, send_after, spawn
 from mabeam.errors import CallTimeout, ProcessDied, UsageError
 from mabeam.kernel import Runtime
 from mabeam.testing import (
@@ -74,6 +75,34 @@ def test_a_planted_bug_is_found_and_shrunk_to_the_one_choice_that_it_needs(progr
     assert failed.choices[0] in text
     assert f"simulate({program.__name__}, seeds=[{failed.seed}])" in text
     assert f"replay({program.__name__}, {failed.token!r})" in text
+
+
+@pytest.mark.parametrize("pauses", [(0.25, 0.25), (0.1, 0.2), (1.1, 2.2), (1e7, 0.1, 0.2)])
+def test_times_that_are_the_same_but_for_rounding_are_a_tie(pauses: tuple[float, ...]) -> None:
+    """0.1 + 0.2 is not 0.3 for a float, and no program should depend on that."""
+
+    async def pause(seconds: float) -> None:
+        with pytest.raises(TimeoutError):
+            await receive(timeout=seconds)
+
+    async def in_parts(owner: Pid) -> None:
+        for seconds in pauses:
+            await pause(seconds)
+        send(owner, "in parts")
+
+    async def in_one(owner: Pid) -> None:
+        await pause(float(sum(Decimal(str(seconds)) for seconds in pauses)))
+        send(owner, "in one")
+
+    first: set[str] = set()
+
+    async def program() -> None:
+        spawn(in_parts, self_pid())
+        spawn(in_one, self_pid())
+        first.add(await receive())
+
+    simulate(program, seeds=range(30), max_virtual_seconds=1e9)
+    assert first == {"in parts", "in one"}
 
 
 def test_what_earlier_runs_have_left_is_looked_at_only_now_and_then() -> None:

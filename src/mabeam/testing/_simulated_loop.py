@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 import threading
 from collections import deque
 from contextlib import suppress
@@ -25,7 +26,7 @@ from mabeam.testing._endless import HINT_SECONDS, HINT_STEPS, HINT_THREAD, Endle
 from mabeam.testing._ordered_tasks import OrderedFuture, OrderedTask
 from mabeam.testing._simulated_scheduler import SimulatedScheduler
 from mabeam.testing._trace import name_callback
-from mabeam.testing._virtual_loop import VirtualLoop
+from mabeam.testing._virtual_loop import VirtualLoop, moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,8 @@ Arguments = TypeVarTuple("Arguments")
 
 _PATIENCE: Final = 30.0
 """Real seconds that a thread may take until it is given up: it might wait for another, which has no turn meanwhile."""
+_SAME_TIME: Final = 1e-9
+"""Seconds that timers may be apart that are due at the same time: what the clocks of real loops can tell apart."""
 _STEPS_TO_END: Final = 1_000_000
 """So many steps, or more if the program had more, are left to end what is there when the program has been given up."""
 
@@ -231,19 +234,23 @@ class SimulatedLoop(VirtualLoop):
         heap = self._scheduled
         if len(heap) < 2 or heap[0].when() >= self.time() + self._clock_resolution:
             return
-        tied = [handle for handle in _equal_heads(heap) if not handle.cancelled()]
+        tied: list[Any] = [handle for handle in _equal_heads(heap) if not handle.cancelled()]
         if len(tied) < 2:
             return
         tied.sort()
-        orders = [handle.when().order for handle in tied]  # type: ignore[attr-defined]  # times of ours have one
-        for order in orders[:-1]:
-            index = self._simulation.choose("timer_tie", len(tied))
-            handle = tied.pop(index)
-            handle.when().order = order  # type: ignore[attr-defined]  # as above
-            self._simulation.note_choice(
-                index, len(tied) + 1, f"timer_tie: {self._in_words(handle)} is first"
-            )
-        tied[0].when().order = orders[-1]  # type: ignore[attr-defined]  # as above
+        orders = sorted(handle.when().order for handle in tied)  # times of ours have one
+        latest = float(tied[-1].when())
+        for order in orders:
+            if len(tied) > 1:
+                index = self._simulation.choose("timer_tie", len(tied))
+                handle = tied.pop(index)
+                self._simulation.note_choice(
+                    index, len(tied) + 1, f"timer_tie: {self._in_words(handle)} is first"
+                )
+            else:
+                handle = tied.pop()
+            handle._when = moment_of(latest, order)
+        self._set_time(max(latest, self.time()))
         heapq.heapify(heap)
 
     def _in_words(self, handle: Any) -> str:
@@ -329,11 +336,15 @@ class _Out:
 
 
 def _equal_heads(heap: list[asyncio.TimerHandle]) -> list[asyncio.TimerHandle]:
-    """The timers of a heap that are as early as the first: they hang together at its top."""
-    first, found, pending = heap[0].when(), [], [0]
+    """The timers of a heap that are as early as the first: they hang together at its top.
+
+    As early, but for what is lost in adding floats: 0.1 s and then 0.2 s end with 0.3 s.
+    """
+    first, found, pending = float(heap[0].when()), [], [0]
+    until = first + max(_SAME_TIME, 2 * math.ulp(first))
     while pending:
         index = pending.pop()
-        if index < len(heap) and float(heap[index].when()) == float(first):
+        if index < len(heap) and float(heap[index].when()) <= until:
             found.append(heap[index])
             pending += (2 * index + 1, 2 * index + 2)
     return found

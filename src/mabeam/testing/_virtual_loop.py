@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     _FileObject: TypeAlias = int | _HasFileno
     _Ready: TypeAlias = tuple[selectors.SelectorKey, int]
 
-__all__ = ("VirtualLoop",)
+__all__ = ("VirtualLoop", "moment_of")
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
@@ -66,6 +66,13 @@ class _Moment(float):
         if isinstance(other, _Moment) and float(self) == float(other):
             return self.order < other.order
         return float(self) < float(other)
+
+
+def moment_of(time: float, order: int) -> float:
+    """The time of a timer, and its place among those of the same time."""
+    moment = _Moment(time)
+    moment.order = order
+    return moment
 
 
 class _Selector(selectors.BaseSelector):
@@ -253,9 +260,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """Set a timer, as asyncio does; equal times run in the order of these calls."""
-        moment = _Moment(when)
-        moment.order = next(self._order)
-        return super().call_at(moment, callback, *args, context=context)
+        return super().call_at(moment_of(when, next(self._order)), callback, *args, context=context)
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*Arguments], T], *args: *Arguments
