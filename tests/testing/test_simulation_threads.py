@@ -10,7 +10,19 @@ from typing import Any
 
 import pytest
 
-from mabeam import GenServer, handle_call, in_thread, kill, portal, receive, self_pid, send, send_after, spawn
+from mabeam import (
+    GenServer,
+    handle_call,
+    in_thread,
+    kill,
+    portal,
+    receive,
+    self_pid,
+    send,
+    send_after,
+    spawn,
+    why,
+)
 from mabeam.testing import EndlessError, SimulationFailed, _simulated_loop, simulate
 from tests.testing import _programs
 
@@ -194,6 +206,24 @@ def test_threads_of_others_are_heard() -> None:
         thread.join()
 
     simulate(program, seeds=range(5))
+
+
+def test_why_knows_a_thread_that_is_waited_for() -> None:
+    """As on any other loop: also while it waits for its turn."""
+    kinds: list[str] = []
+    release = threading.Event()
+
+    async def program() -> None:
+        loop: Any = asyncio.get_running_loop()
+        waiting = spawn(asyncio.to_thread, release.wait, 30)
+        for _ in range(3):
+            kinds.append(why(waiting).root.kind)
+            await loop.advance(1.0)
+        release.set()
+
+    simulate(program, seeds=[1])
+    assert kinds[-1] == "thread"
+    assert set(kinds) <= {"thread", "ready"}
 
 
 def test_an_executor_of_the_programs_own_works_and_its_errors_come_through() -> None:

@@ -10,6 +10,7 @@ else to do. So the machine's speed makes no difference.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import heapq
 import math
 import threading
@@ -68,6 +69,7 @@ class SimulatedLoop(VirtualLoop):
     # Kept by asyncio, and unknown to type checkers.
     _ready: deque[asyncio.Handle]
     _check_closed: Callable[[], None]
+    _check_default_executor: Callable[[], None]
     _write_to_self: Callable[[], None]
     _default_executor: Executor | None
     _executor_shutdown_called: bool
@@ -145,34 +147,51 @@ class SimulatedLoop(VirtualLoop):
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*Arguments], T], *args: *Arguments
     ) -> asyncio.Future[T]:
-        """Run a function in an executor when it is its turn."""
+        """Run a function in an executor when it is its turn.
+
+        Not by way of the parent, which submits at once: the future that is waited for is there before the function is submitted.
+        """
         self._check_closed()
         future: asyncio.Future[T] = self.create_future()
-        inner: asyncio.Future[T] | None = None
+        # Stands for the real one until that is there: ``done`` refers to it, by which ``why`` knows what the future waits for.
+        job: concurrent.futures.Future[T] = concurrent.futures.Future()
 
         def start() -> None:
-            nonlocal inner
+            nonlocal job
             # A function that is over before this is tells it here, in this thread: to be heard like one that takes longer.
             self._is_starting_out = True
             try:
-                inner = asyncio.SelectorEventLoop.run_in_executor(self, executor, func, *args)
+                job = (self._own_executor() if executor is None else executor).submit(func, *args)
+                job.add_done_callback(partial(self._hand_in, _copy_outcome, future))
             except BaseException as error:  # noqa: BLE001  (it is for whoever waits for the function)
                 _settle(future, error)
-                return
             finally:
                 self._is_starting_out = False
-            inner.add_done_callback(partial(_copy_outcome, future))
 
         def done(_future: object) -> None:
             self.outside_returned()
             over()
-            if inner is not None:
-                inner.cancel()
+            job.cancel()
 
         self.outside_left()
         over = self.let_out(start)
         future.add_done_callback(done)
         return future
+
+    def _own_executor(self) -> Executor:
+        """The executor that asyncio makes when it is first needed."""
+        self._check_default_executor()
+        if self._default_executor is None:
+            # As asyncio makes it; the loop ends its threads.
+            self._default_executor = concurrent.futures.ThreadPoolExecutor(  # noqa: TID251  (as was said)
+                thread_name_prefix="asyncio"
+            )
+        return self._default_executor
+
+    def _hand_in(self, callback: Callable[..., object], *args: Any) -> None:
+        """As ``call_soon_threadsafe``; but a thread that was given up may come back when the loop is closed."""
+        with suppress(RuntimeError):
+            self.call_soon_threadsafe(callback, *args)
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         """Wait for the default executor's threads, but not for one that was given up, and for none longer than for any thread.
@@ -189,8 +208,7 @@ class SimulatedLoop(VirtualLoop):
 
         def wait() -> None:
             executor.shutdown()
-            with suppress(RuntimeError):  # the loop is closed: this was given up long ago
-                self.call_soon_threadsafe(_settle, ended)
+            self._hand_in(_settle, ended)
 
         with outside_of(self):
             thread = start_thread("mabeam-executor-shutdown", wait)
@@ -350,13 +368,13 @@ def _equal_heads(heap: list[asyncio.TimerHandle]) -> list[asyncio.TimerHandle]:
     return found
 
 
-def _copy_outcome(future: asyncio.Future[Any], inner: asyncio.Future[Any]) -> None:
-    if inner.cancelled():
+def _copy_outcome(future: asyncio.Future[Any], job: concurrent.futures.Future[Any]) -> None:
+    if job.cancelled():
         future.cancel()
-    elif (error := inner.exception()) is not None:
+    elif (error := job.exception()) is not None:
         _settle(future, error)
     else:
-        _settle(future, result=inner.result())
+        _settle(future, result=job.result())
 
 
 def _settle(future: asyncio.Future[Any], error: BaseException | None = None, result: Any = None) -> None:
