@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from mabeam import Pid, receive, self_pid, send, send_after, spawn
-from mabeam.errors import CallTimeout, ProcessDied, UsageError
+from mabeam.errors import CallTimeout, MabeamError, ProcessDied, UsageError
 from mabeam.kernel import Runtime
 from mabeam.testing import (
     DeadlockError,
@@ -311,6 +311,17 @@ def test_tolerated_exceptions_are_counted() -> None:
         raise CallTimeout("somebody", "something", 5.0)
 
     assert simulate(gives_up, seeds=range(3), tolerate=(CallTimeout,)).tolerated == 3
+
+
+def test_a_deadlock_is_tolerated_by_its_own_name_only() -> None:
+    """Whoever tolerates errors of mabeam, or all, does not mean that the program hangs."""
+
+    async def stuck() -> None:
+        await receive()
+
+    for tolerate in ((MabeamError,), (Exception,)):
+        assert isinstance(_failure(stuck, seeds=[1], tolerate=tolerate).error, DeadlockError)
+    assert simulate(stuck, seeds=[1], tolerate=(DeadlockError,)).tolerated == 1
 
 
 def test_each_run_has_a_runtime_that_ends_with_it() -> None:

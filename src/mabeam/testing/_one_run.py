@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 from mabeam._base import all_random_seeded, fault_listener
 from mabeam.kernel import Body, NoProcess, PlainBehaviour, Runtime, died, label_of
+from mabeam.testing._deadlock import DeadlockError
+from mabeam.testing._endless import EndlessError
 from mabeam.testing._faults import InjectedFault
 from mabeam.testing._leaks import LeakError, Snapshot
 from mabeam.testing._session import UnhandledError, problem_of_loop, problem_of_shared_wait
@@ -32,6 +34,7 @@ __all__ = ("Limits", "Program", "Run", "garbage_kept_small", "quiet", "run_once"
 Program: TypeAlias = Callable[[], Coroutine[Any, Any, object]]
 """A whole program: what ``mabeam.run`` would be given, with its own assertions."""
 
+_VERDICTS: Final = (DeadlockError, EndlessError, UnhandledError)
 _YOUNG: Final = 1
 _RUNS_PER_FULL_COLLECTION: Final = 64
 
@@ -109,13 +112,18 @@ def _run_once(program: Program, decider: Decider, limits: Limits, *, injects: bo
     # What failed unread and is in a cycle of references is told when it is collected: now, while the run can be blamed for it.
     gc.collect(_YOUNG)
     outcome, tolerated = begun.outcome(), False
-    if outcome is not None and isinstance(outcome, limits.tolerate):
+    if outcome is not None and _is_tolerated(outcome, limits.tolerate):
         outcome, tolerated = None, True
     if simulation.mutations is not None and simulation.mutations.found is not None:
         outcome = simulation.mutations.found  # whatever else went wrong may have come from that
     if outcome is None and not tolerated and (leaks := tuple(before.leaks())):
         outcome = LeakError(leaks)
     return Run(simulation=simulation, error=outcome, tolerated=tolerated, seconds=seconds)
+
+
+def _is_tolerated(outcome: BaseException, tolerate: tuple[type[BaseException], ...]) -> bool:
+    """Whether a run may end so. What says that something is wrong with the whole program is tolerated by its own name only."""
+    return type(outcome) in tolerate if isinstance(outcome, _VERDICTS) else isinstance(outcome, tolerate)
 
 
 @contextmanager

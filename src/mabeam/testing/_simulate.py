@@ -67,7 +67,8 @@ def simulate(
         max_virtual_seconds: longest virtual time of one run, in seconds.
         max_steps: most events in one run.
         check_mutation: fail with ``MutationError`` when something that was sent is changed afterwards.
-        tolerate: exceptions that may end the program, ``ProcessDied`` for one that is not meant to survive its servers.
+        tolerate: exceptions that may end the program, ``ProcessDied`` for one that is not meant to survive its servers. Deadlocks,
+            programs that do not end and errors that only the loop heard of are tolerated by their own names only.
         max_shrink_runs: most runs spent on shrinking; 0 for none.
 
     Returns:
