@@ -23,6 +23,7 @@ from mabeam.testing import (
     LeakError,
     SimulationFailed,
     UnhandledError,
+    _explain,
     replay,
     simulate,
 )
@@ -226,6 +227,22 @@ def test_a_program_that_never_ends_fails() -> None:
         assert pickle.loads(pickle.dumps(fast.error)).limit == fast.error.limit
 
 
+def test_a_run_that_does_not_end_is_made_small_in_few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are none that take longer."""
+    monkeypatch.setattr(_explain, "_STEPS_FOR_ENDLESS", 7_000)
+    runs: list[int] = []
+
+    async def spins() -> None:
+        runs.append(1)
+        await _programs.deposits()
+        while True:
+            send(self_pid(), "again")
+            await receive()
+
+    _failure(spins, seeds=[1], max_steps=2_000)
+    assert len(runs) <= 1 + 1 + 3 + 1
+
+
 def test_a_program_that_starts_processes_without_end_fails() -> None:
     """Stopping the rest, which goes on and on as well, ends too."""
 
@@ -401,6 +418,21 @@ def test_what_never_runs_is_no_program(run: Any, program: Any, what: str) -> Non
     """Each seed of it would pass, whatever is asserted in it."""
     with pytest.raises(UsageError, match=what):
         run(program)
+
+
+@pytest.mark.parametrize(
+    ("program", "what"),
+    [
+        (lambda: _programs.deposits, r"call it, simulate\(factory\(\)\)"),
+        (lambda: 5, "returned 5 instead of a coroutine: nothing would be tested"),
+        (lambda: None, "returned None"),
+    ],
+)
+def test_a_program_that_is_not_async_is_refused(program: Any, what: str) -> None:
+    """A factory that nobody has called would pass, too."""
+    with pytest.raises(UsageError, match=what):
+        simulate(program)
+    assert simulate(lambda: _programs.deposits(), seeds=1).seeds == 1
 
 
 def test_a_program_takes_no_arguments() -> None:

@@ -191,6 +191,33 @@ def test_a_thread_that_does_not_come_back_is_given_up(wait: Any, monkeypatch: py
     assert isinstance(error, EndlessError)
     assert error.limit == "0.02 real seconds"
     assert "loop.advance(seconds)" in str(error)
+    assert error.is_by_thread
+
+
+def test_a_run_that_was_given_up_for_a_thread_is_made_only_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes half a minute, and leaves a thread behind: so it is not made small."""
+    monkeypatch.setattr(_simulated_loop, "_PATIENCE", 0.02)
+    release = threading.Event()
+    runs: list[threading.Thread] = []
+
+    def wait() -> None:
+        runs.append(threading.current_thread())
+        release.wait(30)
+
+    async def program() -> None:
+        await _programs.deposits()
+        await asyncio.to_thread(wait)
+
+    try:
+        with pytest.raises(SimulationFailed) as caught:
+            simulate(program, seeds=[3])
+    finally:
+        release.set()
+        for thread in runs:
+            thread.join(30)
+    assert caught.value.choices
+    assert caught.value.is_deterministic
+    assert len(runs) == 2
 
 
 def test_threads_of_others_are_heard() -> None:

@@ -31,12 +31,14 @@ class EndlessError(MabeamError):
     Attributes:
         limit: which limit it has reached, in words.
         time: the virtual time at which it was ended, in seconds.
+        is_by_thread: it is a thread that was waited for in vain.
     """
 
     def __init__(self, limit: str, time: float, hint: str) -> None:
         """Keep which limit was reached, and when."""
         self.limit = limit
         self.time = time
+        self.is_by_thread = hint == HINT_THREAD
         super().__init__(
             f"the program did not end: it was stopped after {limit}, at virtual time {time:g} s. {hint}"
         )

@@ -6,9 +6,10 @@ The same for ``simulate`` and for the tests that the pytest plugin runs; what a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, final
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar, final
 
 from mabeam.testing._alike import are_alike
+from mabeam.testing._endless import EndlessError
 from mabeam.testing._leaks import LeakError
 from mabeam.testing._shrink import Shrinker
 
@@ -32,6 +33,9 @@ class Attempted(Protocol):
         """Why it failed; ``None`` when it did not."""
         ...
 
+
+_STEPS_FOR_ENDLESS: Final = 5_000_000
+"""Most steps that are spent on making a run small that does not end."""
 
 R = TypeVar("R", bound=Attempted)
 R_co = TypeVar("R_co", bound=Attempted, covariant=True)
@@ -70,10 +74,10 @@ class Explanation(Generic[R]):
 def explain(found: R, attempt: Attempt[R], budget: int) -> Explanation[R]:
     """Make a failing run again, make it small in at most ``budget`` runs, and confirm what is left."""
     before = found.simulation.schedule()
-    shrinks = not isinstance(found.error, LeakError)  # else each further run leaves more behind
-    again = attempt(before, shown=not shrinks)
+    most = _most_runs(found, budget)
+    again = attempt(before, shown=most is None)
     is_same = are_alike(again.error, found.error) and have_same_trace(found.simulation, again.simulation)
-    if not (is_same and shrinks):
+    if most is None or not is_same:
         return Explanation(
             found=found,
             again=again,
@@ -87,7 +91,7 @@ def explain(found: R, attempt: Attempt[R], budget: int) -> Explanation[R]:
         run = attempt(schedule, shown=False)
         return run.simulation.schedule() if are_alike(run.error, found.error) else None
 
-    shrinker = Shrinker(attempt_and_compare, budget)
+    shrinker = Shrinker(attempt_and_compare, most)
     smallest = shrinker.shrink(before)
     confirmed = attempt(smallest, shown=True)
     return Explanation(
@@ -98,6 +102,17 @@ def explain(found: R, attempt: Attempt[R], budget: int) -> Explanation[R]:
         is_shrunk=True,
         shrink_runs=shrinker.runs,
     )
+
+
+def _most_runs(found: Attempted, budget: int) -> int | None:
+    """How many runs may be spent on shrinking; ``None`` for not at all."""
+    error = found.error
+    if isinstance(error, LeakError):
+        return None  # each further run leaves more behind
+    if isinstance(error, EndlessError):
+        # These are the longest runs that there are.
+        return None if error.is_by_thread else min(budget, _STEPS_FOR_ENDLESS // found.simulation.steps)
+    return budget
 
 
 def have_same_trace(one: Simulation, other: Simulation) -> bool:

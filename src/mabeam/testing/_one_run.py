@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
+import inspect
 import itertools
 import logging
 import sys
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 from mabeam._base import all_random_seeded, fault_listener
+from mabeam.errors import UsageError
 from mabeam.kernel import Body, NoProcess, PlainBehaviour, Runtime, died, label_of
 from mabeam.testing._deadlock import DeadlockError
 from mabeam.testing._endless import EndlessError
@@ -81,6 +83,9 @@ def run_once(program: Program, decider: Decider, limits: Limits, *, injects: boo
     Guarantees:
         The same decisions give the same run, also in what the program draws from ``random``. A run that ends well and leaves
         a thread, an OS process or a socket behind has failed.
+
+    Raises:
+        UsageError: what ``program`` returned is no coroutine.
     """
     # Whoever replays in an ``except`` block is handling an exception, and all code of the run would see it: calls would not be
     # handed off, and the run would be another one.
@@ -111,6 +116,8 @@ def _run_once(program: Program, decider: Decider, limits: Limits, *, injects: bo
         seconds = loop.time()
     # What failed unread and is in a cycle of references is told when it is collected: now, while the run can be blamed for it.
     gc.collect(_YOUNG)
+    if begun.misuse is not None:
+        raise begun.misuse
     outcome, tolerated = begun.outcome(), False
     if outcome is not None and _is_tolerated(outcome, limits.tolerate):
         outcome, tolerated = None, True
@@ -152,6 +159,7 @@ class _Program:
         self._simulation = simulation
         self._process: Process | None = None
         self._finished = False
+        self.misuse: UsageError | None = None
         self._error: BaseException | None = None
         self._problems: list[str] = []
 
@@ -159,7 +167,7 @@ class _Program:
         fault_listener.set(self._simulation.injector)
         async with Runtime() as runtime:
             kernel = runtime.kernel
-            body = Body(self._program, (), {}, self._over)
+            body = Body(self._begin, (), {}, self._over)
             behaviour = PlainBehaviour(label_of(self._program))
             self._process = process = kernel.create(behaviour, body, runtime.root, runtime.root.own_context())
             if self._simulation.injector is not None:
@@ -168,6 +176,17 @@ class _Program:
             process.on_death = [ended]
             kernel.scheduler.schedule(process)
             await ended
+
+    def _begin(self) -> Coroutine[Any, Any, object] | None:
+        begun = self._program()
+        if inspect.iscoroutine(begun):
+            return begun
+        hint = ": call it, simulate(factory())" if callable(begun) else ""
+        self.misuse = UsageError(
+            f"simulate expects an async function, and {label_of(self._program)} returned {begun!r} instead of a coroutine: "
+            f"nothing would be tested{hint}."
+        )
+        return None
 
     def failed(self, error: BaseException) -> None:
         """The loop was ended from inside: a program that can never go on, or went on for too long."""
