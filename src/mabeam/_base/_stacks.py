@@ -51,8 +51,13 @@ _STEPS_OF_GENERATORS: Final = ("async_generator_asend", "async_generator_athrow"
 
 def innermost_frame(awaitable: object) -> types.FrameType | None:
     """The frame in which a suspended coroutine waits; ``None`` where there is none to be seen."""
-    frames = tuple(_suspended(awaitable))
-    return frames[-1] if frames else None
+    innermost: types.FrameType | None = None
+    # Nearly always these are coroutines alone, and it is asked often.
+    while type(awaitable) is types.CoroutineType and (frame := awaitable.cr_frame) is not None:
+        innermost, awaitable = frame, awaitable.cr_await
+    for frame in _suspended(awaitable):
+        innermost = frame
+    return innermost
 
 
 def _suspended(awaitable: object) -> Iterator[types.FrameType]:

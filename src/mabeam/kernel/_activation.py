@@ -181,7 +181,7 @@ def steps(
             finally:
                 error = None
         activation.waits_on = waits_on
-        if activation.waits_for is None and activation.process.tasks:
+        if activation.waits_for is None and waits_on is not None and activation.process.tasks:
             activation.process.kernel.began_to_wait(activation)  # for one of them, perhaps
         try:
             yield waits_on

@@ -101,7 +101,10 @@ def refuse_closed_cycle(owner: Activation) -> None:
     It made them before, so what leads back from them was begun in good faith. The last of that is refused now, as it would have
     been if the waits had begun in the usual order; to raise here, out of a task group say, would leave the others unowned.
     """
-    everything, anything = tuple(awaits(owner)), any_of(owner)
+    everything = tuple(awaits(owner))
+    anything = () if everything else any_of(owner)
+    if not everything and not anything:
+        return
     ring = _find_cycle(owner, everything) or (_way_back(owner, anything) if anything else None)
     if ring is None:
         return

@@ -26,6 +26,7 @@ from mabeam.kernel._start import Start
 from mabeam.kernel._system import SystemRequest
 from mabeam.kernel._timeouts import Timeouts
 from mabeam.kernel._tracing import carry
+from mabeam.kernel._waits import may_await_tasks
 from mabeam.telemetry import current_trace, enter_trace
 
 if TYPE_CHECKING:
@@ -202,9 +203,10 @@ class Kernel:
 
     def began_to_wait(self, activation: Activation) -> None:
         """Code of a process that has tasks waits for something that may be one of them."""
-        refuse_closed_cycle(activation)
-        if activation.process.behaviour.shared:
-            tell_shared_waits_of_tasks(activation)
+        if may_await_tasks(activation):
+            refuse_closed_cycle(activation)
+            if activation.process.behaviour.shared:
+                tell_shared_waits_of_tasks(activation)
 
     def put_back(self, process: Process, message: Any) -> None:
         """Return a message to the front of the mailbox it was taken from."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mabeam.kernel._lock import Lock
     from mabeam.kernel._process import Process
 
-__all__ = ("AnyWait", "Wait", "WaitKind", "any_of", "awaits", "blockers", "what_keeps")
+__all__ = ("AnyWait", "Wait", "WaitKind", "any_of", "awaits", "blockers", "may_await_tasks", "what_keeps")
 
 WaitKind: TypeAlias = Literal["call", "stop", "start", "room", "lock", "stream", "await"]
 """For an answer, an end, a start, room in a mailbox, a lock, an item or the reader of a stream, or anything else of a process."""
@@ -26,6 +26,8 @@ WaitKind: TypeAlias = Literal["call", "stop", "start", "room", "lock", "stream",
 _WAIT: Final = asyncio.tasks._wait.__code__  # type: ignore[attr-defined]  # not for others
 _WAIT_FOR: Final = asyncio.wait_for.__code__
 """Before Python 3.12 it makes a task of what it waits for, and waits for a future of its own."""
+_WAIT_FOR_TASKS: Final = frozenset(("_wait", "wait_for", "__aexit__", "_aexit"))
+"""The names of all functions of asyncio and anyio that wait for tasks by a future of their own."""
 
 
 class AnyWait:
@@ -145,6 +147,15 @@ def awaits(activation: Activation) -> Iterable[Activation]:
     return (
         (caller.answerer,) if caller is not None and caller.answerer is not None else blockers(wait.process)
     )
+
+
+def may_await_tasks(activation: Activation) -> bool:
+    """Whether what it waits for may be tasks of its own; a quick look, which says no of sockets, timers and the like."""
+    future = activation.waits_on
+    if type(future) is not asyncio.Future or future._callbacks:
+        return future is not None
+    frame = innermost_frame(activation.coroutine)
+    return frame is not None and frame.f_code.co_name in _WAIT_FOR_TASKS
 
 
 def any_of(activation: Activation) -> tuple[Activation, ...]:
