@@ -7,7 +7,7 @@ import subprocess
 import sys
 import zlib
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -159,6 +159,34 @@ KNOWN: list[tuple[Any, int]] = [
 def test_a_key_has_the_same_partition_for_ever(key: Any, partition: int) -> None:
     """These are written down: another answer would lead a program that was updated to other processes."""
     assert partition_of(key, 101) == partition
+
+
+class Level(IntEnum):
+    LOW = 1
+
+
+@pytest.mark.parametrize(
+    ("key", "equal"),
+    [
+        (1, 1.0),
+        (-7, -7.0),
+        (1, True),
+        (Level.LOW, 1.0),
+        (("a", 1), ("a", True)),
+        (("a", 1), ("a", 1.0)),
+        (("a", Level.LOW), ("a", 1)),
+        (("t", Colour.RED), ("t", "red")),
+        (frozenset({1, "red"}), frozenset({True, Colour.RED})),
+        (Colour.RED, "red"),
+        (0.0, -0.0),
+    ],
+)
+def test_equal_keys_have_one_partition(key: Any, equal: Any) -> None:
+    """Whatever their types: names by them are equal, too."""
+    assert key == equal
+    assert [partition_of(key, count) for count in (16, 101)] == [
+        partition_of(equal, count) for count in (16, 101)
+    ]
 
 
 def test_a_key_has_the_same_partition_in_every_run() -> None:

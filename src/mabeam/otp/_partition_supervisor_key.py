@@ -23,8 +23,9 @@ def partition_of(key: Any, count: int) -> int:
     Raises:
         UsageError: the key has no ``repr`` that is the same each time, so neither has it a partition.
     """
+    key = _plain(key)
     if isinstance(key, int):
-        return abs(int(key)) % count
+        return abs(key) % count
     if isinstance(key, Pid):
         return key.serial % count
     return zlib.crc32(_bytes_of(key)) % count
@@ -55,4 +56,16 @@ def _bytes_of(key: Any) -> bytes:
 
 def _tagged(part: Any) -> bytes:
     """A part of a key together with its kind, so that 1 and "1" are two."""
+    part = _plain(part)
     return type(part).__name__.encode() + b"=" + _bytes_of(part)
+
+
+def _plain(key: Any) -> Any:
+    """The plain number, text or bytes that a key is equal to, if there is one: equal keys lead to one partition."""
+    if isinstance(key, float):
+        return int(key) if key.is_integer() else float(key)
+    if isinstance(key, int):
+        return int(key)
+    if isinstance(key, str):
+        return str.__str__(key)
+    return bytes(key) if isinstance(key, bytes) else key
