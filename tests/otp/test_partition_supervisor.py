@@ -43,6 +43,7 @@ from mabeam import (
     send,
     suspend,
     trap_exit,
+    unregister,
     whereis,
 )
 from mabeam.otp._partition_supervisor_key import partition_of
@@ -187,6 +188,18 @@ def test_equal_keys_have_one_partition(key: Any, equal: Any) -> None:
     assert [partition_of(key, count) for count in (16, 101)] == [
         partition_of(equal, count) for count in (16, 101)
     ]
+
+
+async def test_a_partition_cannot_be_taken_from_its_process() -> None:
+    """Nor does the process lose another name by that."""
+    supervisor = await PartitionSupervisor.start_link(Counter.child_spec(), partitions=2)
+    name = PartitionSupervisor.via(supervisor, 1)
+    process = whereis(name)
+    assert process is not None
+    register("s1", process)
+    with pytest.raises(UsageError, match="cannot be taken"):
+        unregister(name)
+    assert (whereis("s1"), whereis(name)) == (process, process)
 
 
 def test_a_key_has_the_same_partition_in_every_run() -> None:

@@ -3,7 +3,8 @@
 import pytest
 
 from mabeam.errors import AlreadyRegistered, NoSuchProcess, NotRegistered, UsageError
-from mabeam.kernel import Pid, Runtime, self_pid, send
+from mabeam.kernel import Pid, Runtime, info, self_pid, send, unregister, whereis
+from mabeam.kernel import register as take_name
 from mabeam.otp import GenServer, Registry, RegistryRef, RegistryStatistics, handle_call
 from mabeam.testing import Probe
 from tests.otp._actors import actor, do, process_of, register, registry
@@ -338,3 +339,33 @@ async def test_ten_registries_do_not_know_each_other() -> None:
     assert [each.lookup("k") for each in registries] == [[(self_pid(), number)] for number in range(10)]
     registries[3].unregister("k")
     assert [each.count() for each in registries] == [1, 1, 1, 0, 1, 1, 1, 1, 1, 1]
+
+
+async def test_unregistering_a_key_takes_no_other_name() -> None:
+    """A process may have one of its own and many keys."""
+    r = await registry("unique")
+    a = await actor()
+    await do(a, lambda: take_name("own"))
+    await do(a, lambda: r.register("k"))
+    unregister(r.via("k"))
+    assert (r.whereis("k"), whereis("own")) == (None, a.pid)
+    unregister("own")
+    assert whereis("own") is None
+
+
+@pytest.mark.parametrize("how", ["unregister", "unregister_match", "by its name"])
+async def test_a_process_that_has_given_back_its_key_is_not_called_by_it(how: str) -> None:
+    """Neither by `info` nor in reports."""
+    r = await registry("unique")
+    a = await actor()
+    await do(a, lambda: take_name(r.via("k")))
+    await do(a, lambda: r.register("j"))
+    await do(a, lambda: r.unregister("j"))
+    assert info(a).name == r.via("k")
+    if how == "by its name":
+        unregister(r.via("k"))
+    elif how == "unregister":
+        await do(a, lambda: r.unregister("k"))
+    else:
+        await do(a, lambda: r.unregister_match("k", lambda _value: True))
+    assert info(a).name is None

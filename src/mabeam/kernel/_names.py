@@ -91,8 +91,15 @@ class Names:
             process.name = name
         return holder
 
+    def unregister(self, name: Name, process: Process) -> None:
+        """Take a name from the process that it leads to, and no other: a process may have many in registries."""
+        if process.name == name:
+            self.take(process)
+        elif not isinstance(name, str):
+            name.unregister_name(process.pid)
+
     def take(self, process: Process) -> None:
-        """Unregister the process, if it has a name."""
+        """Take from a process the name that it is called by, if it has one."""
         name, process.name = process.name, None
         if isinstance(name, str):
             if self._processes.get(name) is process:

@@ -440,7 +440,7 @@ def unregister(name: Name, /) -> None:
     """Take a name from its process.
 
     Raises:
-        UsageError: no process has it.
+        UsageError: no process has it; or it is a partition, which is nobody's own name.
     """
     kernel = current_process().kernel
     _check_name("unregister", name)
@@ -448,7 +448,7 @@ def unregister(name: Name, /) -> None:
     if process is None:
         msg = f"no process is called {name!r}: it was never registered, or its process has ended, which frees the name"
         raise UsageError(msg)
-    kernel.names.take(process)
+    kernel.names.unregister(name, process)
 
 
 def whereis(name: Name, /) -> Pid | None:

@@ -98,7 +98,16 @@ class PartitionName:
         raise UsageError(msg)
 
     def unregister_name(self, pid: Pid) -> None:
-        """Do nothing: no process has it as its own name."""
+        """Refuse: no process has it as its own name.
+
+        Raises:
+            UsageError: in any case.
+        """
+        msg = (
+            f"{self!r} is a partition, which leads to a process and cannot be taken from it; {pid!r} may have a name of its own: "
+            "unregister that"
+        )
+        raise UsageError(msg)
 
     def __repr__(self) -> str:
         """Show supervisor and key."""

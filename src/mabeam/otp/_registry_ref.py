@@ -86,6 +86,7 @@ class RegistryRef(Generic[K, V]):
         """Take back everything that the calling process has registered under a key; no matter if that is nothing."""
         registrations, process = self._reach(key)
         registrations.remove(process, registrations.table.both(key, process.pid))
+        _forget_name(process, registrations, key)
 
     def unregister_match(self, key: K, predicate: Callable[[V], object]) -> None:
         """As :meth:`unregister`, but only what has a value that the predicate accepts.
@@ -97,6 +98,7 @@ class RegistryRef(Generic[K, V]):
         registrations, process = self._reach(key)
         mine = registrations.table.both(key, process.pid)
         registrations.remove(process, [entry for entry in mine if predicate(entry.value)])
+        _forget_name(process, registrations, key)
 
     def update_value(self, key: K, function: Callable[[V], V]) -> tuple[V, V]:
         """Give a registration of the calling process another value; for unique keys.
@@ -284,3 +286,15 @@ def _check_plain(what: str, function: object) -> None:
             "returns and do it yourself."
         )
         raise UsageError(msg)
+
+
+def _forget_name(process: Process, registrations: Registrations, key: Hashable) -> None:
+    """Have a process not be called any more by a key that it has given back."""
+    name = process.name
+    if (
+        isinstance(name, RegistryName)
+        and name.key == key
+        and not registrations.table.both(key, process.pid)
+        and registrations_at(process.kernel, name.registry) is registrations
+    ):
+        process.name = None
