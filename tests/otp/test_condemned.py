@@ -8,8 +8,11 @@ import pytest
 
 from mabeam import (
     Down,
+    Exited,
     GenServer,
     Killed,
+    NoSuchProcess,
+    ProcessDied,
     get_state,
     handle_call,
     handle_cast,
@@ -18,13 +21,16 @@ from mabeam import (
     link,
     receive,
     ref,
+    register,
+    replace_state,
     self_pid,
     send,
+    send_exit,
     spawn_monitor,
     suspend,
     whereis,
 )
-from tests.otp._servers import state_of
+from tests.otp._servers import begun, pause, state_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -98,3 +104,49 @@ async def test_whoever_was_ended_by_a_link_does_not_come_back_from_what_would_ha
     assert await receive(Down) == Down(monitor, pid, Killed())
     assert went_on == []
     assert state_of(other).asked == 0
+
+
+class Lingering(Server):
+    """Takes its time to clean up."""
+
+    @handle_call
+    async def hang(self) -> None:
+        try:
+            await pause(100)
+        finally:
+            await pause(0.5)
+
+
+async def _register(server: Ref[Server]) -> None:
+    register("late", server)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        lambda server: server.call(Server.ask),
+        lambda server: server.stop(),
+        lambda server: _read(server),
+        lambda server: get_state(server),
+        lambda server: replace_state(server, lambda state: state),
+        lambda server: suspend(server),
+        lambda server: _register(server),
+    ],
+    ids=["call", "stop", "stream", "get_state", "replace_state", "suspend", "register"],
+)
+async def test_a_process_whose_end_is_settled_is_not_there_for_anybody(
+    what: Callable[[Ref[Server]], Awaitable[Any]],
+) -> None:
+    """As in OTP, where it would be dead; its code still cleans up."""
+    server = await Lingering.child_spec().start()
+
+    async def caller() -> None:
+        with pytest.raises(ProcessDied):
+            await server.call(Lingering.hang)
+
+    waiting = await begun(caller())
+    send_exit(server, Exited("boom"))
+    with pytest.raises(NoSuchProcess):
+        await what(server)
+    await waiting
+    assert whereis("late") is None

@@ -6,7 +6,7 @@ that brings a behaviour of its own, as ``mabeam.otp`` does.
 
 from mabeam.kernel._activation import Activation, activate, activate_trusted, here
 from mabeam.kernel._behaviour import Behaviour, Observer, OnFull, Step
-from mabeam.kernel._calls import Caller, Turn, died, heed_end, wait_for_reply, waiting_for
+from mabeam.kernel._calls import Caller, Turn, died, heed_end, wait_for_reply, waiting_for, was_gone
 from mabeam.kernel._checks import (
     check_function,
     check_seconds,
@@ -255,4 +255,5 @@ __all__ = (
     "trace_of",
     "wait_for_reply",
     "waiting_for",
+    "was_gone",
 )

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from mabeam.errors import CallTimeout, ProcessDied, UsageError
+from mabeam.errors import CallTimeout, NoSuchProcess, ProcessDied, UsageError
 from mabeam.kernel._activation import Activation, here
 from mabeam.kernel._current import refuse_left_behind
 from mabeam.kernel._process import EXITING, mailbox_is_full
-from mabeam.kernel._reasons import Crashed
+from mabeam.kernel._reasons import NO_PROCESS, Crashed
 from mabeam.kernel._shared_waits import tell_shared_wait
 from mabeam.kernel._waits import AnyWait, Wait, WaitKind
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mabeam.kernel._process import Process
     from mabeam.kernel._reasons import ExitReason
 
-__all__ = ("Caller", "Turn", "died", "heed_end", "wait_for_reply", "waiting_for")
+__all__ = ("Caller", "Turn", "died", "heed_end", "wait_for_reply", "waiting_for", "was_gone")
 
 T = TypeVar("T")
 
@@ -185,6 +185,11 @@ def died(process: Process, reason: ExitReason, operation: Operation) -> ProcessD
     if isinstance(reason, Crashed):
         error.__cause__ = reason.exception
     return error
+
+
+def was_gone(process: Process, operation: Operation) -> NoSuchProcess:
+    """The error for whoever came when the end of a process was settled, now that it is dead."""
+    return NoSuchProcess(process.describe(), NO_PROCESS, operation=operation, pid=process.pid)
 
 
 @contextmanager

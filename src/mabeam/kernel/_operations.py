@@ -430,6 +430,8 @@ def register(name: Name, target: Target | None = None, /) -> None:
     if process.kernel is not caller.kernel:
         msg = f"{process.describe()} lives in another Runtime, which has names of its own: register it there"
         raise UsageError(msg)
+    if is_decided(process):
+        raise NoSuchProcess(process.describe(), NO_PROCESS, operation="send", pid=process.pid)
     holder = process.kernel.names.give(name, process)
     if holder is not process:
         msg = f"the name {name!r} is taken by {holder.describe()}; a name leads to one process"

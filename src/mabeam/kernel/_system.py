@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from mabeam.errors import ProcessDied
 from mabeam.kernel._activation import here
-from mabeam.kernel._calls import died, heed_end, wait_for_reply
+from mabeam.kernel._calls import died, heed_end, wait_for_reply, was_gone
 from mabeam.kernel._checks import check_seconds, is_seconds
 from mabeam.kernel._current import find_here
 from mabeam.kernel._cycles import check_cycle
+from mabeam.kernel._ending import is_decided
 from mabeam.kernel._mailbox import offer_again
 from mabeam.kernel._messages import Exempt
 from mabeam.kernel._process import SUSPENDED
@@ -81,9 +83,17 @@ async def ask(target: Target, what: str, function: Callable[[Process], T], timeo
     if not process.behaviour.answers_at_once:
         check_cycle(here.get(None), process)
     answer: asyncio.Future[T] = process.kernel.loop.create_future()
-    process.behaviour.ask(process, SystemRequest(what, function, answer))
+    request, is_late = SystemRequest(what, function, answer), is_decided(process)
+    if is_late:
+        process.kernel.enqueue_or_return(process, request)  # to be returned when it is dead, as a call is
+    else:
+        process.behaviour.ask(process, request)
     try:
         return await wait_for_reply(process, answer, what, timeout)
+    except ProcessDied:
+        if is_late:
+            raise was_gone(process, "call") from None
+        raise
     finally:
         del answer  # an error is in there, and its traceback leads to this frame
 

@@ -1,18 +1,16 @@
-"""Callers that have stopped waiting, and servers that ended before they were reached."""
+"""Callers that have stopped waiting."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from mabeam.errors import DeadlineExceeded, NoSuchProcess
-from mabeam.kernel import NoProcess
+from mabeam.errors import DeadlineExceeded
 from mabeam.otp._handlers import is_start
 
 if TYPE_CHECKING:
-    from mabeam.errors import Operation
     from mabeam.kernel import Activation, Caller, Process
 
-__all__ = ("check_deadline", "has_expired", "is_over_for_nobody", "was_gone")
+__all__ = ("check_deadline", "has_expired", "is_over_for_nobody")
 
 
 def has_expired(process: Process, caller: Caller[Any]) -> bool:
@@ -41,8 +39,3 @@ def check_deadline(owner: Process | Activation, method: object) -> None:
             "get the answer. What must be done in any case belongs in a cast, or in a process of its own (spawn, TaskSupervisor)."
         )
         raise DeadlineExceeded(msg)
-
-
-def was_gone(process: Process, operation: Operation) -> NoSuchProcess:
-    """The error for whoever came when the end of a process was settled, now that it is dead."""
-    return NoSuchProcess(process.describe(), NoProcess(), operation=operation, pid=process.pid)

@@ -51,10 +51,11 @@ from mabeam.kernel import (
     refuse_left_behind,
     stop,
     wait_for_reply,
+    was_gone,
 )
 from mabeam.otp import _mistakes as mistakes
 from mabeam.otp._after_hand_off import Nobody, after_hand_off
-from mabeam.otp._deadlines import check_deadline, was_gone
+from mabeam.otp._deadlines import check_deadline
 from mabeam.otp._requests import Call, Cast, StopRequest
 from mabeam.otp._server import ServerBehaviour
 from mabeam.otp._streams import Stream

@@ -20,8 +20,10 @@ from mabeam.kernel import (
     enter_full,
     heed_end,
     here,
+    is_decided,
     is_on_loop,
     waiting_for,
+    was_gone,
 )
 from mabeam.otp._generators import begin, finish
 from mabeam.otp._mistakes import bad_call, wrong_thread
@@ -275,6 +277,7 @@ class Stream(Generic[T]):
         check_cycle(here.get(None), channel.server)
         self._entered = True
         request.trace = current_trace()
+        is_late = is_decided(channel.server)
         until = None if self._timeout is None else kernel.loop.time() + self._timeout
         if kernel.has_room(channel.server):
             kernel.scheduler.enqueue(channel.server, request)
@@ -290,6 +293,8 @@ class Stream(Generic[T]):
         try:
             with waiting_for(channel.server, request.handler.what):
                 await channel.opened
+            if is_late:
+                raise was_gone(channel.server, "stream")
         except BaseException:
             self._leave()
             raise
