@@ -481,7 +481,7 @@ def _activate_serial(process: Process, coroutine: Any, message: Any, done: Any) 
 
 
 def _is_silent(process: Process) -> bool:
-    """Whether no message waits. Whoever looks at a server does not disturb it, as in OTP."""
+    """Whether no message waits. Whoever looks at a server does not disturb it."""
     return process.mailbox is None or all(type(each) is SystemRequest for each in process.mailbox)
 
 
