@@ -27,7 +27,6 @@ FILES_WITH_BANNED_CALLS = (
     "src/mabeam/_base/_threads.py",
     "src/mabeam/_base/_unowned.py",
     "src/mabeam/kernel/_activation.py",
-    "src/mabeam/kernel/_awaited.py",
     "src/mabeam/kernel/_owned_tasks.py",
     "src/mabeam/kernel/_run.py",
     "src/mabeam/resilience/_hedge.py",

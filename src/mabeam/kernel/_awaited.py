@@ -8,7 +8,7 @@ code of the frame, says that it is asyncio's or anyio's; objects are told apart 
 from __future__ import annotations
 
 import asyncio
-from types import CoroutineType, FunctionType, GetSetDescriptorType, MemberDescriptorType
+from types import CoroutineType, FunctionType, GetSetDescriptorType
 from typing import TYPE_CHECKING, Any, Final
 
 from mabeam.kernel._activation import Activation
@@ -85,20 +85,18 @@ def kept_for(future: Any, function: str, variable: str) -> object | None:
     return None
 
 
-def activation_of(future: Any) -> Activation | None:
+def activation_of(future: object) -> Activation | None:
     """Which code of its process a task steps. Told from the driver that the task has been given, however many tasks there are."""
-    if not issubclass(type(future), asyncio.Task):  # noqa: TID251  (asked about, not made)
-        return None
-    driver = future.get_coro()
+    driver = attribute_of_c(future, "_coro")
     frame = driver.cr_frame if type(driver) is CoroutineType else None
     stepped = frame.f_locals.get("activation") if frame is not None else None
     return stepped if type(stepped) is Activation and stepped.task is future else None
 
 
 def attribute_of_c(value: object, name: str) -> object | None:
-    """An attribute that an object written in C has; ``None`` for all others, whatever they have."""
+    """An attribute that the type of an object computes in C; ``None`` for what a class of Python has, its slots included."""
     for each in type(value).__mro__:
         kept = each.__dict__.get(name)
-        if isinstance(kept, GetSetDescriptorType | MemberDescriptorType):
+        if isinstance(kept, GetSetDescriptorType):
             return kept.__get__(value)  # type: ignore[no-any-return]  # whatever it is
     return None
