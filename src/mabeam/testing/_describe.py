@@ -6,11 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from mabeam._base import Position, await_chain
+from mabeam.testing._libraries import is_of_mabeam
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ("describe_task", "indent", "live_tasks")
+__all__ = ("describe_task", "indent", "live_tasks", "only_drives")
 
 
 def live_tasks(loop: asyncio.AbstractEventLoop) -> list[Any]:
@@ -30,6 +31,12 @@ def describe_task(task: Any) -> str:
         lines.append("  created at")
         lines += indent(_outside_asyncio(created)[-3:])
     return "\n".join(lines)
+
+
+def only_drives(task: Any) -> bool:
+    """Whether all that can be seen of a task is code of mabeam, which tells nothing of why the program waits."""
+    chain = await_chain(task.get_coro())
+    return bool(chain) and all(is_of_mabeam(position.file) for position in chain)
 
 
 def indent(positions: Iterable[Position]) -> list[str]:

@@ -6,11 +6,12 @@ import sysconfig
 from pathlib import Path
 from typing import Final
 
-__all__ = ("is_of_library",)
+__all__ = ("is_of_library", "is_of_mabeam")
 
 _PATHS: Final = ("stdlib", "platstdlib", "purelib", "platlib")
+_MABEAM: Final = str(Path(__file__).parents[1]) + "/"
 _FOLDERS: Final = (
-    str(Path(__file__).parents[1]) + "/",
+    _MABEAM,
     *sorted({str(Path(path)) + "/" for name, path in sysconfig.get_paths().items() if name in _PATHS}),
     "<frozen ",
 )
@@ -19,3 +20,8 @@ _FOLDERS: Final = (
 def is_of_library(file: str) -> bool:
     """Whether the code in a file is not the program's own."""
     return file.startswith(_FOLDERS)
+
+
+def is_of_mabeam(file: str) -> bool:
+    """Whether the code in a file is mabeam's."""
+    return file.startswith(_MABEAM)

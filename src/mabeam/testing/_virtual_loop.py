@@ -28,7 +28,7 @@ from mabeam._base import leaving, returned
 from mabeam._base import outside as outside_of
 from mabeam.errors import UsageError
 from mabeam.testing._deadlock import DeadlockError
-from mabeam.testing._describe import describe_task, live_tasks
+from mabeam.testing._describe import describe_task, live_tasks, only_drives
 from mabeam.testing._endless import HINT_STEPS, EndlessError
 
 if TYPE_CHECKING:
@@ -355,13 +355,23 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._clock_resolution = math.ulp(self._now)
 
     def _describe_blocked(self) -> Iterator[str]:
+        drivers = []
+        told = False
         for task in live_tasks(self):
-            yield describe_task(task)
+            if only_drives(task):
+                drivers.append(task)  # whose process says below where its own code waits
+            else:
+                told = True
+                yield describe_task(task)
         for describe in self.describe_blocked:
             try:
-                yield from describe()
+                for text in describe():
+                    told = True
+                    yield text
             except Exception as error:  # noqa: BLE001  (the deadlock is the news, not this)
                 yield f"(and {describe!r} could not say: {error!r})"
+        if not told:
+            yield from map(describe_task, drivers)
 
     def _counting(self, protocol_factory: Callable[[], Any]) -> Callable[[], Any]:
         """Make protocols whose OS process counts as outside from its start to its end.
