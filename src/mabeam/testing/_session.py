@@ -109,6 +109,7 @@ class LoopSession:
             BaseException: what the test raised.
             LeakError: the test passed and left something behind.
         """
+        __tracebackhide__ = True
         self.runtime()
         assert self._body is not None
         assert self._main is not None
@@ -145,6 +146,7 @@ class LoopSession:
     async def _run_main(
         self, ready: asyncio.Future[Runtime], body: asyncio.Future[Callable[[], Awaitable[Any]]]
     ) -> Any:
+        __tracebackhide__ = True
         fault_listener.set(self._listener)
         async with Runtime(bus=self._bus) as runtime:
             ready.set_result(runtime)
