@@ -13,11 +13,10 @@ from mabeam.kernel import check_function, label_of, misfit
 from mabeam.testing._deciders import Recorded, Seeded
 from mabeam.testing._explain import explain
 from mabeam.testing._findings import Explored, SimulationFailed, SimulationResult, failure_of
-from mabeam.testing._leaks import LeakError
 from mabeam.testing._one_run import Limits, garbage_kept_small, quiet, run_once
 from mabeam.testing._options import refuse, wrong_count, wrong_faults, wrong_limits, wrong_seed, wrong_seeds
 from mabeam.testing._schedule import Schedule
-from mabeam.testing._story import count_of, first_line, how_they_differ, what_happened, what_it_needs
+from mabeam.testing._story import count_of, first_line, how_they_differ, in_full, what_happened, what_it_needs
 from mabeam.testing._trace import short_name
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def simulate(
         faults: which faults to inject; none unless given.
         max_faults: most faults in one run. The default is as many crashes as a supervisor survives by default.
         max_virtual_seconds: longest virtual time of one run, in seconds.
-        max_steps: most events in one run.
+        max_steps: most events of the trace and turns of the event loop in one run.
         check_mutation: fail with ``MutationError`` when something that was sent is changed afterwards.
         tolerate: exceptions that may end the program, ``ProcessDied`` for one that is not meant to survive its servers. Deadlocks,
             programs that do not end and errors that only the loop heard of are tolerated by their own names only.
@@ -97,6 +96,7 @@ def simulate(
         except SimulationFailed as failed:
             print(failed.choices)
     """
+    __tracebackhide__ = True  # pytest shows the program's lines, not these
     _check(program, "simulate")
     refuse(
         "simulate",
@@ -139,7 +139,7 @@ def simulate(
                 return run_once(program, Recorded(schedule), limits, injects=bool(schedule.faults))
 
         explanation = explain(run, attempt, max_shrink_runs)
-    failed = _failure(program, seed, results.runs, explanation)
+    failed = _failure(program, seed, results.runs, explanation, limits, has_faults=faults is not None)
     raise failed from failed.error
 
 
@@ -170,6 +170,7 @@ def replay(
         SimulationFailed: it fails still.
         UsageError: the token is none; or as ``simulate``.
     """
+    __tracebackhide__ = True
     _check(program, "replay")
     schedule = Schedule.from_token(token)
     refuse("replay", *wrong_limits(max_steps, max_virtual_seconds, check_mutation, tolerate))
@@ -187,7 +188,7 @@ def replay(
         return results.result()
     simulation = run.simulation
     head = f"it fails still: {first_line(run.error)}"
-    story = [head, *what_it_needs(simulation), *what_happened(simulation)]
+    story = [head, *in_full(run.error), *what_it_needs(simulation), *what_happened(simulation)]
     raise failure_of(None, run, "\n".join(story), is_deterministic=True) from run.error
 
 
@@ -221,15 +222,22 @@ def _check(program: object, how: str) -> None:
         raise UsageError(msg)
 
 
-def _failure(program: Program, seed: int, runs: int, explanation: Explanation[Run]) -> SimulationFailed:
+def _failure(
+    program: Program,
+    seed: int,
+    runs: int,
+    explanation: Explanation[Run],
+    limits: Limits,
+    *,
+    has_faults: bool,
+) -> SimulationFailed:
     """Say in words what is known of a failure."""
     found, told = explanation.found, explanation.told
     passed = f" ({runs - 1:,} seeds passed before it)" if runs > 1 else ""
-    name = short_name(label_of(program))
+    name = _name_of(program)
+    options = _unusual_options(limits)
     before, smallest = found.simulation.schedule(), told.simulation.schedule()
-    story = [f"seed {seed} fails{passed}: {first_line(told.error)}"]
-    if isinstance(told.error, LeakError):
-        story += [f"  {line}" for leak in told.error.leaks for line in leak.splitlines()]
+    story = [f"seed {seed} fails{passed}: {first_line(told.error)}", *in_full(told.error)]
     if not explanation.is_deterministic:
         story += how_they_differ(found, explanation.again)
     elif explanation.is_shrunk:
@@ -242,10 +250,29 @@ def _failure(program: Program, seed: int, runs: int, explanation: Explanation[Ru
     if not told.simulation.is_unusual and runs > 1 and explanation.is_deterministic:
         needs.append(_LEFT_OVER)
     story += [*needs, *what_happened(told.simulation)]
-    story.append(f"Again, the whole seed:  simulate({name}, seeds=[{seed}]), with the same faults")
+    same_faults = ", with the same faults and max_faults" if has_faults else ""
+    story.append(f"Again, the whole seed:  simulate({name}, seeds=[{seed}]{options}){same_faults}")
     if explanation.is_deterministic:
-        story.append(f"Again, just this:       replay({name}, {smallest.token()!r})")
+        story.append(f"Again, just this:       replay({name}, {smallest.token()!r}{options})")
     return failure_of(seed, told, "\n".join(story), is_deterministic=explanation.is_deterministic)
+
+
+def _name_of(program: Program) -> str:
+    """What to write for a program: its name, or the word for one that has none."""
+    name = short_name(label_of(program))
+    return name if inspect.isfunction(program) and name.isidentifier() else "program"
+
+
+def _unusual_options(limits: Limits) -> str:
+    """The options of a run that are not as they are if nothing is said, as they are written in a call."""
+    parameters = inspect.signature(replay).parameters
+    written = ""
+    for name in ("max_virtual_seconds", "max_steps", "check_mutation", "tolerate"):
+        value = getattr(limits, name)
+        if value != parameters[name].default:
+            text = f"({', '.join(each.__name__ for each in value)},)" if name == "tolerate" else repr(value)
+            written += f", {name}={text}"
+    return written
 
 
 _LEFT_OVER: Final = "  The seeds before it passed. If replay passes in a fresh interpreter, the program depends on what earlier runs have left."

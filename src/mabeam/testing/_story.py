@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from mabeam.testing._schedule import Schedule
     from mabeam.testing._simulation import Simulation
 
-__all__ = ("count_of", "first_line", "how_they_differ", "what_happened", "what_it_needs")
+__all__ = ("count_of", "first_line", "how_they_differ", "in_full", "what_happened", "what_it_needs")
 
 _SHOWN_EVENTS: Final = 25
 _SHOWN_CHOICES: Final = 12
+_SHOWN_LINES: Final = 40
 _ANOTHER_RUN: Final = (
     "The same seed gave another run the second time, so it was not shrunk. The program depends on something that no "
     "seed decides: the real time, sockets, os.urandom, the order of a set, something left over from the run before."
@@ -70,6 +71,16 @@ def how_they_differ(found: Attempted, again: Attempted) -> list[str]:
             lines[index].strip() if index < len(lines) else "(nothing more)" for lines in (first, second)
         )
     return [_ANOTHER_RUN, where, f"  first:   {here}", f"  second:  {there}"]
+
+
+def in_full(error: BaseException | None) -> list[str]:
+    """All that an exception says after its first line; of a group, what is in it."""
+    lines = str(error).splitlines()[1:] if error is not None else []
+    if isinstance(error, BaseExceptionGroup):
+        for inside in error.exceptions:
+            lines += [f"- {first_line(inside)}", *in_full(inside)]
+    more = [f"and {len(lines) - _SHOWN_LINES} more lines"] if len(lines) > _SHOWN_LINES else []
+    return [f"  {line}" for line in (*lines[:_SHOWN_LINES], *more)]
 
 
 def count_of(schedule: Schedule) -> str:
