@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mabeam.kernel._activation import Activation
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
     from types import FrameType
 
 __all__ = (
@@ -22,7 +22,7 @@ __all__ = (
     "attribute_of_c",
     "is_frame_of",
     "is_of_library",
-    "kept_for",
+    "kept_in_callbacks",
     "parts",
     "tasks_of_group",
 )
@@ -34,6 +34,7 @@ _GROUPS: Final = (
     ("anyio/_backends/_asyncio.py", "TaskGroup.__aexit__"),
 )
 """Where a task group waits for its tasks: the end of the file's path, and the function."""
+_OF_SHIELD: Final = "shield.<locals>._outer_done_callback"
 
 
 def is_frame_of(frame: FrameType, places: Iterable[tuple[str, str]]) -> bool:
@@ -67,22 +68,22 @@ def parts(futures: Iterable[Any]) -> Collection[Any]:
         seen.add(id(future))
         if type(future) is _GATHER:
             pending.extend(future._children)
-        elif (shielded := kept_for(future, "shield.<locals>._outer_done_callback", "inner")) is not None:
-            pending.append(shielded)
+        elif shielded := [
+            each for each in kept_in_callbacks(future, _OF_SHIELD) if issubclass(type(each), asyncio.Future)
+        ]:
+            pending.extend(shielded)
         else:
             found.append(future)
     return found
 
 
-def kept_for(future: Any, function: str, variable: str) -> object | None:
-    """What asyncio has given a future for: it keeps that in a callback, ``function``, as ``variable``."""
+def kept_in_callbacks(future: Any, function: str | None = None) -> Iterator[object]:
+    """What asyncio has given a future for: callbacks keep that in their closures; those of ``function`` alone, or all."""
     if not issubclass(type(future), asyncio.Future):
-        return None
+        return
     for callback, _ in future._callbacks or ():
-        if type(callback) is FunctionType and callback.__qualname__ == function:
-            kept = dict(zip(callback.__code__.co_freevars, callback.__closure__ or (), strict=True))
-            return kept[variable].cell_contents if variable in kept else None
-    return None
+        if type(callback) is FunctionType and function in {None, callback.__qualname__}:
+            yield from (cell.cell_contents for cell in callback.__closure__ or ())
 
 
 def activation_of(future: object) -> Activation | None:

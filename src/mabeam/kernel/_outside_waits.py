@@ -6,7 +6,7 @@ import concurrent.futures
 import gc
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from mabeam.kernel._awaited import attribute_of_c, is_frame_of, kept_for
+from mabeam.kernel._awaited import attribute_of_c, is_frame_of, kept_in_callbacks
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -87,9 +87,9 @@ def _is_in_socket_call(coroutine: object) -> bool:
 
 def job_of(future: object, stack: tuple[Position, ...]) -> object | None:
     """The job of a thread that a future of asyncio stands for: an executor's (``asyncio.to_thread``), or one of anyio's."""
-    job = kept_for(future, "_chain_future.<locals>._call_check_cancel", "source")
-    if issubclass(type(job), concurrent.futures.Future):
-        return job
+    for job in kept_in_callbacks(future):
+        if issubclass(type(job), concurrent.futures.Future):
+            return job
     # anyio has the thread tell the future itself. Its file alone would say little: sockets, locks and streams are in it, too.
     return future if stack and stack[-1].function.endswith(".run_sync_in_worker_thread") else None
 

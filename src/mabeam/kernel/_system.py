@@ -95,7 +95,7 @@ async def ask(target: Target, what: str, function: Callable[[Process], T], timeo
             raise was_gone(process, "call") from None
         raise
     finally:
-        del answer  # an error is in there, and its traceback leads to this frame
+        del answer, request  # an error is in there, and its traceback leads to this frame
 
 
 async def suspend(target: Target, /, *, timeout: float | None = 5.0) -> None:

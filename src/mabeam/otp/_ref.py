@@ -272,8 +272,7 @@ class Ref(Generic[S_co]):
             process = self._reach("call")
         if running_loop() is not kernel.loop:
             raise mistakes.wrong_thread(process)
-        if handler is None:
-            handler = self._handler(process, method, "call")
+        handler = handler or self._handler(process, method, "call")
         if process.status & ~SCHEDULED:
             check_cycle(owner, process)
         timeout = handler.timeout if self._timeout is _UNSET else self._timeout

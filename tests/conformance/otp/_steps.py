@@ -279,4 +279,4 @@ def _answer_or_down(ref: object, watch: object) -> Callable[[Any], bool]:
 
 def _waits_for_start(process: Process) -> bool:
     wait = process.serial.waits_for if process.serial is not None else None
-    return wait is not None and wait.what == "start"
+    return wait is not None and wait.kind == "start"
