@@ -139,6 +139,11 @@ class Caller(AnyWait, Generic[T]):
         if not self.future.done():
             self._fail(died(self._callee, reason, "call"))
 
+    def forget_error(self) -> None:
+        """Nobody waits any more. The error was told; its frames lead to the message that this was on, and so back to the error."""
+        self.future = self._callee.kernel.loop.create_future()
+        self.future.cancel()
+
     def refuse(self, error: Exception) -> None:
         """Fail as one whose time is up: what has not begun for it is not done any more."""
         self.deadline = self._callee.kernel.loop.time()
@@ -268,9 +273,11 @@ async def wait_for_reply(
         if caller is not None:
             caller.deadline = None  # it has not timed out: what it has asked for is done all the same
         raise
-    except CallTimeout:
-        if caller is not None and caller.needs_place and caller.detached:
-            raise mailbox_is_full(process, f", and no room came free within {timeout:g} s") from None
+    except Exception as error:
+        if caller is not None:
+            caller.forget_error()
+            if isinstance(error, CallTimeout) and caller.needs_place and caller.detached:
+                raise mailbox_is_full(process, f", and no room came free within {timeout:g} s") from None
         raise
     finally:
         if queue is not None:
