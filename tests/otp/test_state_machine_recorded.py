@@ -63,9 +63,7 @@ class Answers:
         for number, caller in sorted(self.waiting.items()):
             if not caller.is_waiting:
                 del self.waiting[number]
-                if (
-                    not caller.future.cancelled()
-                ):  # nor has the machine ended, which its callers have been told
+                if not caller.future.cancelled():  # nor has the machine ended
                     self.trace.append(["reply", str(number), caller.future.result()])
 
 
