@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mabeam import GenServer, Lock, Ref, handle_call, spawn
+from mabeam import GenServer, Lock, Ref, get_state, handle_call, spawn
 from mabeam.testing import VirtualLoop
 from mabeam.testing._session import LoopSession, UnhandledError
 from tests.otp._servers import pause
@@ -92,6 +92,11 @@ class Waits(GenServer, shared=True):
         return await asyncio.shield(asyncio.create_task(inner()))
 
     @handle_call
+    async def for_a_state(self) -> int:
+        await get_state(self.other)
+        return 1
+
+    @handle_call
     async def for_a_start(self) -> int:
         await Slow.start_link()
         return 1
@@ -161,6 +166,7 @@ def test_a_serial_handler_of_a_shared_service_must_not_wait() -> None:
         (Waits.in_a_group_after_a_pause, "to answer Other.ask_late"),
         (Waits.for_whichever_comes_first, "to answer Other.ask_late"),
         (Waits.for_a_task_of_a_task, "to answer Other.ask"),
+        (Waits.for_a_state, "to answer get_state"),
         (Waits.for_an_end, "to end"),
         (Waits.for_a_lock, "to release the door"),
     ],

@@ -42,7 +42,9 @@ def tell_shared_waits_of_tasks(owner: Activation) -> None:
 def _tell(service: Process, wait: AnyWait) -> None:
     tell = service.kernel.on_shared_wait
     if tell is not None and wait.kind != "start":  # a service may start what it needs
-        tell(service, wait.process, f"to answer {wait.what}" if wait.kind == "call" else wait.what)
+        # What is asked for goes by its name (``Class.method``, ``get_state``); the rest is in words already.
+        what = wait.what if wait.what.startswith("to ") else f"to answer {wait.what}"
+        tell(service, wait.process, what)
 
 
 def _inside(service: Process) -> Iterator[Activation]:

@@ -140,7 +140,7 @@ def _outcome_told_to(program: _Program) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001  (as was said)
+    except BaseException as error:  # noqa: BLE001  (it is the outcome of the program)
         program.failed(error)
 
 

@@ -183,7 +183,7 @@ class SimulatedLoop(VirtualLoop):
         self._check_default_executor()
         if self._default_executor is None:
             # As asyncio makes it; the loop ends its threads.
-            self._default_executor = concurrent.futures.ThreadPoolExecutor(  # noqa: TID251  (as was said)
+            self._default_executor = concurrent.futures.ThreadPoolExecutor(  # noqa: TID251  (asyncio makes it so)
                 thread_name_prefix="asyncio"
             )
         return self._default_executor
