@@ -94,5 +94,6 @@ TABLE: Final[dict[str, tuple[str, ...]]] = {
     "testing/_deciders.py": ("tests/testing/test_deciders.py",),
     "testing/_schedule.py": ("tests/testing/test_schedule.py", "tests/testing/test_shrink.py"),
     "testing/_shrink.py": ("tests/testing/test_shrink.py",),
+    "testing/_tried.py": ("tests/testing/test_tried.py",),
     "telemetry/_spec.py": ("tests/telemetry/test_spec.py",),
 }

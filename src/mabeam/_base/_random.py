@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ("Random", "all_random_seeded", "seeded_random", "system_random", "unique_id")
 
@@ -81,7 +81,7 @@ def seeded_random(seed: int | str) -> Random:
 
 
 @contextmanager
-def all_random_seeded(seed: int | str) -> Iterator[None]:
+def all_random_seeded(seed: int | str) -> Iterator[Callable[[], bool]]:
     """Make draws repeatable while the block runs: from the interpreter's shared generator, and from :func:`system_random`.
 
     Programs of users draw from the shared one (``random.choice``), parts of mabeam from theirs, and a simulation must replay
@@ -91,13 +91,14 @@ def all_random_seeded(seed: int | str) -> Iterator[None]:
         seed: what the draws follow from.
 
     Yields:
-        Nothing. Afterwards all generators go on where they were before the block.
+        What says whether anything has been drawn in the block. Afterwards all generators go on where they were before it.
     """
     shared, own = random.getstate(), _SystemRandom.seeded
     random.seed(seed)
-    _SystemRandom.seeded = seeded_random(f"own {seed}")
+    _SystemRandom.seeded = seeded = seeded_random(f"own {seed}")
+    untouched = (random.getstate(), seeded.getstate())
     try:
-        yield
+        yield lambda: (random.getstate(), seeded.getstate()) != untouched
     finally:
         _SystemRandom.seeded = own
         random.setstate(shared)

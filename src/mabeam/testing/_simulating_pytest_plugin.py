@@ -25,6 +25,7 @@ from mabeam.testing._options import wrong_count, wrong_faults, wrong_flag, wrong
 from mabeam.testing._schedule import Schedule
 from mabeam.testing._simulation import Simulation
 from mabeam.testing._story import how_they_differ, what_happened, what_it_needs
+from mabeam.testing._tried import Tried
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -195,6 +196,7 @@ class _TestRun:
     simulation: Simulation
     error: BaseException | None
     reports: list[pytest.TestReport]
+    drew: bool
 
 
 @final
@@ -229,9 +231,12 @@ class SeededTest:
         if any(not (report.passed or _is_unexpected_success(report)) for report in reports):
             return reports  # it fails in the ordinary order, as was expected or not, or was skipped
         possible: set[str] = set()
+        tried = Tried()
         with garbage_kept_small() as collect:
             for seed in settings.seeds:
-                decider = Seeded(seed, settings.faults, settings.max_faults)
+                if not tried.leads_anywhere_new(self._decider(seed)):
+                    continue
+                decider = self._decider(seed)
                 run = self._once(self._simulation(decider), shown=False)
                 reports = run.reports
                 if any(_is_expected_failure(report) for report in reports):
@@ -239,8 +244,13 @@ class SeededTest:
                 if any(report.failed and not _is_unexpected_success(report) for report in reports):
                     return self._shrunk(seed, run)
                 possible |= decider.possible
+                if not run.drew and settings.faults is None:
+                    tried.add(run.simulation.choices())
                 collect()
         return [*reports, *self._warned(possible)]
+
+    def _decider(self, seed: int) -> Seeded:
+        return Seeded(seed, self._settings.faults, self._settings.max_faults)
 
     def _warned(self, possible: set[str]) -> list[pytest.TestReport]:
         """Warn of faults that nothing could be hit by; a report, where warnings are errors."""
@@ -262,15 +272,17 @@ class SeededTest:
 
     def _once(self, simulation: Simulation, *, shown: bool) -> _TestRun:
         with nullcontext() if shown else _no_debugger(self._item.config):
-            reports = self._run(simulation)
-        return _TestRun(simulation=simulation, error=self._item.stash.get(_ERROR, None), reports=reports)
+            reports, drew = self._run(simulation)
+        return _TestRun(
+            simulation=simulation, error=self._item.stash.get(_ERROR, None), reports=reports, drew=drew
+        )
 
     def _in_order(self) -> list[pytest.TestReport]:
         """Run it in the ordinary order, as any other test."""
-        return self._run(None)
+        return self._run(None)[0]
 
-    def _run(self, simulation: Simulation | None) -> list[pytest.TestReport]:
-        """Set the test up, run it and tear it down; what is above it stays set up."""
+    def _run(self, simulation: Simulation | None) -> tuple[list[pytest.TestReport], bool]:
+        """Set the test up, run it and tear it down; what is above it stays set up. Say as well whether it drew at random."""
         item = self._item
         item.stash[SIMULATION] = simulation
         item._report_sections.clear()  # what runs before this one have printed and logged
@@ -280,8 +292,8 @@ class SeededTest:
             for kept in ("_obj", "_instance"):
                 item.__dict__.pop(kept, None)
         above: Any = item.parent
-        with all_random_seeded(0 if simulation is None else simulation.draws):
-            return runtestprotocol(item, log=False, nextitem=cast("pytest.Item", above))
+        with all_random_seeded(0 if simulation is None else simulation.draws) as drew:
+            return runtestprotocol(item, log=False, nextitem=cast("pytest.Item", above)), drew()
 
     def _shrunk(self, seed: int, found: _TestRun) -> list[pytest.TestReport]:
         if found.error is None:  # it failed while it was set up or torn down

@@ -14,7 +14,7 @@ from mabeam.testing._watched import watched
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from mabeam.kernel import Activation, Behaviour, ExitReason, Process
     from mabeam.testing._deciders import Decider
@@ -52,8 +52,8 @@ class Simulation:
         self.draws = decider.draws
         self._decider = decider
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._chosen = 0
         self._choices: dict[int, int] = {}
+        self._counts: list[int] = []
         self._behaviours: dict[Behaviour, Behaviour] = {}
         self._names: dict[Process, str] = {}
         self._caller: Process | None = None
@@ -62,8 +62,8 @@ class Simulation:
 
     def choose(self, kind: str, count: int) -> int:
         """Make a free choice; what ``Chooser`` asks for."""
-        number = self._chosen
-        self._chosen += 1
+        number = len(self._counts)
+        self._counts.append(count)
         value = self._decider.choose(number, count)
         if value:
             self._choices[number] = value
@@ -72,7 +72,11 @@ class Simulation:
     @property
     def choice_count(self) -> int:
         """How many choices there were, the ordinary ones included."""
-        return self._chosen
+        return len(self._counts)
+
+    def choices(self) -> Iterator[tuple[int, int]]:
+        """All choices in the order of choosing: between how many, and what was chosen."""
+        return ((count, self._choices.get(number, 0)) for number, count in enumerate(self._counts))
 
     def schedule(self) -> Schedule:
         """What has to be repeated to repeat the run."""
