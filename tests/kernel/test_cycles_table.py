@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from mabeam.errors import CallCycle
 from mabeam.kernel import _cycles
 from mabeam.kernel._activation import Activation
+from mabeam.kernel._calls import Caller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -162,12 +165,8 @@ def test_a_wait_for_one_is_refused_if_it_needs_the_one_that_asks(
 ) -> None:
     """The end of a stream, the holder of a lock."""
 
-    class Held:
-        def held_by(self) -> tuple[Any, Any]:
-            return maker.process, maker
-
     owner, maker = picture.nodes[asking], picture.nodes[making]
-    held: Any = Held()
+    held: Any = Held(maker)
     paths = (
         _path(picture, _cycles.check_stream_cycle, owner, maker),
         _path(picture, _cycles.check_lock_cycle, owner, held),
@@ -180,7 +179,7 @@ def test_a_wait_for_one_is_refused_if_it_needs_the_one_that_asks(
 class Begun:
     """A wait that has begun."""
 
-    caller = None
+    caller: Any = None
 
     def __init__(self, since: int, *, is_refusable: bool) -> None:
         self.since = since
@@ -200,10 +199,11 @@ def test_of_a_cycle_that_is_closed_by_who_waits_for_tasks_the_last_wait_is_refus
     refused: list[tuple[Any, list[str]]] = []
     for node, wait in zip(picture.nodes, begun, strict=True):
         node.waits_for = None if wait is None else Begun(wait[0], is_refusable=wait[1])
+        node.waits_on = node
     owner.waits_for = None
     if picture.all[owner]:
         picture.any[owner] = []  # no code waits for all of some and for any of others
-    with patch.object(_cycles, "_refuse", lambda node, error: refused.append((node, list(error.path)))):
+    with patch.object(_cycles, "_refuse", lambda _, node, error: refused.append((node, list(error.path)))):
         assert _path(picture, _cycles.refuse_closed_cycle, owner) is None
     everything, anything = picture.all[owner], picture.any[owner]
     stuck = set(picture.nodes) - picture.over(owner)
@@ -222,6 +222,72 @@ def test_of_a_cycle_that_is_closed_by_who_waits_for_tasks_the_last_wait_is_refus
     assert owner in ring
     assert node in refusable
     assert node.waits_for.since == max(each.waits_for.since for each in ring if each in refusable)
+    before_owner = ring[: ring.index(owner)]  # those that were refused before it, had they begun as late
+    assert all(each.waits_for.since < node.waits_for.since for each in before_owner if each in refusable)
+
+
+def _closed_ring(*, choosing: bool = False) -> tuple[Picture, Any]:
+    """0 waits for its task 1, or for any of such; and that waits for 0."""
+    first = (set[int](), {1}) if choosing else ({1}, set[int]())
+    picture = Picture([first, ({0}, set()), *[(set[int](), set[int]())] * 5], list(range(COUNT)))
+    picture.nodes[1].waits_for = Begun(1, is_refusable=True)
+    return picture, picture.nodes[1]
+
+
+@pytest.mark.parametrize("choosing", [False, True])
+def test_who_waits_for_an_answer_is_refused_as_its_caller(*, choosing: bool) -> None:
+    picture, asking = _closed_ring(choosing=choosing)
+    asking.waits_for.caller = Mock(spec=Caller)
+    assert _path(picture, _cycles.refuse_closed_cycle, picture.nodes[0]) is None
+    [error] = asking.waits_for.caller.refuse.call_args.args
+    assert list(error.path) == ["1", "0", "1"]
+
+
+async def test_who_waits_for_something_else_is_told_by_its_future() -> None:
+    """Unless it has got that in the same moment, or waits by none."""
+    picture, asking = _closed_ring()
+    asking.waits_on = future = asyncio.get_running_loop().create_future()
+    assert _path(picture, _cycles.refuse_closed_cycle, picture.nodes[0]) is None
+    with pytest.raises(CallCycle) as refused:
+        await future
+    assert list(refused.value.path) == ["1", "0", "1"]
+    assert _path(picture, _cycles.refuse_closed_cycle, picture.nodes[0]) is None  # it is done
+    asking.waits_on = None
+    assert _path(picture, _cycles.refuse_closed_cycle, picture.nodes[0]) is None
+
+
+@given(pictures, nodes, st.lists(nodes, max_size=4, unique=True), st.sampled_from(("begun", "new")))
+def test_a_wait_for_the_first_of_several_to_end_is_refused_like_one_for_any_of_them(
+    picture: Picture, asking: int, choosing: list[int], first: str
+) -> None:
+    """But not if the first has not begun: that waits for nobody."""
+    owner, choices = picture.nodes[asking], [picture.nodes[each] for each in choosing]
+    for node in picture.nodes:
+        node.started = True
+    if choices:
+        choices[0].started = first == "begun"
+    path = _path(picture, _cycles.check_choice_cycle, owner, lambda: iter(choices))
+    stuck = set(picture.nodes) - picture.over(owner)
+    leads = stuck.issuperset(choices) and any(picture.leads_to(each, owner, stuck) for each in choices)
+    # The first alone says it, nearly always: it is looked at before the others are.
+    first_leads = bool(choices) and choices[0] in stuck and picture.leads_to(choices[0], owner, stuck)
+    assert (path is not None) == (first == "begun" and leads and first_leads)
+    if path is not None:
+        _is_way(picture, path, owner, choices)
+
+
+def test_a_wait_for_any_of_thousands_looks_at_one() -> None:
+    picture = Picture([(set(), set())] * COUNT, list(range(COUNT)))
+    owner, free = picture.nodes[:2]
+    free.started = True
+    choices = itertools.repeat(free)  # endless: a look at all of them would not end
+    assert _path(picture, _cycles.check_choice_cycle, owner, lambda: choices) is None
+
+
+def test_activations_of_one_process_that_wait_for_each_other_are_a_path_from_it_to_itself() -> None:
+    picture = Picture([({1}, set()), ({0}, set()), *[(set[int](), set[int]())] * 5], [0] * COUNT)
+    owner, other = picture.nodes[:2]
+    assert _path(picture, _cycles.check_stream_cycle, owner, other) == ["0", "0"]
 
 
 class Free:
@@ -231,24 +297,33 @@ class Free:
         return None
 
 
-class Plain:
-    """A lock that plain code of a process holds, which waits for nothing."""
+class Held:
+    """A lock that is held: by plain code of a process, say, which waits for nothing."""
 
-    def __init__(self, process: Any) -> None:
-        self.held_by = lambda: (process, process)
+    def __init__(self, holder: Any) -> None:
+        self.held_by = lambda: (holder.process, holder)
+
+
+def _nobody_is_looked_at(activation: Activation) -> Iterable[Activation]:
+    msg = f"{activation} was looked at"
+    raise AssertionError(msg)
 
 
 def test_nobody_in_particular_closes_no_cycle() -> None:
     """Code outside of processes, plain code of a process, and what nobody of ours keeps."""
     picture = Picture([(set(), set())] * COUNT, list(range(COUNT)))
     node, process, free = picture.nodes[0], picture.nodes[0].process, Free()
+    node.started = True
+    picture.awaits = _nobody_is_looked_at  # type: ignore[method-assign]
     for owner in (None, process):
         assert _path(picture, _cycles.check_cycle, owner, picture.nodes[1].process, keepers=[node]) is None
         assert _path(picture, _cycles.check_stream_cycle, owner, node) is None
         assert _path(picture, _cycles.check_place_cycle, owner, [node]) is None
+        assert _path(picture, _cycles.check_choice_cycle, owner, lambda: [node]) is None
     assert _path(picture, _cycles.check_stream_cycle, node, None) is None
     assert _path(picture, _cycles.check_lock_cycle, node, free) is None
-    assert _path(picture, _cycles.check_lock_cycle, node, Plain(process)) is None
+    assert _path(picture, _cycles.check_lock_cycle, node, Held(process)) is None
+    assert _path(picture, _cycles.check_lock_cycle, process, Held(node)) is None
 
 
 def test_who_waits_for_its_own_process_waits_for_ever() -> None:

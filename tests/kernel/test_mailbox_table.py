@@ -206,6 +206,23 @@ async def test_one_that_is_suspended_takes_nothing_that_is_there() -> None:
     taking.close()
 
 
+async def test_who_gives_up_while_it_is_told_puts_back_what_it_waited_for() -> None:
+    """To its place: behind what came before it, before what came after it."""
+    loop = asyncio.get_running_loop()
+    process, slow = bare(1, 3), loop.create_future()
+    process.behaviour.observers = [SimpleNamespace(took=lambda *_: slow)]
+    taking = loop.create_task(take_matching(process, even, None))
+    await asyncio.sleep(0)  # noqa: TID251  (a turn)
+    assert offer(process, 2)
+    process.mailbox.append(5)
+    await asyncio.sleep(0)  # noqa: TID251  (a turn)
+    assert list(process.mailbox) == [1, 3, 5]
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    assert list(process.mailbox) == [1, 3, 2, 5]
+
+
 async def test_a_wait_leaves_nothing_behind() -> None:
     """Neither receiver nor mark nor timer; another one who waits keeps his."""
     loop = asyncio.get_running_loop()

@@ -83,6 +83,20 @@ def test_taking_a_name_leaves_whoever_has_it_by_now() -> None:
     assert names.find("a") is other
 
 
+def test_a_process_gives_up_the_name_that_was_meant_and_no_other() -> None:
+    """Whether it is called by it, or has it in a registry besides."""
+    names, one, via, other = Names(), bare(), Via(), Via()
+    names.give("a", one)
+    via.register_name(one.pid)
+    other.register_name(one.pid)
+    names.unregister(cast("Any", via), one)
+    assert (via.holder, other.holder, names.find("a"), one.name) == (None, one.pid, one, "a")
+    names.unregister("b", one)
+    assert (names.find("a"), one.name) == (one, "a")
+    names.unregister("a", one)
+    assert (names.find("a"), one.name, other.holder) == (None, None, one.pid)
+
+
 def test_a_via_name_leads_where_it_says() -> None:
     """And is told when it is taken; it does not count among the Runtime's own."""
     names, one, via = Names(), bare(), Via()

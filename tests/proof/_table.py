@@ -20,6 +20,7 @@ TABLE: Final[dict[str, tuple[str, ...]]] = {
         "tests/kernel/test_receive.py",
         "tests/otp/test_condemned.py",
         "tests/testing/test_simulation_faults_plain.py",
+        "tests/otp/test_freed_at_once.py",
     ),
     "kernel/_names.py": ("tests/kernel/test_names_table.py", "tests/kernel/test_names.py"),
     "kernel/_pid.py": ("tests/kernel/test_pid.py",),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mabeam.kernel._lock import Lock
     from mabeam.kernel._process import Process
+    from mabeam.kernel._waits import AnyWait
 
     _Way = tuple[Activation, tuple[Activation, ...]]
 
@@ -43,7 +44,8 @@ def check_cycle(owner: Process | Activation | None, process: Process) -> None:
     is_serial = owner is process or owner is process.serial
     if asking is process and (is_serial or process.ending is not None):
         raise CallCycle((process.describe(), process.describe()))
-    _raise_cycle(_find_cycle(owner, blockers(process)) if isinstance(owner, Activation) else None)
+    if isinstance(owner, Activation):
+        _raise_cycle(_find_cycle(owner, blockers(process)))
 
 
 def check_lock_cycle(owner: Process | Activation, lock: Lock) -> None:
@@ -91,8 +93,7 @@ def check_choice_cycle(
     first = what_keeps(itertools.islice(choices(), 1))
     # What has not begun waits for nobody.
     if first and first[0].started and _way_back(owner, first) is not None:
-        everyone = what_keeps(choices())
-        _raise_cycle(_way_back(owner, everyone) if everyone else None)
+        _raise_cycle(_way_back(owner, what_keeps(choices())))
 
 
 def refuse_closed_cycle(owner: Activation) -> None:
@@ -102,27 +103,20 @@ def refuse_closed_cycle(owner: Activation) -> None:
     been if the waits had begun in the usual order; to raise here, out of a task group say, would leave the others unowned.
     """
     everything = tuple(awaits(owner))
-    anything = () if everything else any_of(owner)
-    if not everything and not anything:
-        return
-    ring = _find_cycle(owner, everything) or (_way_back(owner, anything) if anything else None)
+    ring = _find_cycle(owner, everything) if everything else _way_back(owner, any_of(owner))
     if ring is None:
         return
-    refusable = [each for each in ring if each.waits_for is not None and each.waits_for.is_refusable]
-    if refusable:
-        # Of those that began in one turn of the loop the last of the chain, which is made link by link.
-        last = max(reversed(refusable), key=_began_to_wait)
-        begins = ring.index(last)
-        _refuse(last, _error((*ring[begins:-1], *ring[:begins], last)))
+    refusable = [(each, wait) for each in ring if (wait := each.waits_for) is not None and wait.is_refusable]
+    if not refusable:
+        return
+    # Of those that began in one turn of the loop the last of the chain, which is made link by link.
+    last, wait = max(reversed(refusable), key=lambda found: found[1].since)
+    begins = ring.index(last)
+    _refuse(wait, last.waits_on, _error((*ring[begins:], *ring[:begins], last)))
 
 
-def _began_to_wait(activation: Activation) -> float:
-    return activation.waits_for.since if activation.waits_for is not None else 0.0
-
-
-def _refuse(activation: Activation, error: CallCycle) -> None:
-    wait, future = activation.waits_for, activation.waits_on
-    if wait is not None and wait.caller is not None:
+def _refuse(wait: AnyWait, future: object, error: CallCycle) -> None:
+    if wait.caller is not None:
         wait.caller.refuse(error)
     elif isinstance(future, asyncio.Future) and not future.done():
         future.set_exception(error)
@@ -134,8 +128,8 @@ def _raise_cycle(ring: tuple[Activation, ...] | None) -> None:
 
 
 def _error(ring: tuple[Activation, ...]) -> CallCycle:
-    path = [process for process, _ in itertools.groupby(each.process for each in ring)]
-    return CallCycle(each.describe() for each in (path if len(path) > 1 else (*path, *path)))
+    first, *others = (process for process, _ in itertools.groupby(each.process for each in ring))
+    return CallCycle(each.describe() for each in (first, *(others or (first,))))
 
 
 def _find_cycle(owner: Activation, keeping: Iterable[Activation]) -> tuple[Activation, ...] | None:
