@@ -166,6 +166,10 @@ class Level(IntEnum):
     LOW = 1
 
 
+class Digest(bytes):
+    """Bytes that have a name of their own for their kind."""
+
+
 @pytest.mark.parametrize(
     ("key", "equal"),
     [
@@ -179,6 +183,7 @@ class Level(IntEnum):
         (("t", Colour.RED), ("t", "red")),
         (frozenset({1, "red"}), frozenset({True, Colour.RED})),
         (Colour.RED, "red"),
+        (("d", Digest(b"x")), ("d", b"x")),
         (0.0, -0.0),
     ],
 )

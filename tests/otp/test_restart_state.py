@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mabeam import Backoff
-from mabeam.otp._restart_state import RestartRow, RestartWindow
+from mabeam.otp._restart_state import RestartRow, RestartWindow, Retry
 
 GAPS = st.lists(st.floats(0, 3) | st.sampled_from([0.0, 0.5, 1.0, 2.0]), max_size=40)
 
@@ -91,6 +91,18 @@ def test_a_backoff_that_makes_no_sense_is_named(options: dict[str, Any]) -> None
 def test_a_backoff_of_the_wrong_type_is_a_problem_like_any_other(options: dict[str, Any]) -> None:
     """Not an error in the check."""
     assert len(Backoff(**options).check()) == 1
+
+
+@pytest.mark.parametrize("max_seconds", [0.0, 5.0, math.inf])
+def test_the_first_restart_is_the_first_of_its_row(max_seconds: float) -> None:
+    """Also at the moment in which time begins."""
+    assert RestartRow().next(0.0, max_seconds, Backoff(first=1.0, factor=2.0)) == (1.0, (1, 1.0))
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_a_retry_says_of_whom_and_whether_it_was_counted(*, counted: bool) -> None:
+    retry = Retry("child", counted=counted)
+    assert (retry.child, retry.counted) == ("child", counted)
 
 
 def test_a_row_of_restarts_ends_with_more_than_the_period_of_peace() -> None:

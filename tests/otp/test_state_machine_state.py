@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mabeam.otp._state_machine_state import IDLE, STATE, Changes, Machine, Timeout, named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KEYS = (STATE, IDLE, named("one"), named("two"))
 STATES = ("a", "b", "c")
@@ -291,6 +295,95 @@ def test_an_update_gives_a_running_timeout_another_content_and_nothing_else() ->
     first = pair.machine.next()
     assert isinstance(first, Timeout)
     assert (first.key, first.content) == (one, "new")
+
+
+def _at_rest() -> Machine[Any]:
+    """A machine in state a, between two events."""
+    machine: Machine[Any] = Machine()
+    machine.become("a")
+    machine.left()
+    machine.finish()
+    assert machine.state == "a"
+    assert not machine.is_open
+    return machine
+
+
+def test_code_that_handles_no_event_may_ask_several_times_before_it_counts() -> None:
+    """A suspended server is changed twice, say: all of that takes effect at its resumption."""
+    machine = _at_rest()
+    machine.open()
+    assert machine.is_open
+    machine.become("b")
+    machine.insert("first")
+    machine.open()
+    machine.insert("second")
+    assert machine.left()
+    machine.finish()
+    assert (machine.state, machine.next(), machine.next(), machine.next()) == ("b", "first", "second", None)
+
+
+def test_what_was_asked_for_while_nothing_ran_is_not_asked_for_by_what_runs_next() -> None:
+    """Nor does what runs next go on with a state that was being entered."""
+    machine = _at_rest()
+    machine.insert("stray")
+    machine.is_entering = True
+    machine.open()
+    assert (machine.inserts, machine.is_entering) == (0, False)
+
+
+def test_code_that_fails_takes_back_what_it_has_asked_for_and_nothing_else() -> None:
+    machine = _at_rest()
+    closed = machine.asked()
+    machine.open()
+    machine.become("b")
+    machine.insert("kept")
+    machine.ask(named("one"), 0, "kept")
+    before = machine.asked()
+    machine.repeat()
+    machine.insert("taken back")
+    machine.ask(named("two"), 0, "taken back")
+    machine.withdraw(before)
+    assert machine.asked() == before
+    assert machine.left()
+    machine.finish()
+    event, timeout = machine.next(), machine.next()
+    assert (machine.state, event, machine.next()) == ("b", "kept", None)
+    assert isinstance(timeout, Timeout)
+    assert (timeout.key, timeout.content) == (named("one"), "kept")
+    machine.open()
+    machine.withdraw(closed)
+    assert not machine.is_open
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda machine: machine.become("b"),
+        lambda machine: machine.repeat(),
+        lambda machine: machine.insert("event"),
+        lambda machine: machine.ask(IDLE, 1.0, None),
+        lambda machine: machine.begin("event"),
+    ],
+    ids=["become", "repeat", "insert", "ask", "begin"],
+)
+def test_whatever_is_asked_for_makes_it_needed_that_a_machine_was_opened(
+    ask: Callable[[Machine[Any]], None],
+) -> None:
+    machine = _at_rest()
+    machine.open()
+    assert machine.is_needless
+    ask(machine)
+    assert not machine.is_needless
+
+
+def test_a_state_that_is_being_entered_is_entered_whatever_is_taken_back() -> None:
+    machine = _at_rest()
+    machine.open()
+    before = machine.asked()
+    machine.repeat()
+    assert machine.left()
+    machine.withdraw(before)
+    assert not machine.is_needless
 
 
 def test_continuations_go_before_inserted_events() -> None:

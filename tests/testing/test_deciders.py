@@ -150,3 +150,39 @@ def test_a_record_decides_as_it_says_and_else_as_ever() -> None:
     assert recorded.fault("crash", "f", 2, None) is crash
     others: list[tuple[FaultKind, str, int]] = [("kill", "f", 2), ("crash", "g", 2), ("crash", "f", 1)]
     assert [recorded.fault(*each, None) for each in others] == [None] * 3
+
+
+class Wishes:
+    """Faults that may hit one process only; counts how often that is asked."""
+
+    def __init__(self, victim: object) -> None:
+        self.victim = victim
+        self.asked = 0
+
+    def wish_for(self, kind: FaultKind, _point: str) -> tuple[str, float]:
+        return kind, 0.0 if kind == "late" else 1e-9
+
+    def may_hit(self, process: object) -> bool:
+        self.asked += 1
+        return process is self.victim
+
+
+def test_a_fault_is_possible_if_it_was_wanted_somewhere_where_it_may_hit() -> None:
+    """Whether or not it hits; who may be hit is asked until that is known."""
+    victim, other = object(), object()
+    wishes: Any = Wishes(victim)
+    decider = Seeded(1, wishes, 0)
+
+    def fault(kind: FaultKind, process: Any) -> None:
+        assert decider.fault(kind, "f", 1, process) is None
+
+    fault("crash", other)
+    fault("late", victim)  # not wanted
+    assert decider.possible == set()
+    fault("crash", victim)
+    assert decider.possible == {"crash"}
+    fault("point", None)
+    assert decider.possible == {"crash", "point"}
+    asked = wishes.asked
+    fault("crash", other)
+    assert (decider.possible, wishes.asked) == ({"crash", "point"}, asked)
