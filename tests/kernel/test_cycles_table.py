@@ -314,7 +314,7 @@ def test_nobody_in_particular_closes_no_cycle() -> None:
     picture = Picture([(set(), set())] * COUNT, list(range(COUNT)))
     node, process, free = picture.nodes[0], picture.nodes[0].process, Free()
     node.started = True
-    picture.awaits = _nobody_is_looked_at  # type: ignore[method-assign]
+    picture.awaits = _nobody_is_looked_at  # type: ignore[method-assign]  # for this picture only
     for owner in (None, process):
         assert _path(picture, _cycles.check_cycle, owner, picture.nodes[1].process, keepers=[node]) is None
         assert _path(picture, _cycles.check_stream_cycle, owner, node) is None
