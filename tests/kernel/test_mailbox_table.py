@@ -11,6 +11,7 @@ import pytest
 
 from mabeam.kernel._mailbox import Receiver, offer, offer_again, remove_matching, take_matching
 from mabeam.kernel._process import RECEIVING, SUSPENDED
+from tests.kernel._scenes import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -212,10 +213,10 @@ async def test_who_gives_up_while_it_is_told_puts_back_what_it_waited_for() -> N
     process, slow = bare(1, 3), loop.create_future()
     process.behaviour.observers = [SimpleNamespace(took=lambda *_: slow)]
     taking = loop.create_task(take_matching(process, even, None))
-    await asyncio.sleep(0)  # noqa: TID251  (a turn)
+    await Turn()
     assert offer(process, 2)
     process.mailbox.append(5)
-    await asyncio.sleep(0)  # noqa: TID251  (a turn)
+    await Turn()
     assert list(process.mailbox) == [1, 3, 5]
     taking.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -229,7 +230,7 @@ async def test_a_wait_leaves_nothing_behind() -> None:
     process = bare()
     first = loop.create_task(take_matching(process, even, 5.0))
     second = loop.create_task(take_matching(process, anything, None))
-    await asyncio.sleep(0)  # noqa: TID251  (a turn)
+    await Turn()
     assert (len(process.receivers), process.status) == (2, RECEIVING)
     assert offer(process, 2)
     assert await first == 2
