@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,7 +35,7 @@ from tests.kernel._scenes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 
 
 async def _hold_lock() -> None:
@@ -179,6 +180,73 @@ async def test_what_swallows_its_cancellation_is_frozen_and_never_goes_on(
     ((label, stack),) = runtime.kernel.frozen
     assert "stubborn" in label
     assert [place.function.rpartition(".")[2] for place in stack] == ["stubborn", "never"]
+
+
+class Payload:
+    """What a process works on."""
+
+
+async def test_what_is_frozen_lets_go_of_what_it_worked_on() -> None:
+    """In all frames that wait for each other; what others may use as well, and what would be closed, stays as it is."""
+    steps: list[str] = []
+    seen: list[weakref.ref[Payload]] = []
+    readers: list[Callable[[], Payload]] = []
+
+    def payload() -> Payload:
+        made = Payload()
+        seen.append(weakref.ref(made))
+        return made
+
+    def generator() -> Generator[int]:
+        try:
+            yield 1
+        finally:
+            steps.append("generator closed")
+
+    async def inner(_argument: Payload, *_more: Payload, **_named: Payload) -> None:
+        _local = payload()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(never())
+
+    async def body() -> None:
+        shared, begun = payload(), generator()
+        next(begun)
+        readers.append(lambda: shared)
+        await inner(payload(), payload(), named=payload())
+
+    pid = spawn(body)
+    await wait_until_idle()
+    assert len(seen) == 5
+    kill(pid)
+    await wait_until_idle()
+    gc.collect()
+    assert [kept() is not None for kept in seen] == [True, False, False, False, False]
+    assert readers[0]() is seen[0]()
+    assert steps == []
+
+
+async def test_a_killed_server_is_let_go_of_though_its_lifespan_is_left_behind() -> None:
+    steps: list[str] = []
+    seen: list[weakref.ref[Payload]] = []
+
+    class Server(GenServer):
+        def __init__(self) -> None:
+            self.payload = Payload()
+            seen.append(weakref.ref(self.payload))
+
+        async def lifespan(self) -> AsyncGenerator[None, None]:
+            connection = Payload()
+            seen.append(weakref.ref(connection))
+            try:
+                yield
+            finally:
+                steps.append("left")
+
+    kill(await Server.child_spec().start())
+    await wait_until_idle()
+    gc.collect()
+    assert [kept() for kept in seen] == [None, None]
+    assert steps == []
 
 
 def test_a_frozen_coroutine_is_not_stepped_when_its_loop_is_closed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import weakref
@@ -262,3 +263,21 @@ async def test_an_operation_leaves_no_cycle_that_holds_what_its_caller_had(name:
     assert told == [expected]
     assert kept[0]() is None
     kill(process)
+
+
+@pytest.mark.usefixtures("_no_collector")
+@pytest.mark.parametrize("name", ["declared error of an async handler", "call that hangs", "receive"])
+async def test_who_catches_an_error_and_ends_leaves_no_cycle(name: str) -> None:
+    """The future that has failed leads to the error, and this to the frames that it was raised in."""
+    scene, _expected = SCENES[name]
+    kept: list[weakref.ref[Payload]] = []
+
+    async def process() -> None:
+        payload = Payload()
+        kept.append(weakref.ref(payload))
+        with contextlib.suppress(Exception):
+            await scene(payload)
+
+    spawn_link(process)
+    await pause(10)
+    assert kept[0]() is None

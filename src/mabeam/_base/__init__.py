@@ -19,7 +19,7 @@ from mabeam._base._faultpoint import FaultListener, fault_listener, fault_point
 from mabeam._base._log import Log
 from mabeam._base._outside import OwnedThread, leaving, let_out, outside, returned, start_thread, thread_asks
 from mabeam._base._random import Random, all_random_seeded, seeded_random, system_random, unique_id
-from mabeam._base._stacks import Position, await_chain, creation_stack, innermost_frame
+from mabeam._base._stacks import Position, await_chain, creation_stack, innermost_frame, suspended_frames
 from mabeam._base._streams import SocketStream, open_stream
 from mabeam._base._threads import BoundedThreads, ThreadsStatistics
 from mabeam._base._unowned import child_processes, open_sockets
@@ -56,6 +56,7 @@ __all__ = (
     "seeded_random",
     "start_thread",
     "stopwatch_of",
+    "suspended_frames",
     "system_random",
     "thread_asks",
     "unique_id",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ("Position", "await_chain", "creation_stack", "innermost_frame")
+__all__ = ("Position", "await_chain", "creation_stack", "innermost_frame", "suspended_frames")
 
 
 class Position(NamedTuple):
@@ -41,7 +41,7 @@ def await_chain(awaitable: object) -> tuple[Position, ...]:
     """
     return tuple(
         Position(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname)
-        for frame in _suspended(awaitable)
+        for frame in suspended_frames(awaitable)
     )
 
 
@@ -55,12 +55,13 @@ def innermost_frame(awaitable: object) -> types.FrameType | None:
     # Nearly always these are coroutines alone, and it is asked often.
     while type(awaitable) is types.CoroutineType and (frame := awaitable.cr_frame) is not None:
         innermost, awaitable = frame, awaitable.cr_await
-    for frame in _suspended(awaitable):
+    for frame in suspended_frames(awaitable):
         innermost = frame
     return innermost
 
 
-def _suspended(awaitable: object) -> Iterator[types.FrameType]:
+def suspended_frames(awaitable: object) -> Iterator[types.FrameType]:
+    """The frames behind :func:`await_chain`."""
     current: object = awaitable
     while current is not None:
         frame: types.FrameType | None

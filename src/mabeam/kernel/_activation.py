@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import ctypes
-import gc
 import types
 from collections.abc import Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from mabeam._base import Log, Position, await_chain
+from mabeam.kernel._frozen import keep_for_ever
 from mabeam.kernel._messages import HandlerMessage
 from mabeam.kernel._reports import leave_out_frame
 
@@ -194,9 +193,11 @@ def steps(
                 yield from _turn(activation, turns)
         except BaseException as thrown:  # noqa: BLE001  (whatever is thrown in belongs to the coroutine)
             error = thrown
-        activation.waits_on = None
+        # Tracebacks lead to this frame, so nothing in it may lead to an error: neither what was waited for, which may have failed
+        # with it, nor the error itself.
+        activation.waits_on = waits_on = None
         if activation.over:
-            error = None  # its traceback leads to this frame
+            error = None
             raise asyncio.CancelledError
 
 
@@ -341,7 +342,7 @@ def freeze_or_finish(activation: Activation, *, throw: bool = True) -> None:
     if coroutine is not None and not activation.started:
         coroutine.close()
     elif coroutine is not None and not throw:
-        _keep_for_ever(coroutine)
+        keep_for_ever(coroutine, with_open_generators=True)
     elif coroutine is not None and activation.context is not None:
         if activation.waits_on is not None and hasattr(activation.waits_on, "cancel"):
             activation.waits_on.cancel()
@@ -351,32 +352,9 @@ def freeze_or_finish(activation: Activation, *, throw: bool = True) -> None:
             pass
         else:
             activation.frozen = True
-            _keep_for_ever(coroutine)
+            keep_for_ever(coroutine)
     if task is not None:
         task.cancel()
-
-
-def _keep_for_ever(coroutine: object) -> None:
-    """Take a reference that is never given back: collecting it would throw GeneratorExit in, which is a step.
-
-    The asynchronous generators that it is in, or has open, are a part of it: the loop must not close them when it ends.
-    """
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(coroutine))
-    pending, seen = [coroutine], {id(coroutine)}
-    while pending:
-        each = pending.pop()
-        if isinstance(each, types.AsyncGeneratorType):
-            asyncgens: Any = getattr(asyncio.get_running_loop(), "_asyncgens", None)
-            if asyncgens is not None:
-                asyncgens.discard(each)
-        for part in gc.get_referents(each):
-            if id(part) not in seen and (isinstance(part, _PARTS) or type(part).__name__ in _AWAITABLE_PARTS):
-                seen.add(id(part))
-                pending.append(part)
-
-
-_PARTS: Final = (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType)
-_AWAITABLE_PARTS: Final = ("async_generator_asend", "async_generator_athrow", "coroutine_wrapper")
 
 
 def _as_current_task(
