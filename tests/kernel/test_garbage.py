@@ -26,6 +26,7 @@ class Collector:
         self.frozen = 0
         self.told: list[str] = []
         self.seconds = 0.0
+        self.objects = [1]
 
     def get_threshold(self) -> tuple[int, ...]:
         return self.threshold
@@ -45,7 +46,7 @@ class Collector:
 
     def freeze(self) -> None:
         self.told.append("freeze")
-        self.frozen = 1
+        self.frozen = self.objects.pop(0) if len(self.objects) > 1 else self.objects[0]
 
     def unfreeze(self) -> None:
         self.told.append("unfreeze")
@@ -209,6 +210,27 @@ async def test_what_a_long_walk_has_looked_at_is_frozen(collector: Collector) ->
     assert collector.told == ["collect", "freeze"]
     assert keeper.longest == pytest.approx(0.06)
     assert len(heard) == 1
+    keeper.close()
+
+
+async def test_what_is_frozen_is_given_back_when_it_has_doubled(collector: Collector) -> None:
+    """Cycles among it are not found: a large heap that is replaced, with no process that ends, would grow without end."""
+    program = Program()
+    keeper = keeps(program)
+    clock = [0.0]
+
+    def later() -> float:
+        clock[0] += 0.06
+        return clock[0]
+
+    keeper._stopwatch = later
+    collector.objects = [100, 199, 200, 150, 299, 300]
+    walk = ["collect", "freeze"]
+    for told in (walk, walk, [*walk, "unfreeze"], walk, walk, [*walk, "unfreeze"]):
+        collector.told.clear()
+        collector.walks = 10
+        await pause(3.0)
+        assert collector.told == told
     keeper.close()
 
 

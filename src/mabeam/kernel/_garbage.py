@@ -94,8 +94,9 @@ class GarbageKeeper:
     Once a second it looks. A full collection is made when it is worth while and the loop is idle, or has not been found so ten
     times in a row: a program that is never idle has garbage, too. After a bulk start, and after a full collection that took too long, all that lives is *frozen*:
     taken out of the collector's sight, since it will live on. Its reference counts still free it; only cycles among it are
-    not found, so it is given back when half of the processes that were frozen have ended. In a program that has frozen
-    something itself it stays frozen: Python cannot tell the two apart.
+    not found, so it is given back when half of the processes that were frozen have ended, and when what is frozen has become
+    twice what it was after the last collection that walked over everything: garbage among it is never more than what lives,
+    and walking over everything costs no more than making it has. In a program that has frozen something itself it stays frozen: Python cannot tell the two apart.
 
     Attributes:
         collections: full collections so far.
@@ -115,6 +116,8 @@ class GarbageKeeper:
         """For how many looks a full collection has waited for an idle loop."""
         self._unfreeze_at: int | None = None
         """How many processes will have ended when what is frozen is given back."""
+        self._walked: int | None = None
+        """How many objects were frozen after a collection that had walked over all of them."""
         _collector.take()
         self._timer: asyncio.TimerHandle = kernel.loop.call_later(_PERIOD, self._tend)
 
@@ -140,7 +143,7 @@ class GarbageKeeper:
         else:
             self._postponed = 0
             if is_due:
-                self._unfreeze_at = None
+                self._unfreeze_at = self._walked = None
                 _collector.unfreeze()
             if walks >= _ENOUGH:
                 self._collect()
@@ -161,6 +164,11 @@ class GarbageKeeper:
         self.longest = max(self.longest, seconds)
         if seconds > _LONGEST:
             self._freeze()
+            frozen = gc.get_freeze_count()
+            if self._walked is None:
+                self._walked = frozen
+            elif frozen >= 2 * self._walked:
+                self._unfreeze_at = self._ended()
         bus = self._kernel.bus
         if bus.listening:
             bus.emit("gc.collected", {"duration": seconds}, {"runtime": self._kernel.id})
