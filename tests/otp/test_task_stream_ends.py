@@ -15,6 +15,7 @@ from mabeam import (
     Killed,
     ProcessDied,
     Ref,
+    Runtime,
     Shutdown,
     TaskExit,
     TaskOk,
@@ -24,6 +25,7 @@ from mabeam import (
     kill,
     receive,
     send,
+    spawn,
     trap_exit,
 )
 from mabeam.testing import Probe
@@ -385,3 +387,18 @@ async def test_a_reader_that_is_frozen_in_its_block_takes_its_tasks_along() -> N
     kill(owner)
     assert (await probe.next()).reason == Killed()
     await nothing_is_left(tasks)
+
+
+async def test_a_kill_of_who_reads_freezes_nothing(runtime: Runtime) -> None:
+    """Its tasks are killed, since there is no time to wait for them."""
+    tasks = await TaskSupervisor.start_link()
+
+    async def read() -> None:
+        async with stream(tasks, lambda _: hang(), [1, 2], max_concurrency=2) as outcomes:
+            await anext(outcomes)
+
+    owner = spawn(read)
+    await pause(1.0)
+    kill(owner)
+    await nothing_is_left(tasks)
+    assert runtime.statistics().frozen == 0

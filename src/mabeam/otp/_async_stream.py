@@ -130,6 +130,9 @@ class AsyncStream(Generic[R]):
         stops, puller = self._close(), self._puller
         if puller is not None:
             puller.cancel()
+        if self._owner.ending is not None and self._owner.ending.killed:
+            self._tasks.kill()  # a kill leaves no time to wait in
+            return
         try:
             await stops_over(stops)
             if puller is not None and self._puller_ended is not None:
