@@ -13,7 +13,6 @@ from mabeam.kernel import (
     Exited,
     ExitReason,
     receive,
-    run,
     self_pid,
     send_exit,
     spawn,
@@ -22,6 +21,8 @@ from mabeam.kernel import (
     wait_stopped,
 )
 from mabeam.otp import GenServer, Supervisor, handle_call, handle_cast, ref
+
+RUNTIME = mabeam.Runtime()
 
 
 def say(word: str) -> None:
@@ -60,6 +61,14 @@ async def waits_stopped() -> str:
     await start_two()
     say("ready")
     await wait_stopped()
+    say("asked to stop")
+    return "value"
+
+
+async def waits_stopped_at_the_runtime() -> str:
+    await start_two()
+    say("ready")
+    await RUNTIME.wait_stopped()
     say("asked to stop")
     return "value"
 
@@ -210,7 +219,7 @@ def main(program: str, *args: str) -> None:
     """Run one and print what came of it."""
     say(f"pid {os.getpid()}")
     try:
-        say(f"returned {run(globals()[program], *args)!r}")
+        say(f"returned {RUNTIME.run(globals()[program], *args)!r}")
     except mabeam.errors.ProcessDied as error:
         say(f"ProcessDied {error.reason!r}")
     except KeyError as error:

@@ -66,10 +66,11 @@ def test_a_signal_stops_the_program_in_reverse_order(number: signal.Signals, cod
         assert running.returncode == code
 
 
+@pytest.mark.parametrize("how", ["", "_at_the_runtime"], ids=["function", "method"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
-def test_a_main_that_waits_for_the_stop_decides_what_comes_next(number: signal.Signals) -> None:
+def test_a_main_that_waits_for_the_stop_decides_what_comes_next(number: signal.Signals, how: str) -> None:
     """Its value is returned, and the exit code is its own."""
-    with program("waits_stopped") as running:
+    with program(f"waits_stopped{how}") as running:
         _lines_until(running, "ready")
         running.send_signal(number)
         lines, _ = _rest(running)

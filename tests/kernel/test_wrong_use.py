@@ -92,6 +92,11 @@ async def test_the_error_about_a_duration_says_how_to_make_one() -> None:
         send_after("2", self_pid(), "x")  # type: ignore[arg-type]
 
 
+async def test_the_error_about_a_duration_does_not_call_a_truth_value_too_long() -> None:
+    with pytest.raises(UsageError, match="got True, which is no number of seconds"):
+        send_after(True, self_pid(), "x")
+
+
 async def test_a_timer_that_never_fires_is_a_timer() -> None:
     """As is one that fires at once."""
     send_after(0, self_pid(), "now")

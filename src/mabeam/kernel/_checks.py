@@ -152,6 +152,8 @@ def check_seconds(what: str, value: object, *, none: str = "") -> None:
         hint = ": a string; write float(...)"
     elif isinstance(value, float) and math.isnan(value):
         hint = ", which no clock ever reaches"
+    elif isinstance(value, bool):
+        hint = ", which is no number of seconds"
     elif isinstance(value, int) and value > 0:
         hint = ", more than any clock can count; without limit it is math.inf"
     msg = f"{what} >= 0{f', or None {none}' if none else ''}, got {value!r}{hint}"

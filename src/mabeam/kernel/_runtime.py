@@ -317,7 +317,8 @@ class Runtime:
 
     async def wait_stopped(self) -> None:
         """Wait until the program is asked to stop: by SIGINT or SIGTERM under ``run``, or by :meth:`request_stop`."""
-        await self.kernel.wait_stopped(None)
+        place = here.get(None)
+        await self.kernel.wait_stopped(place.process if place is not None else None)
 
     # ------------------------------------------------------------------------------------------- looking
 
@@ -358,13 +359,14 @@ class Runtime:
 
     def processes(self) -> tuple[Pid, ...]:
         """The living processes in the order of their start, the root left out."""
-        return tuple(process.pid for process in self.kernel.table.values() if process is not self._root)
+        living = tuple(self.kernel.table.values())  # in one go: this may be asked in another thread
+        return tuple(process.pid for process in living if process is not self._root)
 
     def orphans(self) -> tuple[Pid, ...]:
         """Living processes whose parent has ended; they are stopped with the Runtime."""
         return tuple(
             process.pid
-            for process in self.kernel.table.values()
+            for process in tuple(self.kernel.table.values())
             if process.parent is not None and process.parent.status & DEAD
         )
 
