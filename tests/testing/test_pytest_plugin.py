@@ -191,6 +191,14 @@ async def test_errors_for_want_of_virtual_time(virtual_loop):
 async def test_errors_for_unknown_loop():
     pass
 
+@pytest.mark.real_time("uvloop")
+async def test_errors_for_loop_without_its_name():
+    pass
+
+@pytest.mark.real_time(lop="uvloop")
+async def test_errors_for_misspelt_loop():
+    pass
+
 async def test_unmarked_is_left_alone():
     pass
 
@@ -299,7 +307,7 @@ def test_each_test_has_the_outcome_that_its_name_says(marked: tuple[dict[str, st
     assert not wrong, output
     assert sum("test_passes_" in name for name in outcomes) == 13, output
     assert sum("test_fails_" in name for name in outcomes) == 13, output
-    assert sum("test_errors_" in name for name in outcomes) == 4, output
+    assert sum("test_errors_" in name for name in outcomes) == 6, output
 
 
 @pytest.mark.parametrize(
@@ -321,7 +329,9 @@ def test_each_test_has_the_outcome_that_its_name_says(marked: tuple[dict[str, st
         ("test_fails_by_coroutine_never_awaited", "coroutine 'never' was never awaited"),
         ("test_fails_by_link", "ProcessDied"),
         ("test_errors_for_want_of_virtual_time", "a test marked real_time has no virtual_loop"),
-        ("test_errors_for_unknown_loop", "real_time expects"),
+        ("test_errors_for_unknown_loop", "or nothing; got () {'loop': 'other'}"),
+        ("test_errors_for_loop_without_its_name", "real_time expects loop='asyncio' or loop='uvloop'"),
+        ("test_errors_for_misspelt_loop", "real_time expects loop='asyncio' or loop='uvloop'"),
     ],
 )
 def test_a_failing_test_says_why(section: Callable[[str], str], name: str, reason: str) -> None:

@@ -223,14 +223,16 @@ def _loop_factory(item: pytest.Item) -> Callable[[], asyncio.AbstractEventLoop]:
     if mark is None:
         return lambda: VirtualLoop(max_steps=max_steps)
     kind = mark.kwargs.get("loop", "asyncio")
+    if mark.args or set(mark.kwargs) - {"loop"} or kind not in ("asyncio", "uvloop"):
+        raise pytest.UsageError(
+            f"{item.nodeid}: real_time expects loop='asyncio' or loop='uvloop', or nothing; got {mark.args} {mark.kwargs}."
+        )
     if kind == "asyncio":
         return asyncio.new_event_loop
-    if kind == "uvloop":
-        import uvloop  # noqa: PLC0415  (not there on every platform)
+    import uvloop  # noqa: PLC0415  (not there on every platform)
 
-        factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-        return factory
-    raise pytest.UsageError(f"real_time expects loop='asyncio' or loop='uvloop', got {kind!r}.")
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 def _run(session: LoopSession, body: Callable[[], Any]) -> None:
