@@ -72,12 +72,40 @@ async def test_wait_for_takes_what_matches_and_leaves_the_rest() -> None:
     assert await probe.next() == 1
 
 
+@pytest.mark.parametrize("match", [int | str, (int | None, str)])
+async def test_a_probe_takes_unions_as_receive_does(match: Any) -> None:
+    """And leaves what is of none of their classes."""
+    probe = Probe.start()
+    for message in (1.0, "two"):
+        send(probe.pid, message)
+    assert await probe.wait_for(match) == "two"
+    assert probe.pending == (1.0,)
+
+
+@pytest.mark.parametrize(
+    ("match", "problem"),
+    [
+        (5, r"wait_for expects a class, .*got 5: a limit is given by name, wait_for\(timeout=5\)"),
+        (list[int], r"wait_for expects a class, .*got list\[int\]"),
+        (_serve, "wait_for asks .*_serve.*must be a plain function, and it is async"),
+    ],
+)
+async def test_a_probe_refuses_what_receive_refuses(match: Any, problem: str) -> None:
+    """Before it waits, and with its own name in the error."""
+    probe = Probe.start()
+    send(probe.pid, 5)
+    with pytest.raises(UsageError, match=problem):
+        await probe.wait_for(match)
+    assert await probe.next() == 5
+
+
 async def test_a_probe_that_waits_in_vain_says_what_it_got() -> None:
     """After its time, and it loses nothing."""
     probe = Probe.start("mailbox")
     send(probe.pid, "other")
     with pytest.raises(
-        TimeoutError, match=r"'mailbox'.* expected one of <class 'int'> within 2 s; it has 'other'"
+        TimeoutError,
+        match=r"'mailbox'.* expected a message that fits <class 'int'> within 2 s; it has 'other'",
     ):
         await probe.wait_for(int, timeout=2)
     assert asyncio.get_running_loop().time() == 2.0

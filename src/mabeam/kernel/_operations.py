@@ -48,6 +48,7 @@ __all__ = (
     "kill",
     "limit_mailbox",
     "link",
+    "matcher",
     "monitor",
     "receive",
     "register",
@@ -232,10 +233,15 @@ async def receive(match: Match | None = None, /, *, timeout: float | None = None
             "asyncio.wait_for may put the wait into a task."
         )
         raise UsageError(msg)
-    return await take_matching(process, _predicate(match), timeout)
+    return await take_matching(process, matcher(match, "receive"), timeout)
 
 
-def _predicate(match: Match | None) -> Callable[[Any], bool]:
+def matcher(match: Match | None, operation: str) -> Callable[[Any], bool]:
+    """What says of a message whether ``match`` stands for it.
+
+    Raises:
+        UsageError: it can stand for none; names the operation that it was given to.
+    """
     if match is None:
         return lambda _message: True
     if isinstance(match, type | types.UnionType):
@@ -245,11 +251,11 @@ def _predicate(match: Match | None) -> Callable[[Any], bool]:
         several: Any = match
         return lambda message: isinstance(message, several)
     if isinstance(match, tuple) or not callable(match) or get_origin(match) is not None:
-        hint = f": a limit is given by name, receive(timeout={match!r})" if is_seconds(match) else ""
-        msg = f"receive expects a class, a tuple of classes, or a function that says of a message whether it is wanted, got {match!r}{hint}"
+        hint = f": a limit is given by name, {operation}(timeout={match!r})" if is_seconds(match) else ""
+        msg = f"{operation} expects a class, a tuple of classes, or a function that says of a message whether it is wanted, got {match!r}{hint}"
         raise UsageError(msg)
     if inspect.iscoroutinefunction(match):
-        msg = f"receive asks {short_name(match)} while it looks through the mailbox, so it must be a plain function, and it is async"
+        msg = f"{operation} asks {short_name(match)} while it looks through the messages, so it must be a plain function, and it is async"
         raise UsageError(msg)
     return match
 

@@ -15,6 +15,7 @@ from mabeam.kernel import (
     find,
     kill,
     link,
+    matcher,
     monitor,
     receive,
     self_pid,
@@ -133,14 +134,10 @@ class Probe:
 
         Raises:
             TimeoutError: none came; says what came instead.
+            UsageError: ``match`` is none of these.
             Exception: what ``match`` raises.
         """
-        if isinstance(match, type | tuple):
-            classes = match
-            return await self._take(
-                lambda message: isinstance(message, classes), f"one of {match!r}", timeout
-            )
-        return await self._take(match, f"one that {match!r} accepts", timeout)
+        return await self._take(matcher(match, "wait_for"), f"a message that fits {match!r}", timeout)
 
     def watch(self, target: Target, /) -> MonitorRef:
         """Monitor a process: its end is recorded as ``Down``."""
