@@ -13,6 +13,7 @@ from mabeam import (
     FailedToStartChild,
     GenServer,
     Ignore,
+    PartitionSupervisor,
     Runtime,
     StartFailed,
     StartIgnored,
@@ -21,6 +22,8 @@ from mabeam import (
     UsageError,
     child_spec,
     handle_call,
+    kill,
+    self_pid,
     whereis,
 )
 from mabeam.kernel import Crashed, Shutdown, trap_exit
@@ -152,13 +155,65 @@ async def test_a_significant_child_needs_auto_shutdown() -> None:
     await Supervisor.start_link([spec], strategy="one_for_one", auto_shutdown="any_significant")
 
 
-async def test_a_nested_supervisor_is_checked_when_its_turn_comes() -> None:
-    """As in OTP: those before it have started, and are stopped again."""
-    bad = Supervisor.child_spec([child("x")], strategy="nonsense")  # type: ignore[arg-type]
+async def test_arguments_that_do_not_fit_are_told_like_wrong_options() -> None:
+    """Nothing has started."""
+    with pytest.raises(UsageError, match=r"Supervisor was not started.*\n  - missing .*'strategy'"):
+        await Supervisor.start_link([child("a")])  # type: ignore[call-arg]  # what is wrong
+    assert LOG == []
+
+
+# ------------------------------------------------------------------------------------------------- subclasses
+
+
+class Shop(Supervisor):
+    """A supervisor that knows its children itself, and who has made it."""
+
+    def __init__(self, *names: str, strategy: Any = "one_for_one") -> None:
+        LOG.append(self_pid())
+        super().__init__([child(name) for name in names], strategy=strategy)
+
+
+class Shards(PartitionSupervisor):
+    """The same with partitions."""
+
+    def __init__(self, count: int) -> None:
+        LOG.append(self_pid())
+        super().__init__(lambda number: child(f"shard {number}"), partitions=count)
+
+
+async def test_a_subclass_has_arguments_of_its_own_and_is_made_once_in_its_own_process() -> None:
+    """Whatever its ``__init__`` does, links or registers, it does as the supervisor."""
+    shop = await Shop.start_link("a", "b")
+    assert [shop.pid, "+a", "+b"] == LOG
+    LOG.clear()
+    shards = await Shards.start_link(2)
+    assert [shards.pid, "+shard 0", "+shard 1"] == LOG
+    assert PartitionSupervisor.partitions(shards) == 2
+
+
+async def test_a_subclass_is_a_child_like_any_other() -> None:
+    """Its arguments are looked at up front, and it is made anew with them when it is restarted."""
+    await Supervisor.start_link([Shop.child_spec("a").named("shop")], strategy="one_for_one")
+    kill("shop")
+    await wait_until_idle()
+    assert [each for each in LOG if isinstance(each, str)] == ["+a", "-a", "+a"]
+    with pytest.raises(UsageError, match="unexpected keyword argument 'children'"):
+        await Supervisor.start_link([Shop.child_spec(children=[])], strategy="one_for_one")  # type: ignore[call-arg]
+
+
+async def test_what_a_subclass_says_itself_is_checked_when_it_runs() -> None:
+    """That it forgot to say it, too."""
+
+    class Forgetful(Supervisor):
+        def __init__(self) -> None:
+            """Do nothing."""
+
     with pytest.raises(StartFailed) as caught:
-        await Supervisor.start_link([child("a"), bad], strategy="one_for_one")
-    assert LOG == ["+a", "-a"]
-    assert isinstance(caught.value.reason, Shutdown)
+        await Shop.start_link("a", strategy="nonsense")
+    assert "Shop was not started, nothing has begun:\n  - strategy expects" in str(caught.value.__cause__)
+    with pytest.raises(StartFailed) as caught:
+        await Forgetful.start_link()
+    assert "has not called super().__init__(...)" in str(caught.value.__cause__)
 
 
 # ------------------------------------------------------------------------------------------------- start

@@ -15,6 +15,7 @@ from mabeam import (
     Exited,
     FailedToStartChild,
     GenServer,
+    PartitionSupervisor,
     Registry,
     Shutdown,
     StartFailed,
@@ -78,13 +79,28 @@ async def test_flags_of_supervisors_and_registries_are_checked_before_anything_s
     ]
 
 
-async def test_flags_of_a_nested_supervisor_are_found_when_its_turn_comes() -> None:
-    """As in OTP: it checks itself. Those before it were started, and are stopped again."""
-    wrong = Supervisor.child_spec([], strategy="one_by_one")  # type: ignore[arg-type]  # what is wrong
+async def test_what_nested_supervisors_were_given_is_checked_before_anything_starts() -> None:
+    """Their flags and their children, however deep."""
+    deep = Supervisor.child_spec([Worker], strategy="one_for_one").named("deep")  # type: ignore[list-item]  # what is wrong
+    problems = await _problems(
+        Supervisor.child_spec([deep], strategy="one_by_one").named("top"),  # type: ignore[arg-type]  # what is wrong
+        PartitionSupervisor.child_spec(Worker.child_spec(), partitions=0).named("parts"),  # type: ignore[call-arg]
+    )
+    assert problems == [
+        "child 'top': Supervisor: strategy expects one of one_for_one, one_for_all, rest_for_one, got 'one_by_one'",
+        "child 'top': Supervisor: child 'deep': Supervisor: a child expects a spec, got the class Worker. Write Worker.child_spec(...)",
+        "child 'parts': PartitionSupervisor: partitions expects a whole number >= 1, got 0",
+        "child 'parts': PartitionSupervisor: Worker: missing a required argument: 'name'",
+    ]
+
+
+async def test_what_a_function_of_children_returns_is_checked_when_its_turn_comes() -> None:
+    """Nobody knows it before. Those that have started are stopped again."""
+    wrong = Supervisor.child_spec(lambda: [Worker], strategy="one_for_one")  # type: ignore[list-item]  # what is wrong
     with pytest.raises(StartFailed) as caught:
         await Supervisor.start_link([Worker.child_spec("first"), wrong], strategy="one_for_one")
     assert STARTED == ["first"]
-    assert "one_by_one" in str(caught.value.__cause__)
+    assert "Worker.child_spec(...)" in str(caught.value.__cause__)
 
 
 @pytest.mark.parametrize(

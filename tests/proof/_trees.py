@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mabeam import Backoff, ChildSpec, DynamicSupervisor, Registry, Supervisor, TaskSupervisor, child_spec
+from mabeam import (
+    AutoShutdown,
+    Backoff,
+    ChildSpec,
+    DynamicSupervisor,
+    Registry,
+    Supervisor,
+    TaskSupervisor,
+    child_spec,
+)
 from tests.proof._actors import Holder, Polite, Worker, client, stubborn
 
 if TYPE_CHECKING:
@@ -34,7 +43,7 @@ def tree_spec(world: World, depth: int = 0) -> ChildSpec[Any]:
     if depth < 2:
         makers += [lambda world: tree_spec(world, depth + 1)] * 2
     children = [random.choice(makers)(world) for _ in range(random.randrange(1, 6))]
-    auto_shutdown = random.choice(("never", "never", "any_significant", "all_significant"))
+    auto_shutdown: AutoShutdown = random.choice(("never", "never", "any_significant", "all_significant"))
     children = [_ready(world, spec, significant=auto_shutdown != "never") for spec in children]
     spec = Supervisor.child_spec(
         children,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 from mabeam.errors import UsageError
 from mabeam.kernel import Addressable, Pid, ViaName, current_kernel
+from mabeam.otp._callbacks import checked_up_front
 from mabeam.otp._child_spec import ChildSpec
 from mabeam.otp._handlers import system_call
 from mabeam.otp._partition_supervisor_key import partition_of
@@ -27,6 +28,29 @@ __all__ = ("PartitionSupervisor",)
 S = TypeVar("S")
 
 Partition: TypeAlias = "ChildSpec[Any] | Callable[[int], ChildSpec[Any]]"
+
+
+def _problems(
+    child: object,
+    partitions: object,
+    max_restarts: object,
+    max_seconds: object,
+    backoff: Backoff | None,
+) -> list[str]:
+    """What is wrong with the arguments of a supervisor of partitions."""
+    problems = check_limits(max_restarts, max_seconds, backoff)
+    if partitions is not None and (
+        not isinstance(partitions, int) or isinstance(partitions, bool) or partitions < 1
+    ):
+        problems.append(f"partitions expects a whole number >= 1, got {partitions!r}")
+    if not callable(child) or isinstance(child, type):
+        problems += child_problems(child)
+    if isinstance(child, ChildSpec) and child.name is not None:
+        problems.append(
+            f"child {child.id!r}: its name {child.name!r} cannot lead to all partitions; leave .named(...) away and find "
+            "them by key, or give a function that returns a spec for each"
+        )
+    return problems
 
 
 class PartitionSupervisor(Supervisor):
@@ -64,6 +88,7 @@ class PartitionSupervisor(Supervisor):
 
     is_partitioned = True
 
+    @checked_up_front(_problems)
     def __init__(
         self,
         child: Partition,
@@ -87,81 +112,18 @@ class PartitionSupervisor(Supervisor):
         Raises:
             UsageError: lists all problems.
         """
-        problems = check_limits(max_restarts, max_seconds, backoff)
-        if partitions is None:
-            partitions = _cores()
-        elif not isinstance(partitions, int) or isinstance(partitions, bool) or partitions < 1:
-            problems.append(f"partitions expects a whole number >= 1, got {partitions!r}")
-        is_function = callable(child) and not isinstance(child, type)
-        if not is_function:
-            problems += child_problems(child)
-        if isinstance(child, ChildSpec) and child.name is not None:
-            problems.append(
-                f"child {child.id!r}: its name {child.name!r} cannot lead to all partitions; leave .named(...) away and find "
-                "them by key, or give a function that returns a spec for each"
-            )
-        raise_problems("the partition supervisor", problems)
-        self.partition_count = partitions
+        raise_problems(type(self).__name__, _problems(child, partitions, max_restarts, max_seconds, backoff))
+        count = _cores() if partitions is None else partitions
+        self.partition_count = count
         super().__init__(
             lambda: [
-                _numbered(child(number) if callable(child) else child, number) for number in range(partitions)
+                _numbered(child(number) if callable(child) else child, number) for number in range(count)
             ],
             strategy="one_for_one",
             max_restarts=max_restarts,
             max_seconds=max_seconds,
             backoff=backoff,
         )
-
-    @classmethod
-    def child_spec(  # type: ignore[override]  # its arguments are those of a supervisor of partitions
-        cls,
-        child: Partition,
-        /,
-        *,
-        partitions: int | None = None,
-        max_restarts: int = 3,
-        max_seconds: float = 5.0,
-        backoff: Backoff | None = None,
-    ) -> ChildSpec[PartitionSupervisor]:
-        """How a supervisor starts this one as a child: ``.named("counters")`` makes its partitions easy to find.
-
-        Args:
-            child: as of the class.
-            partitions: as of the class.
-            max_restarts: as of the class.
-            max_seconds: as of the class, in seconds.
-            backoff: as of the class.
-        """
-        return ChildSpec.of_server(cls, (child,), _options(partitions, max_restarts, max_seconds, backoff))
-
-    @classmethod
-    async def start_link(  # type: ignore[override]  # its arguments are those of a supervisor of partitions
-        cls,
-        child: Partition,
-        /,
-        *,
-        partitions: int | None = None,
-        max_restarts: int = 3,
-        max_seconds: float = 5.0,
-        backoff: Backoff | None = None,
-    ) -> Ref[PartitionSupervisor]:
-        """Start one linked to the calling process, and wait until all partitions are up.
-
-        Args:
-            child: as of the class.
-            partitions: as of the class.
-            max_restarts: as of the class.
-            max_seconds: as of the class, in seconds.
-            backoff: as of the class.
-
-        Raises:
-            UsageError: the options or the spec are wrong; lists all problems, and nothing has started.
-            StartFailed: a partition did not start; those before it were stopped again.
-            StartIgnored: the function raised ``Ignore``.
-        """
-        options = _options(partitions, max_restarts, max_seconds, backoff)
-        cls(child, **options)  # wrong options are the caller's mistake, so they are raised here as they are
-        return await ChildSpec.of_server(cls, (child,), options).start_link()
 
     # ------------------------------------------------------------------------------------------- finding partitions
 
@@ -251,17 +213,6 @@ def _fixed(what: str) -> NoReturn:
         "start it again with another number of partitions"
     )
     raise UsageError(msg)
-
-
-def _options(
-    partitions: int | None, max_restarts: int, max_seconds: float, backoff: Backoff | None
-) -> dict[str, Any]:
-    return {
-        "partitions": partitions,
-        "max_restarts": max_restarts,
-        "max_seconds": max_seconds,
-        "backoff": backoff,
-    }
 
 
 def _numbered(spec: Any, number: int) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeAlias, TypeVar, cast
 
 from mabeam.errors import ChildError, StartFailed, StartIgnored, UsageError
 from mabeam.kernel import (
@@ -19,6 +19,7 @@ from mabeam.kernel import (
     trap_exit,
 )
 from mabeam.otp._asides import asides_of
+from mabeam.otp._callbacks import checked_up_front
 from mabeam.otp._child_spec import ChildSpec
 from mabeam.otp._gen_server import GenServer
 from mabeam.otp._handlers import system_call
@@ -48,12 +49,62 @@ if TYPE_CHECKING:
 
 __all__ = ("Supervisor",)
 
+P = ParamSpec("P")
 S = TypeVar("S")
 
 ChildList: TypeAlias = Sequence[ChildSpec[Any]]
 ChildFunction: TypeAlias = Callable[[], ChildList | Awaitable[ChildList]]
 
 _CALLER_ERRORS = (ChildError, StartFailed, StartIgnored, UsageError)
+
+
+def _problems(
+    children: Any,
+    strategy: object,
+    max_restarts: object,
+    max_seconds: object,
+    auto_shutdown: object,
+    backoff: Backoff | None,
+) -> list[str]:
+    """What is wrong with the arguments of a supervisor; what a function of children returns is not known yet."""
+    problems = check_option("strategy", strategy, Strategy)
+    problems += check_limits(max_restarts, max_seconds, backoff)
+    problems += check_option("auto_shutdown", auto_shutdown, AutoShutdown)
+    if not callable(children) or isinstance(children, type):
+        return problems + _problems_of_all(children, auto_shutdown)
+    wrong = misfit(children, (), {})
+    if wrong:
+        problems.append(
+            f"children is a function that is called without arguments, which does not fit: {wrong}"
+        )
+    return problems
+
+
+def _problems_of_all(specs: object, auto_shutdown: object) -> list[str]:
+    problems = children_problems(specs)
+    if problems or not isinstance(specs, list | tuple):
+        return problems
+    seen: set[object] = set()
+    for spec in specs:
+        problems += _problems_of_one(spec, auto_shutdown)
+        if not isinstance(spec, ChildSpec):
+            continue
+        if spec.id in seen:
+            problems.append(
+                f"child {spec.id!r}: the id is used twice; give each a name with .named(...), or an id with .options(id=...)"
+            )
+        seen.add(spec.id)
+    return problems
+
+
+def _problems_of_one(spec: object, auto_shutdown: object) -> list[str]:
+    """What is wrong with a child: with its spec as such, or with it as a child of this supervisor."""
+    problems = []
+    if isinstance(spec, ChildSpec) and spec.significant is True and auto_shutdown == "never":
+        problems.append(
+            f"child {spec.id!r} is significant, but auto_shutdown is 'never', so its end would mean nothing"
+        )
+    return [*problems, *child_problems(spec)]
 
 
 class Supervisor(GenServer):
@@ -86,6 +137,7 @@ class Supervisor(GenServer):
     is_supervisor: ClassVar[bool] = True
     runs_trusted_code: ClassVar[bool] = True
 
+    @checked_up_front(_problems)
     def __init__(
         self,
         children: ChildList | ChildFunction,
@@ -112,78 +164,44 @@ class Supervisor(GenServer):
         Raises:
             UsageError: lists all problems of the options and of the specs.
         """
-        problems = check_option("strategy", strategy, Strategy)
-        problems += check_limits(max_restarts, max_seconds, backoff)
-        problems += check_option("auto_shutdown", auto_shutdown, AutoShutdown)
+        problems = _problems(children, strategy, max_restarts, max_seconds, auto_shutdown, backoff)
+        raise_problems(type(self).__name__, problems)
         self._given: Any = children
         self._children = Children(strategy, auto_shutdown)
-        if callable(children) and not isinstance(children, type):
-            wrong = misfit(children, (), {})
-            if wrong:
-                problems.append(
-                    f"children is a function that is called without arguments, which does not fit: {wrong}"
-                )
-        else:
-            problems += self._problems_of(children)
-        raise_problems("the supervisor", problems)
         self._window = RestartWindow(max_restarts, max_seconds)
         self._backoff = backoff
 
     @classmethod
-    def child_spec(  # type: ignore[override]  # its arguments are those of a supervisor
-        cls, children: ChildList | ChildFunction, /, *, strategy: Strategy, **options: Any
-    ) -> ChildSpec[Supervisor]:
-        """How a supervisor starts this one as a child. It has no limit on its shutdown unless one is given."""
-        return ChildSpec.of_server(cls, (children,), {"strategy": strategy, **options})
-
-    @classmethod
-    async def start_link(  # type: ignore[override]  # its arguments are those of a supervisor
-        cls,
-        children: ChildList | ChildFunction,
-        /,
-        *,
-        strategy: Strategy,
-        max_restarts: int = 3,
-        max_seconds: float = 5.0,
-        auto_shutdown: AutoShutdown = "never",
-        backoff: Backoff | None = None,
-    ) -> Ref[Supervisor]:
+    async def start_link(cls: Callable[P, S], /, *args: P.args, **kwargs: P.kwargs) -> Ref[S]:
         """Start a supervisor linked to the calling process, and wait until all its children are up.
 
-        Args:
-            children: as of the class.
-            strategy: as of the class.
-            max_restarts: as of the class.
-            max_seconds: as of the class, in seconds.
-            auto_shutdown: as of the class.
-            backoff: as of the class.
+        Arguments are those of ``__init__``, which runs in the new process.
 
         Raises:
             UsageError: the options or the specs are wrong; lists all problems, and nothing has started.
             StartFailed: a child did not start; those before it were stopped again.
             StartIgnored: the function of children raised ``Ignore``.
         """
-        options: dict[str, Any] = {
-            "strategy": strategy,
-            "max_restarts": max_restarts,
-            "max_seconds": max_seconds,
-            "auto_shutdown": auto_shutdown,
-            "backoff": backoff,
-        }
-        cls(
-            children, **options
-        )  # wrong options are the caller's mistake, so they are raised here as they are
-        return await ChildSpec.of_server(cls, (children,), options).start_link()
+        spec = ChildSpec.of_server(cast("Any", cls), args, kwargs)
+        who = spec.behaviour.label
+        raise_problems(who, [problem.removeprefix(f"{who}: ") for problem in spec.check()])
+        return await spec.start_link()
 
     async def init(self) -> None:
         """Start the children."""
         trap_exit()
+        if not hasattr(self, "_given"):
+            name = type(self).__name__
+            msg = (
+                f"{name}.__init__ has not called super().__init__(...), which is told what {name} is to start"
+            )
+            raise UsageError(msg)
         specs = self._given
         if callable(specs):
             specs = specs()
             if inspect.isawaitable(specs):
                 specs = await specs
-            raise_problems("the supervisor", self._problems_of(specs))
+            raise_problems(type(self).__name__, _problems_of_all(specs, self._children.auto_shutdown))
         self._given = None
         for spec in specs:
             self._children.add(Child(spec))
@@ -226,7 +244,7 @@ class Supervisor(GenServer):
             StartFailed: it did not start; its spec is not kept.
             StartIgnored: it chose not to run; its spec is kept, unless it is temporary.
         """
-        problems = [*self._problems_here(spec), *child_problems(spec)]
+        problems = _problems_of_one(spec, self._children.auto_shutdown)
         if problems:
             raise UsageError("; ".join(problems), problems=problems)
         present = self._children.by_id.get(spec.id)
@@ -292,34 +310,6 @@ class Supervisor(GenServer):
         return self._child(child_id).spec
 
     # ------------------------------------------------------------------------------------------- inside
-
-    def _problems_of(self, specs: object) -> list[str]:
-        problems = children_problems(specs)
-        if problems or not isinstance(specs, list | tuple):
-            return problems
-        seen: set[object] = set()
-        for spec in specs:
-            problems += [*self._problems_here(spec), *child_problems(spec)]
-            if not isinstance(spec, ChildSpec):
-                continue
-            if spec.id in seen:
-                problems.append(
-                    f"child {spec.id!r}: the id is used twice; give each a name with .named(...), or an id with .options(id=...)"
-                )
-            seen.add(spec.id)
-        return problems
-
-    def _problems_here(self, spec: object) -> list[str]:
-        """What is wrong with a child of this supervisor, though not with its spec as such."""
-        if (
-            isinstance(spec, ChildSpec)
-            and spec.significant is True
-            and self._children.auto_shutdown == "never"
-        ):
-            return [
-                f"child {spec.id!r} is significant, but auto_shutdown is 'never', so its end would mean nothing"
-            ]
-        return []
 
     def _child(self, child_id: str) -> Child:
         if not isinstance(child_id, str):
