@@ -62,6 +62,7 @@ def test_true_is_no_number(options: dict[str, Any], field: str) -> None:
         ({"factor": math.inf}, "Backoff.factor expects a number >= 1, got inf"),
         ({"factor": math.nan}, "Backoff.factor expects a number >= 1, got nan"),
         ({"first": 10**309}, f"Backoff.first expects seconds >= 0, got {10**309}"),
+        ({"limit": 10**309}, f"Backoff.limit expects seconds >= 0, got {10**309}"),
     ],
 )
 def test_what_is_too_small_or_no_number_is_one_problem(options: dict[str, Any], problem: str) -> None:
@@ -70,7 +71,15 @@ def test_what_is_too_small_or_no_number_is_one_problem(options: dict[str, Any], 
 
 @pytest.mark.parametrize(
     "options",
-    [{"first": 0}, {"limit": 0}, {"factor": 1}, {"first": 1, "limit": 2}, {"first": sys.float_info.max}],
+    [
+        {"first": 0},
+        {"limit": 0},
+        {"factor": 1},
+        {"first": 1, "limit": 2},
+        {"first": sys.float_info.max},
+        {"limit": math.inf},
+        {"limit": sys.float_info.max},
+    ],
 )
 def test_the_smallest_numbers_and_whole_ones_are_right(options: dict[str, Any]) -> None:
     assert Backoff(**options).check() == ()

@@ -67,8 +67,9 @@ def test_options_that_are_left_out_stay_as_they_are() -> None:
         (Worker.child_spec(1).options(shutdown="soon"), "shutdown expects"),  # type: ignore[arg-type]
         (Worker.child_spec(1).options(shutdown=True), "shutdown expects"),
         (Worker.child_spec(1).options(shutdown=math.nan), "shutdown expects"),
-        (Worker.child_spec(1).options(id=""), "non-empty"),
-        (Worker.child_spec(1).options(id=7), "string"),  # type: ignore[arg-type]
+        (Worker.child_spec(1).options(shutdown=10**400), "shutdown expects"),
+        (Worker.child_spec(1).options(id=""), "non-empty string, got ''"),
+        (Worker.child_spec(1).options(id=7), "string, got 7"),  # type: ignore[arg-type]
         (Worker.child_spec(1).named("").options(id="x"), "named"),
         (Worker.child_spec(1).named(7), "named"),  # type: ignore[arg-type]
         (Worker.child_spec(1).options(significant=True), "permanent"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
@@ -153,6 +154,16 @@ async def test_a_significant_child_needs_auto_shutdown() -> None:
     with pytest.raises(UsageError, match="auto_shutdown is 'never'"):
         await Supervisor.start_link([spec], strategy="one_for_one")
     await Supervisor.start_link([spec], strategy="one_for_one", auto_shutdown="any_significant")
+
+
+@pytest.mark.parametrize("seconds", [0, -1, True, "5", math.nan, 10**400])
+async def test_the_length_of_the_window_is_a_time(seconds: Any) -> None:
+    """Of all that are none it is said before anything starts; without end is one."""
+    with pytest.raises(UsageError, match="max_seconds expects seconds > 0, got"):
+        await Supervisor.start_link([child("a")], strategy="one_for_one", max_seconds=seconds)
+    assert LOG == []
+    await Supervisor.start_link([child("a")], strategy="one_for_one", max_seconds=math.inf)
+    assert LOG == ["+a"]
 
 
 async def test_arguments_that_do_not_fit_are_told_like_wrong_options() -> None:

@@ -331,6 +331,7 @@ async def test_a_supervisor_that_takes_no_tasks_refuses_the_stream() -> None:
         ({"max_concurrency": 0}, 1),
         ({"max_concurrency": True}, 1),
         ({"max_concurrency": 1, "ordered": "no"}, 1),
+        ({"max_concurrency": 1, "timeout": 10**400}, 1),
         ({"max_concurrency": 1, "timeout": 0, "on_timeout": "cry", "shutdown": -1}, 3),
     ],
 )

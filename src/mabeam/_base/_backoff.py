@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass
 
@@ -40,7 +41,7 @@ class Backoff:
             found.append(f"Backoff.first expects seconds >= 0, got {self.first!r}")
         if not _is_at_least(1, self.factor) or not _is_finite(self.factor):
             found.append(f"Backoff.factor expects a number >= 1, got {self.factor!r}")
-        if not _is_at_least(0, self.limit):
+        if not _is_at_least(0, self.limit) or not (_is_finite(self.limit) or self.limit == math.inf):
             found.append(f"Backoff.limit expects seconds >= 0, got {self.limit!r}")
         return tuple(found)
 

@@ -18,6 +18,7 @@ from mabeam.kernel import (
     current_process,
     died,
     here,
+    is_seconds,
     label_of,
     short_name,
     waiting_for,
@@ -420,9 +421,7 @@ def _check(
         problems.append(f"max_concurrency expects a whole number >= 1, got {max_concurrency!r}")
     if not isinstance(ordered, bool):
         problems.append(f"ordered expects True or False, got {ordered!r}")
-    if timeout is not None and (
-        not isinstance(timeout, int | float) or isinstance(timeout, bool) or not timeout > 0
-    ):
+    if timeout is not None and (not is_seconds(timeout) or timeout == 0):
         problems.append(f"timeout expects seconds > 0, or None for no limit, got {timeout!r}")
     if on_timeout not in get_args(OnTimeout):
         problems.append(f"on_timeout expects one of {', '.join(get_args(OnTimeout))}, got {on_timeout!r}")

@@ -27,6 +27,7 @@ from mabeam.kernel import (
     check_function,
     current_process,
     heed_end,
+    is_seconds,
     label_of,
     misfit,
     short_name,
@@ -82,7 +83,7 @@ class ChildOptions:
         """All that is wrong with it, a sentence each."""
         found = list(self.problems)
         if self.id is not None and not (isinstance(self.id, str) and self.id):
-            found.append(f"{who}: id expects a non-empty string")
+            found.append(f"{who}: id expects a non-empty string, got {self.id!r}")
         if self.restart not in get_args(Restart):
             found.append(
                 f"{who}: restart expects one of {', '.join(get_args(Restart))}, got {self.restart!r}"
@@ -298,7 +299,7 @@ _set_behaviour, _set_body, _set_options, _set_name = (
 def _is_shutdown(value: object) -> bool:
     if isinstance(value, str):
         return value in {"brutal_kill", "infinity"}
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    return is_seconds(value)
 
 
 def child_spec(function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> ChildSpec[None]:

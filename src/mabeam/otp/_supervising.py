@@ -18,6 +18,7 @@ from mabeam.kernel import (
     Pid,
     Shutdown,
     forget_tracebacks,
+    is_seconds,
     kill_process,
     short_name,
     waiting_for,
@@ -108,7 +109,7 @@ def check_limits(
     found: list[str] = []
     if not isinstance(max_restarts, int) or isinstance(max_restarts, bool) or max_restarts < 0:
         found.append(f"max_restarts expects a whole number >= 0, got {max_restarts!r}")
-    if not isinstance(max_seconds, int | float) or isinstance(max_seconds, bool) or not max_seconds > 0:
+    if not is_seconds(max_seconds) or max_seconds == 0:
         found.append(f"max_seconds expects seconds > 0, got {max_seconds!r}")
     if backoff is not None:
         found.extend(
