@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from mabeam.kernel import (
+    Down,
     ExitSignal,
     Killed,
     Pid,
@@ -28,7 +33,7 @@ from tests.kernel._scenes import acting_as, process_of, reason_of, spawn_idle, w
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mabeam.kernel import Pid
+    from mabeam.kernel import Pid, Process
 
 
 async def test_at_death_names_go_then_registrations_then_the_event_then_links_and_monitors(
@@ -99,6 +104,35 @@ async def test_deaths_that_cause_each_other_follow_one_after_the_other() -> None
     kill(hub)
     await wait_until_idle()
     assert log == [hub, spoke]
+
+
+@pytest.mark.parametrize("error", [ValueError("a fault"), KeyboardInterrupt()])
+async def test_a_death_that_fails_keeps_no_other_from_its_end(
+    runtime: Runtime, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What stops the loop goes on its way when all are dead; anything else is a fault of ours, and logged."""
+    hub, spoke, other, rim = spawn_idle(), spawn_idle(), spawn_idle(), spawn_idle()
+    await wait_until_idle()
+    from mabeam.kernel import link, monitor
+
+    acting_as(hub, link, spoke)
+    acting_as(hub, link, other)
+    acting_as(other, link, rim)
+    down = monitor(rim)
+    ended = process_of(spoke).on_death = [asyncio.get_running_loop().create_future()]
+
+    def fails(process: Process, _reason: object) -> None:
+        if process.pid == spoke:
+            raise error
+
+    runtime.kernel.on_exit = fails
+    stops_loop = isinstance(error, KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt) if stops_loop else contextlib.nullcontext():
+        kill(hub)
+    assert await receive(Down) == Down(down, rim, Killed())
+    assert all(not pid.is_alive for pid in (hub, spoke, other))
+    assert ended[0].done()
+    assert ("internal error" in caplog.text) is not stops_loop
 
 
 async def test_what_outlives_its_parent_is_an_orphan(runtime: Runtime) -> None:

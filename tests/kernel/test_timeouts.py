@@ -137,6 +137,29 @@ def test_waits_of_one_length_share_a_timer() -> None:
     loop.close()
 
 
+def test_what_stops_the_loop_when_a_timeout_is_told_keeps_nobody_waiting() -> None:
+    """The others that were due have their timeout when the loop goes on."""
+    loop, timeouts, process = _timeouts()
+    waits = [loop.create_future() for _ in range(3)]
+    for wait in waits:
+        timeouts.of(1.0).add(wait, process, "call", loop.time())
+
+    def interrupt(*_: object) -> None:
+        process.kernel.note_call_timeout = lambda *_: None
+        raise KeyboardInterrupt
+
+    process.kernel.note_call_timeout = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(waits[-1])
+    assert [wait.done() for wait in waits] == [True, False, False]
+    with pytest.raises(CallTimeout):
+        loop.run_until_complete(waits[-1])
+    assert loop.time() == 1.0
+    assert all(isinstance(wait.exception(), CallTimeout) for wait in waits)
+    assert timeouts.queues == {}
+    loop.close()
+
+
 def test_in_a_simulation_each_wait_has_a_timer_of_its_own() -> None:
     """It chooses among those that are due together."""
     loop, timeouts, process = _timeouts(chooser=object())

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import pickle
 from typing import Any
 
 import pytest
 
-from mabeam import NoProcess, NoSuchProcess, Pid, Registry, RegistryName, UsageError, kill, self_pid, spawn
+from mabeam import (
+    CallTimeout,
+    Down,
+    GenServer,
+    Killed,
+    NoProcess,
+    NoSuchProcess,
+    Pid,
+    ProcessDied,
+    Ref,
+    Registry,
+    RegistryName,
+    UsageError,
+    handle_call,
+    handle_cast,
+    kill,
+    link,
+    receive,
+    self_pid,
+    spawn,
+    spawn_monitor,
+)
 from mabeam.testing import wait_until_idle
-from tests.otp._servers import for_ever
+from tests.otp._servers import clock, for_ever, pid_of
 
 
 def copied(pid: Pid) -> Pid:
@@ -38,6 +60,73 @@ async def test_a_name_shows_registry_and_key() -> None:
     assert str(RegistryName("agents", 7)) == "agents[7]"
     assert repr(RegistryName(self_pid(), "ann")) == f"{self_pid()!r}['ann']"
     assert repr(RegistryName(RegistryName("tops", 1), "ann")) == "tops[1]['ann']"
+
+
+class _Detached:
+    """A key that can be shown only as long as it is ``attached``, as an object of a database session."""
+
+    attached = True
+
+    def __repr__(self) -> str:
+        if not self.attached:
+            raise RuntimeError("detached")
+        return "key"
+
+
+class _Named(GenServer):
+    @handle_call
+    async def hang(self) -> None:
+        await for_ever()
+
+    @handle_call
+    async def crash(self) -> None:
+        raise ValueError("crash")
+
+    @handle_cast
+    async def work(self) -> None:
+        await for_ever()
+
+
+async def _named_by_what_cannot_be_shown(key: _Detached) -> Ref[_Named]:
+    registry = Registry.at(await Registry.start_link(keys="unique"))
+    server = await _Named.child_spec().named(registry.via(key)).options(id="named").start()
+    key.attached = False
+    return server
+
+
+async def test_a_name_that_cannot_be_shown_keeps_no_caller_waiting() -> None:
+    """Neither those of the server that has it nor others that wait as long."""
+    server = await _named_by_what_cannot_be_shown(_Detached())
+    other = await _Named.child_spec().start()
+    waits = [asyncio.create_task(each.options(timeout=0.3).call(_Named.hang)) for each in (server, other)]
+    outcomes = await asyncio.gather(*waits, return_exceptions=True)
+    assert clock().time() == pytest.approx(0.3)
+    assert all(isinstance(outcome, CallTimeout) for outcome in outcomes)
+    assert "RegistryName whose repr raised RuntimeError" in str(outcomes[0])
+
+
+async def test_a_name_that_cannot_be_shown_keeps_no_crash_from_ending_its_server() -> None:
+    server = await _named_by_what_cannot_be_shown(_Detached())
+    with pytest.raises(ProcessDied, match="whose repr raised RuntimeError"):
+        await server.call(_Named.crash)
+    assert not pid_of(server).is_alive
+
+
+async def test_a_name_that_cannot_be_shown_keeps_nobody_from_hearing_of_a_death() -> None:
+    """Its mail becomes dead letters, which say whom they were for."""
+    server = await _named_by_what_cannot_be_shown(_Detached())
+    server.cast(_Named.work)
+    await wait_until_idle()
+    server.cast(_Named.work)
+
+    async def be_linked() -> None:
+        link(pid_of(server))
+        await for_ever()
+
+    linked, ref = spawn_monitor(be_linked)
+    await wait_until_idle()
+    kill(pid_of(server))
+    assert await receive(Down) == Down(ref, linked, Killed())
 
 
 async def test_a_name_of_a_registry_that_does_not_run_says_how_to_start_it() -> None:

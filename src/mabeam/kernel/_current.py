@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
-from mabeam.errors import NoSuchProcess, UsageError
+from mabeam.errors import NoSuchProcess, UsageError, show
 from mabeam.kernel._activation import here
 from mabeam.kernel._checks import no_target
 from mabeam.kernel._pid import Pid
@@ -149,7 +149,7 @@ def name_target(target: Target) -> str:
     """How a target is called in messages."""
     if isinstance(target, Addressable):
         return name_target(target.address())
-    return repr(target)
+    return show(target)
 
 
 def is_on_loop(kernel: Kernel) -> bool:

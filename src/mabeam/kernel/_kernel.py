@@ -268,12 +268,21 @@ class Kernel:
         if self._dying is not None:
             self._dying.append(process)
             return
-        self._dying = deque((process,))
+        self._dying = dying = deque((process,))
+        stops_loop: BaseException | None = None
         try:
-            while self._dying:
-                self._die(self._dying.popleft())
+            while dying:
+                try:
+                    self._die(dying.popleft())
+                except Exception:
+                    # Nothing of the user's comes out of there, so this is a fault of ours. The others die all the same.
+                    logger.critical("mabeam: internal error; please report it", exc_info=True)
+                except BaseException as error:  # noqa: BLE001  (raised below)
+                    stops_loop = stops_loop or error
         finally:
             self._dying = None
+        if stops_loop is not None:
+            raise stops_loop
 
     def _die(self, process: Process) -> None:
         ending = process.ending
@@ -284,11 +293,17 @@ class Kernel:
         process.status = DEAD
         self.table.pop(process.pid.serial, None)
         name = process.name
-        self._forget(process)
-        self._report_exit(process, reason)
-        self._tell_links(process, reason, failed_start=failed_start)
-        process.name = name  # for descriptions only; the name itself is free
-        self._return_mail(process, reason)
+        try:
+            self._forget(process)
+            self._report_exit(process, reason)
+            self._tell_links(process, reason, failed_start=failed_start)
+            process.name = name  # for descriptions only; the name itself is free
+            self._return_mail(process, reason)
+        finally:
+            self._leave(process, reason)
+
+    def _leave(self, process: Process, reason: ExitReason) -> None:
+        """Tell those who wait for the death itself, and let go of everything."""
         for timer in tuple(process.timers or ()):
             timer.cancel()
         if process.start is not None:

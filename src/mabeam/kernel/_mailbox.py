@@ -7,6 +7,7 @@ import contextvars
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from mabeam.errors import show
 from mabeam.kernel._calls import Turn
 from mabeam.kernel._process import EXITING, RECEIVING, SUSPENDED
 
@@ -37,7 +38,7 @@ class Receiver:
             return bool(self.context.copy().run(self.match, message))
         except BaseException as error:  # noqa: BLE001  (code of the receiver: it is the receiver's error, whatever it is)
             if isinstance(error, StopIteration):  # a future refuses it
-                error = RuntimeError(f"{self.match!r} raised {error!r}")
+                error = RuntimeError(f"{show(self.match)} raised {show(error)}")
             if not self.future.done():
                 self.future.set_exception(error)
             return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mabeam.errors import RejectedError
+from mabeam.errors import RejectedError, show
 from mabeam.kernel._activation import here
 from mabeam.kernel._pid import Pid
 
@@ -180,8 +180,8 @@ class Process:
         return self.ending.reason if self.ending is not None and self.status & DEAD else None
 
     def describe(self) -> str:
-        """Name it for error messages and reports."""
-        name = f"{self.name!r}, " if self.name is not None else ""
+        """Name it for error messages and reports, also in the middle of a death: it never raises, whatever a via name does."""
+        name = f"{show(self.name)}, " if self.name is not None else ""
         return f"{self.label} ({name}pid {self.pid.serial})"
 
     def running(self) -> Iterable[Activation]:

@@ -105,10 +105,15 @@ class TimeoutQueue:
                 self._timer = self._loop.call_at(until, self._look)
                 break
             late.append(future)
-        for future in late:
-            _, process, what = self._waiting.pop(future)
-            if not future.done():
-                process.kernel.note_call_timeout(process, what, self._seconds)
-                future.set_exception(CallTimeout(process.describe(), what, self._seconds))
-        if self._timer is None:
-            self.close()
+        try:
+            for future in late:
+                _, process, what = self._waiting.pop(future)
+                if not future.done():
+                    future.set_exception(CallTimeout(process.describe(), what, self._seconds))
+                    process.kernel.note_call_timeout(process, what, self._seconds)
+        finally:
+            if self._timer is None and self._waiting:
+                # Somebody who hears of timeouts has stopped the loop in the middle. The others' time is up all the same.
+                self._timer = self._loop.call_at(now, self._look)
+            elif self._timer is None:
+                self.close()
