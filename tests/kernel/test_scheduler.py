@@ -248,6 +248,46 @@ async def test_slow_work_between_two_receives_leaves_the_loop_its_turn(
     assert all(len(row) <= 4 for row in "".join(word[0] for word in seen).split("l"))
 
 
+class _Watched(GenServer):
+    """Its handlers take as long as they are told, on the stopwatch of the test."""
+
+    @handle_call
+    def call(self, seconds: float) -> None:
+        self._work(seconds)
+
+    @handle_cast
+    def cast(self, seconds: float) -> None:
+        self._work(seconds)
+
+    def _work(self, seconds: float) -> None:
+        _stopwatch.now += seconds
+        if seconds:
+            _seen.append("slow")
+
+
+@pytest.mark.parametrize("quick", range(1, 50))
+@pytest.mark.parametrize("how", ["call", "cast"])
+async def test_slow_handlers_after_quick_ones_leave_the_loop_its_turn(
+    how: str, quick: int, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many have been quick, the time is looked at after every eighth."""
+    monkeypatch.setattr(runtime.kernel.scheduler, "stopwatch", lambda: _stopwatch.now)
+    server = await _Watched.start_link()
+    await wait_until_idle()
+    _seen.clear()
+    for number in range(quick + 15):
+        seconds = 0.0 if number < quick else 0.003
+        if how == "cast":
+            server.cast(_Watched.cast, seconds)
+        else:
+            await server.call(_Watched.call, seconds)
+        if number == 0:
+            asyncio.get_running_loop().call_soon(_seen.append, "loop")
+    await wait_until_idle()
+    assert _seen.count("slow") == 15
+    assert _seen.index("loop") <= 8
+
+
 def test_what_a_signal_handler_raises_in_it_does_not_put_it_to_sleep() -> None:
     """A loop that others own may go on after a KeyboardInterrupt; one in here would have stopped all processes for good."""
     called: list[Callable[[], None]] = []

@@ -25,8 +25,10 @@ __all__ = ("Chooser", "Scheduler")
 MESSAGES_PER_SLICE: Final = 64
 """Messages that a process may take before the next process has its turn."""
 MESSAGES_PER_LOOK: Final = 4
-"""After so many messages of a process the time is looked at; then after twice as many, and so on: a look takes a tenth of the
-shortest handlers."""
+"""After so many messages of a process the time is looked at for the first time."""
+MOST_PER_LOOK: Final = 8
+"""Then after twice as many, and after each so many messages from there on; calls that are handed off likewise, from the first on.
+A look takes a tenth of the shortest handlers."""
 SECONDS_PER_TURN: Final = 0.002
 """How long processes run before the event loop has its turn."""
 WOKEN_PER_TURN: Final = 64
@@ -58,7 +60,7 @@ class Scheduler:
     Guarantees:
         A process takes its messages in the order in which they came, one at a time. No process runs for more than
         ``MESSAGES_PER_SLICE`` messages while others are ready. The loop has its turn after ``SECONDS_PER_TURN`` or, since no
-        handler is interrupted, when the next look at the time finds that it is over.
+        handler is interrupted, when the next look at the time finds that it is over: at most ``MOST_PER_LOOK`` messages later.
     """
 
     __slots__ = (
@@ -98,7 +100,7 @@ class Scheduler:
         self.handoffs_left = 0
         """How many more calls of this row may be handed off."""
         self.look_at = 0
-        """With how many left the next must ask: after 1 call of the row, 2, 4, 8, 16 and 32 the time is looked at."""
+        """With how many left the next must ask: after 1 call of the row, 2, 4, 8 and each 8 more the time is looked at."""
         self._receives = 0
         self._receive_until = -math.inf
         self._until = -math.inf
@@ -235,7 +237,8 @@ class Scheduler:
         elif self.handoffs_left <= 0 or now > self._row_until:
             return False
         taken = HANDOFFS_IN_A_ROW - self.handoffs_left
-        self.look_at = HANDOFFS_IN_A_ROW - (max(1, 2 * taken) if self.chooser is None else 0)
+        stride = min(max(taken, 1), MOST_PER_LOOK)
+        self.look_at = self.handoffs_left - (stride if self.chooser is None else 0)
         self.handoffs_left -= 1
         return True
 
@@ -317,7 +320,7 @@ class Scheduler:
         look = MESSAGES_PER_LOOK
         for number in range(MESSAGES_PER_SLICE if self.chooser is None else self._slice(process)):
             if number == look:
-                look += look
+                look += min(look, MOST_PER_LOOK)
                 if self.stopwatch() > self._until:
                     break
             mailbox = process.mailbox
