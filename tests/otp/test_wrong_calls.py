@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import math
 import pickle
@@ -17,12 +18,14 @@ from mabeam import (
     GenServer,
     HandlerFailed,
     Ignore,
+    Normal,
     NoSuchProcess,
     Pid,
     ProcessDied,
     Ref,
     Registry,
     StartFailed,
+    Stop,
     Supervisor,
     TaskExit,
     TaskSupervisor,
@@ -386,6 +389,9 @@ async def test_a_caller_fails_with_an_exception() -> None:
     for wrong in ("no", ValueError, None):
         with pytest.raises(UsageError, match=r"caller\.fail\(ValueError"):
             await server.call(Forgetful.fail, wrong)
+    for ends_more in (KeyboardInterrupt(), asyncio.CancelledError(), Stop(Normal())):
+        with pytest.raises(UsageError, match="is no Exception: it would end"):
+            await server.call(Forgetful.fail, ends_more)
     await server.call(Forgetful.fail, ValueError("no"))
     with pytest.raises(ValueError, match="no"):
         await waiting

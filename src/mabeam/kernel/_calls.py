@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from mabeam.errors import CallTimeout, NoSuchProcess, ProcessDied, UsageError
+from mabeam.errors import CallTimeout, NoSuchProcess, ProcessDied, UsageError, show
 from mabeam.kernel._activation import Activation, here
 from mabeam.kernel._current import refuse_left_behind
 from mabeam.kernel._process import EXITING, mailbox_is_full
@@ -107,12 +107,14 @@ class Caller(AnyWait, Generic[T]):
         """Answer with an exception, raised by the caller's ``call``.
 
         Raises:
-            UsageError: it is none.
+            UsageError: it is none; or one that is no ``Exception`` (``KeyboardInterrupt``, ``CancelledError``, ``Stop``).
             NoSuchProcess: as for ``reply``.
         """
-        if not isinstance(error, BaseException):
-            msg = f"fail expects an exception, got {error!r}; as in caller.fail(ValueError('no')), or caller.reply(value) for a value"
-            raise UsageError(msg)
+        if not isinstance(error, Exception):
+            hint = "; as in caller.fail(ValueError('no')), or caller.reply(value) for a value"
+            if isinstance(error, BaseException):
+                hint = ", which is no Exception: it would end the program or the code of the caller, and is no answer"
+            raise UsageError(f"fail expects an exception, got {show(error)}{hint}")
         kernel = self._callee.kernel
         if get_ident() != kernel.scheduler.thread:
             refuse_left_behind("send")
