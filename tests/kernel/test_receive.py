@@ -205,6 +205,54 @@ async def test_a_predicate_that_raises_is_a_crash_of_its_own_process(runtime: Ru
     assert [letter.message for letter in runtime.dead_letters.latest] == ["harmless"]
 
 
+@pytest.mark.parametrize("wanted", [False, True])
+@pytest.mark.parametrize("change", ["send", "flush"])
+async def test_a_predicate_only_looks(change: str, wanted: bool) -> None:  # noqa: FBT001  (a parameter of the test)
+    """One that changes the mailbox is refused, and the message stays where it is."""
+    from mabeam.kernel import demonitor, monitor
+
+    victim = spawn(wait_for_ever)
+    ref = monitor(victim)
+    kill(victim)
+    await wait_until_idle()
+    send(self_pid(), "mail")
+
+    def match(message: object) -> bool:
+        if message == "mail" and change == "send":
+            send(self_pid(), "another")
+        else:
+            demonitor(ref, flush=True)
+        return wanted
+
+    with pytest.raises(UsageError, match=r"match.* sent one to its own process.*it only looks"):
+        await receive(match)
+    assert await receive(lambda message: message == "mail", timeout=0) == "mail"
+
+
+async def test_what_a_predicate_raises_is_not_taken_for_a_change() -> None:
+    def match(_message: object) -> bool:
+        raise RuntimeError("its own")
+
+    send(self_pid(), "mail")
+    with pytest.raises(RuntimeError, match="its own"):
+        await receive(match)
+
+
+async def test_a_predicate_that_cannot_be_shown_does_not_disturb_who_sends() -> None:
+    class Shy:
+        def __call__(self, _message: object) -> bool:
+            raise StopIteration
+
+        def __repr__(self) -> str:
+            raise ValueError("no repr")
+
+    pid = spawn(receive, Shy())
+    await wait_until_idle()
+    send(pid, "mail")
+    await wait_until_idle()
+    assert "Shy whose repr raised ValueError> raised StopIteration()" in repr(reason_of(pid))
+
+
 async def test_a_predicate_that_raises_does_not_disturb_a_death() -> None:
     """All who watch are told, though one of them stumbles over its Down."""
 

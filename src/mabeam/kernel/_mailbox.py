@@ -7,7 +7,7 @@ import contextvars
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from mabeam.errors import show
+from mabeam.errors import UsageError, show
 from mabeam.kernel._calls import Turn
 from mabeam.kernel._process import EXITING, RECEIVING, SUSPENDED
 
@@ -89,19 +89,32 @@ async def take_matching(process: Process, match: Callable[[Any], bool], timeout:
 
     Raises:
         TimeoutError: none came within ``timeout`` seconds; 0 looks and does not wait.
+        UsageError: ``match`` has changed the mailbox that it was asked about.
     """
     if process.status & EXITING or process.kernel.scheduler.must_yield():
         await Turn()  # where it is cancelled if it is to end: the dead take no messages
     mailbox = process.mailbox
     if mailbox is not None and not process.status & SUSPENDED:
-        for index, message in enumerate(mailbox):
-            if match(message):
-                del mailbox[index]
-                if not mailbox:
-                    process.mailbox = None
-                if process.behaviour.observers:
-                    await _tell_observers(process, message, index)
-                return message
+        size = len(mailbox)
+        message, index = None, -1
+        try:
+            for place, message in enumerate(mailbox):
+                if match(message):
+                    index = place
+                    break
+        except RuntimeError as error:
+            if len(mailbox) == size:
+                raise
+            raise _changed(match) from error
+        if len(mailbox) != size:
+            raise _changed(match)
+        if index >= 0:
+            del mailbox[index]
+            if not mailbox:
+                process.mailbox = None
+            if process.behaviour.observers:
+                await _tell_observers(process, message, index)
+            return message
     if timeout is not None and timeout <= 0:
         raise TimeoutError
     loop = process.kernel.loop
@@ -130,6 +143,13 @@ async def take_matching(process: Process, match: Callable[[Any], bool], timeout:
         del receiver  # an error is in its future, and its traceback leads to this frame
     await _tell_observers(process, message, place)
     return message
+
+
+def _changed(match: Callable[[Any], bool]) -> UsageError:
+    return UsageError(
+        f"{show(match)} was asked by receive which message is wanted, and has sent one to its own process, or taken one out: "
+        "it only looks. Do the rest when receive has returned."
+    )
 
 
 def _give_back(process: Process, message: Any, place: int) -> None:

@@ -218,7 +218,7 @@ async def receive(match: Match | None = None, /, *, timeout: float | None = None
     Raises:
         TimeoutError: nothing came in time.
         UsageError: called elsewhere than in the function of a plain process (a server gets ``handle_info``); or ``match``
-            or ``timeout`` is none.
+            or ``timeout`` is none; or the predicate has changed the mailbox that it was asked about, by a ``send`` say.
     """
     if timeout is not None and not is_seconds(timeout):
         check_seconds("receive expects a timeout in seconds", timeout, none="to wait without limit")
