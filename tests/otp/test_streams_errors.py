@@ -17,6 +17,8 @@ from mabeam import (
     Runtime,
     UsageError,
     handle_call,
+    handle_cast,
+    handle_stream,
     ref,
     send,
     spawn,
@@ -24,7 +26,7 @@ from mabeam import (
 from mabeam.kernel import Exited, kill, send_exit
 from mabeam.testing import Probe, wait_until_idle
 from tests.otp._feed import Feed
-from tests.otp._servers import begun, clock, for_ever, pid_of, state_of
+from tests.otp._servers import begun, clock, for_ever, pid_of, process_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -151,6 +153,52 @@ async def test_one_that_is_cancelled_on_entering_leaves_nothing() -> None:
     await blocked
     await wait_until_idle()
     assert state_of(feed).made == []
+
+
+class Crowded(GenServer):
+    """Room for one message, and readers that wait for room."""
+
+    mailbox_limit = 1
+    on_full = "block"
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.log: list[str] = []
+
+    @handle_call
+    async def block(self) -> None:
+        await self.gate.wait()
+
+    @handle_cast
+    def cancel(self, task: asyncio.Task[None]) -> None:
+        task.cancel()
+
+    @handle_stream
+    async def count(self) -> AsyncIterator[int]:
+        self.log.append("begun")
+        yield 1
+
+
+async def test_one_that_is_cancelled_when_its_request_has_been_let_in_and_taken_leaves_nothing() -> None:
+    """All of that in one turn: the reader has heard of none of it."""
+    crowded = await Crowded.start_link()
+    blocked = await begun(crowded.options(timeout=None).call(Crowded.block))
+
+    async def read() -> None:
+        async with crowded.stream(Crowded.count):
+            pass
+
+    reading = asyncio.create_task(read())
+    crowded.cast(Crowded.cancel, reading)
+    await wait_until_idle()
+    state_of(crowded).gate.set()
+    await asyncio.wait([reading])
+    await blocked
+    await wait_until_idle()
+    assert reading.cancelled()
+    assert state_of(crowded).log == []
+    assert not process_of(crowded).registrations
+    assert not process_of(crowded).activations
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])

@@ -279,18 +279,18 @@ class Stream(Generic[T]):
         request.trace = current_trace()
         is_late = is_decided(channel.server)
         until = None if self._timeout is None else kernel.loop.time() + self._timeout
-        if kernel.has_room(channel.server):
-            kernel.scheduler.enqueue(channel.server, request)
-        else:
-            await enter_full(channel.server, request, self._timeout)
-        owner = here.get(None)
-        if owner is not None:
-            remember(owner.process, channel)
-            channel.reader = owner if isinstance(owner, Activation) else None
         timer = None
-        if until is not None:
-            timer = kernel.loop.call_at(until, _expire, channel, request, self._timeout)
         try:
+            if kernel.has_room(channel.server):
+                kernel.scheduler.enqueue(channel.server, request)
+            else:
+                await enter_full(channel.server, request, self._timeout)
+            owner = here.get(None)
+            if owner is not None:
+                remember(owner.process, channel)
+                channel.reader = owner if isinstance(owner, Activation) else None
+            if until is not None:
+                timer = kernel.loop.call_at(until, _expire, channel, request, self._timeout)
             with waiting_for(channel.server, request.handler.what):
                 await channel.opened
             if is_late:
