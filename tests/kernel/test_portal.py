@@ -103,6 +103,28 @@ def test_an_exception_in_the_block_stops_the_runtime_and_is_raised() -> None:
     assert set(threading.enumerate()) == before
 
 
+class _Interrupted(threading.Event):
+    """Ctrl-C comes as soon as somebody waits for it."""
+
+    is_over = False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if not self.is_over:
+            self.is_over = True
+            raise KeyboardInterrupt
+        return super().wait(timeout)
+
+
+def test_a_portal_that_is_interrupted_before_it_is_open_leaves_no_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mabeam.kernel._run.threading", SimpleNamespace(Event=_Interrupted))
+    before = set(threading.enumerate())
+    with pytest.raises(KeyboardInterrupt), open_portal():
+        pytest.fail("the block was entered")
+    assert set(threading.enumerate()) == before
+
+
 def test_bad_options_start_nothing() -> None:
     """Neither thread nor loop."""
     before = set(threading.enumerate())

@@ -201,13 +201,14 @@ def run_in_thread(options: dict[str, Any]) -> Iterator[Runtime]:
             ready.set()
 
     thread = start_thread(f"mabeam-{runtime.id}-portal", work)
-    ready.wait()
     try:
+        ready.wait()
         if failure:
             raise failure[0]
         yield runtime
     finally:
-        if thread.is_alive():
+        ready.wait()  # whoever was interrupted above has waited for nothing yet, and there is no loop to be told before
+        if thread.is_alive() and not failure:
             with contextlib.suppress(RuntimeError):  # it has just ended by itself
                 runtime.kernel.loop.call_soon_threadsafe(runtime.request_stop)
         thread.join()
