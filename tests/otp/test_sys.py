@@ -364,6 +364,13 @@ async def test_a_trace_needs_a_function() -> None:
     with pytest.raises(UsageError, match="trace"):
         trace(counter, 3)  # type: ignore[call-overload,arg-type,unused-ignore]
 
+    async def take(_event: TraceEvent) -> None: ...
+
+    with pytest.raises(
+        UsageError, match=r"trace expects a plain function.*take.*send the events to a process"
+    ):
+        trace(counter, take)
+
 
 async def test_a_supervisor_stops_a_suspended_child() -> None:
     supervisor = await Supervisor.start_link([Counter.child_spec().named("child")], strategy="one_for_one")

@@ -5,6 +5,7 @@ A process that is watched has a behaviour of its own that reports what it takes 
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, final
 
@@ -140,10 +141,13 @@ def trace(target: Target, handler: Callable[[TraceEvent], object] | None = None,
 
     Raises:
         NoSuchProcess: there is no such process.
-        UsageError: ``handler`` is no function; or this is called in a thread.
+        UsageError: ``handler`` is no plain function; or this is called in a thread.
     """
-    if handler is not None and not callable(handler):
-        msg = f"trace expects a function that takes each TraceEvent, got {handler!r}"
+    if handler is not None and (not callable(handler) or inspect.iscoroutinefunction(handler)):
+        msg = (
+            f"trace expects a plain function that takes each TraceEvent, which it calls at once, got {handler!r}. To wait, send "
+            "the events to a process that does."
+        )
         raise UsageError(msg)
     process = find_here(target, "trace")
     begun = Trace(process, handler if handler is not None else _log)
