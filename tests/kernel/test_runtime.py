@@ -320,6 +320,39 @@ def test_processes_that_start_the_next_without_end_do_not_keep_it_from_ending(
     assert "thousands of others were started" in caplog.text
 
 
+class _Stopper(GenServer):
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        trap_exit()
+
+    @handle_call(raises=(UsageError,))
+    async def stop_all(self) -> None:
+        await self.runtime.stop()
+
+    @handle_call(raises=(UsageError,))
+    async def stop_all_in_a_task(self) -> None:
+        await asyncio.create_task(self.runtime.stop())
+
+
+@pytest.mark.parametrize("method", [_Stopper.stop_all, _Stopper.stop_all_in_a_task])
+def test_a_process_cannot_wait_until_all_have_ended(method: Any) -> None:
+    """It would wait for its own end. The block may, and so may a process of another Runtime."""
+
+    async def main() -> None:
+        async with Runtime() as outer, Runtime() as runtime:
+            server = await _Stopper.start_link(runtime)
+            with pytest.raises(UsageError, match=r"_Stopper \(pid 1\) is one of them.*request_stop\(\)"):
+                await server.call(method)
+            assert runtime.statistics().processes == 1
+            await runtime.stop()
+            assert runtime.statistics().processes == 0
+            server = await _Stopper.start_link(outer)
+            await server.call(method)
+            assert outer.statistics().processes == 0
+
+    run(main)
+
+
 def test_a_runtime_that_stops_everything_lets_much_be_started_meanwhile(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

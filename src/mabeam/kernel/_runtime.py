@@ -219,7 +219,7 @@ class Runtime:
         kernel, root = self.kernel, self.root
         cancelled: asyncio.CancelledError | None = None
         try:
-            await self.stop()
+            await self._stop_all()
         except asyncio.CancelledError as error:
             cancelled = error  # out of patience: what is left is killed, and that takes no time
         kernel.close()
@@ -300,7 +300,21 @@ class Runtime:
         Guarantees:
             What is started meanwhile is stopped, too. Processes that start others faster than they can be stopped do not keep
             this from ending: when thousands more have been started than there were, all that are left are killed.
+
+        Raises:
+            UsageError: a process of this Runtime asks, which would wait for its own end.
         """
+        owner = here.get(None)
+        if owner is not None and owner.process.kernel is self._kernel and owner.process is not self._root:
+            msg = (
+                f"Runtime.stop() waits until every process has ended, and {owner.process.describe()} is one of them: it would wait "
+                "for itself. Call runtime.request_stop() there, which returns at once, and wait in the block with "
+                "'await runtime.wait_stopped()'. Under mabeam.run all is stopped when main returns."
+            )
+            raise UsageError(msg)
+        await self._stop_all()
+
+    async def _stop_all(self) -> None:
         kernel = self.kernel
         most = kernel.started_count + _STARTED_MEANWHILE + _STARTED_BY_EACH * len(kernel.table)
         while kernel.started_count <= most and (process := self._latest_top()) is not None:
