@@ -29,7 +29,7 @@ from mabeam.kernel._current import (
 from mabeam.kernel._current_task import current_tasks
 from mabeam.kernel._cycles import check_choice_cycle, check_cycle, check_place_cycle, check_stream_cycle
 from mabeam.kernel._dead_letters import DeadLetter, DeadLetters
-from mabeam.kernel._ending import crash_reason, end, is_decided, stop
+from mabeam.kernel._ending import crash_reason, end, is_decided, stop, stop_loop
 from mabeam.kernel._ending import kill as kill_process
 from mabeam.kernel._full_mailbox import admit, check_mailbox, crowd_of, enter_full
 from mabeam.kernel._in_thread import in_thread, run_blocking
@@ -253,6 +253,7 @@ __all__ = (
     "short_name",
     "start_timer",
     "stop",
+    "stop_loop",
     "take_matching",
     "trace_of",
     "wait_for_reply",

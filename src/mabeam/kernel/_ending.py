@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from mabeam.kernel._calls import Caller
+    from mabeam.kernel._kernel import Kernel
     from mabeam.kernel._process import Process
     from mabeam.kernel._reasons import ExitReason
 
@@ -33,7 +34,9 @@ __all__ = (
     "finish_kill",
     "is_decided",
     "kill",
+    "kill_all",
     "stop",
+    "stop_loop",
 )
 
 GRACE: Final = 1.0
@@ -93,6 +96,13 @@ def end(process: Process, reason: ExitReason) -> None:
         return
     _cancel_handlers(process)
     advance(process)
+
+
+def kill_all(kernel: Kernel) -> None:
+    """Kill every process but the root, the latest first."""
+    for process in reversed(tuple(kernel.table.values())):
+        if process is not kernel.root:
+            kill(process)
 
 
 def is_decided(process: Process) -> bool:
@@ -255,7 +265,7 @@ def _terminate(process: Process, ending: Ending) -> bool:
         _replace_reason(process, error)
         if isinstance(error, SystemExit | KeyboardInterrupt):
             # It stops the loop, but not before this end has gone on.
-            process.kernel.loop.call_soon(_raise, error)
+            stop_loop(process.kernel, error)
         rest = None
     finally:
         process.status &= ~BUSY
@@ -263,6 +273,11 @@ def _terminate(process: Process, ending: Ending) -> bool:
         return True
     activate(process, rest, None, _terminate_done)
     return False
+
+
+def stop_loop(kernel: Kernel, error: BaseException) -> None:
+    """Have whoever runs the loop get ``SystemExit`` or ``KeyboardInterrupt``, and not who is on the stack now, who could catch it."""
+    kernel.loop.call_soon(_raise, error)
 
 
 def _raise(error: BaseException) -> None:

@@ -12,7 +12,7 @@ from mabeam.errors import InternalError, UsageError
 from mabeam.kernel._activation import here
 from mabeam.kernel._calls import died
 from mabeam.kernel._current import current_kernel
-from mabeam.kernel._ending import kill
+from mabeam.kernel._ending import kill, kill_all
 from mabeam.kernel._garbage import GarbageKeeper
 from mabeam.kernel._operations import check_function
 from mabeam.kernel._plain import Body, PlainBehaviour, label_of
@@ -151,7 +151,7 @@ class _Program:
     def end(self) -> None:
         """End the program: in order, or at once if somebody insists."""
         if self.signals.insisted:
-            self._kill_all()
+            kill_all(self.runtime.kernel)
         else:
             self._end_main()
 
@@ -163,11 +163,6 @@ class _Program:
             until = process.grace_until = kernel.loop.time() + process.behaviour.shutdown
             kernel.signal(process, self.runtime.root, SHUTDOWN)
             kernel.loop.call_at(until, kill, process)
-
-    def _kill_all(self) -> None:
-        for process in reversed(tuple(self.runtime.kernel.table.values())):
-            if process is not self.runtime.root:
-                kill(process)
 
     def _finished(self, value: object, error: BaseException | None) -> None:
         self.value, self.error, self.done = value, error, True

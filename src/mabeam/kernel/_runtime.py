@@ -16,7 +16,7 @@ from mabeam.kernel._activation import freeze_or_finish, here
 from mabeam.kernel._calls import Turn, died
 from mabeam.kernel._checks import is_seconds
 from mabeam.kernel._current import find_or_raise
-from mabeam.kernel._ending import Ending, kill
+from mabeam.kernel._ending import Ending, kill, kill_all
 from mabeam.kernel._kernel import Kernel
 from mabeam.kernel._owned_tasks import OwnedTaskFactory
 from mabeam.kernel._plain import RootBehaviour
@@ -228,7 +228,7 @@ class Runtime:
         except asyncio.CancelledError as error:
             cancelled = error
         while len(kernel.table) > 1 or kernel.stragglers:
-            self._kill_all()  # again: what is being killed may have started more
+            kill_all(kernel)  # again: what is being killed may have started more
             while kernel.stragglers:
                 straggler, _ = kernel.stragglers.popitem()
                 kernel.loop.call_soon(freeze_or_finish, straggler)  # not here, inside of a task
@@ -253,11 +253,6 @@ class Runtime:
             )
         if cancelled is not None:
             raise cancelled
-
-    def _kill_all(self) -> None:
-        for process in reversed(tuple(self.kernel.table.values())):
-            if process is not self._root:
-                kill(process)
 
     def _latest_top(self) -> Process | None:
         """The latest process that no living process but the root is the parent of."""
@@ -322,7 +317,7 @@ class Runtime:
         if len(kernel.table) > 1:
             kernel.report_flood(len(kernel.table) - 1)
         while len(kernel.table) > 1:
-            self._kill_all()
+            kill_all(kernel)
             await Turn()
 
     def request_stop(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from mabeam.kernel import Caller, Turn, current_tasks, in_trace, wait_for_reply
+from mabeam.kernel import Caller, Turn, current_tasks, in_trace, stop_loop, wait_for_reply
 from mabeam.otp._asides import take_deferred
 from mabeam.otp._requests import Call
 from mabeam.telemetry import current_trace
@@ -113,16 +113,11 @@ def _raised(
     try:
         done = cast("ServerBehaviour", process.behaviour).failed(process, message, caller, error)
     except (SystemExit, KeyboardInterrupt) as stops_loop:
-        # Not here, where the caller could catch it: it goes to whoever runs the loop, as from any other handler.
-        process.kernel.loop.call_soon(_raise, stops_loop)
+        stop_loop(process.kernel, stops_loop)
     finally:
         if done:
             process.kernel.scheduler.settle(process)
     return caller
-
-
-def _raise(error: BaseException) -> None:
-    raise error
 
 
 def _caller(process: Process, handler: Handler) -> Caller[Any]:
