@@ -153,6 +153,10 @@ KNOWN: list[tuple[Any, int]] = [
     (frozenset({"a", "b", "c"}), 23),
     ("\udc80", 19),
     (Named("\udc80"), 19),
+    (Key("meet at 0x10", 1), 50),
+    (Key("it's at 0x10", 1), 34),
+    (Key('it\'s "here" \\ at 0x10\n', 1), 9),
+    (int, 35),
 ]
 
 
@@ -160,6 +164,22 @@ KNOWN: list[tuple[Any, int]] = [
 def test_a_key_has_the_same_partition_for_ever(key: Any, partition: int) -> None:
     """These are written down: another answer would lead a program that was updated to other processes."""
     assert partition_of(key, 101) == partition
+
+
+class Int64:
+    """A whole number that is no int, as numpy has them."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __index__(self) -> int:
+        return self.number
+
+    def __eq__(self, other: object) -> bool:
+        return self.number == other
+
+    def __hash__(self) -> int:
+        return hash(self.number)
 
 
 class Level(IntEnum):
@@ -177,6 +197,8 @@ class Digest(bytes):
         (-7, -7.0),
         (1, True),
         (Level.LOW, 1.0),
+        (Int64(-7), -7),
+        (("a", Int64(7)), ("a", 7.0)),
         (("a", 1), ("a", True)),
         (("a", 1), ("a", 1.0)),
         (("a", Level.LOW), ("a", 1)),
@@ -247,8 +269,9 @@ def test_keys_are_spread_over_all_partitions() -> None:
 
 
 def test_a_key_that_looks_different_in_each_run_is_refused() -> None:
-    """Also inside of a tuple; so is one that is not hashable."""
-    for key in (object(), ("a", object())):
+    """Also inside of a tuple or of a value, whatever text is beside it; so is one that is not hashable."""
+    beside: Any = object()
+    for key in (object(), ("a", object()), Key("it's", beside), Key('"\\', beside), lambda: "'", {}.get):
         with pytest.raises(UsageError, match="repr that is the same in each run"):
             PartitionSupervisor.via("counters", key)
     with pytest.raises(UsageError, match="hashable"):

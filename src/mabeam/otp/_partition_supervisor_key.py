@@ -5,13 +5,19 @@ Pure: nothing but the key counts.
 
 from __future__ import annotations
 
+import operator
+import re
 import zlib
-from typing import Any
+from typing import Any, Final
 
 from mabeam.errors import UsageError
 from mabeam.kernel import Pid
 
 __all__ = ("partition_of",)
+
+_QUOTED: Final = re.compile(r"""(['"])(?:\\.|(?!\1)[^\\])*\1""")
+"""A text inside a repr: what it says is the user's."""
+_ADDRESS: Final = " at 0x"
 
 
 def partition_of(key: Any, count: int) -> int:
@@ -45,7 +51,7 @@ def _bytes_of(key: Any) -> bytes:
     if isinstance(key, Pid):
         return b"%d" % key.serial
     text = repr(key)
-    if " at 0x" in text:
+    if _ADDRESS in text and _ADDRESS in _QUOTED.sub("", text):
         msg = (
             f"a key of a PartitionSupervisor needs a repr that is the same in each run, got {text}: it shows where the object "
             "is in memory. Use a number, text, a tuple of them, or a frozen dataclass."
@@ -61,11 +67,12 @@ def _tagged(part: Any) -> bytes:
 
 
 def _plain(key: Any) -> Any:
-    """The plain number, text or bytes that a key is equal to, if there is one: equal keys lead to one partition."""
-    if isinstance(key, float):
-        return int(key) if key.is_integer() else float(key)
-    if isinstance(key, int):
-        return int(key)
+    """The text, bytes or plain number that a key is equal to: all of them lead to one partition."""
     if isinstance(key, str):
         return str.__str__(key)
-    return bytes(key) if isinstance(key, bytes) else key
+    if isinstance(key, float):
+        return int(key) if key.is_integer() else float(key)
+    if isinstance(key, bytes):
+        return bytes(key)
+    # Integers of numpy are no int, and equal to one.
+    return operator.index(key) if hasattr(type(key), "__index__") else key
