@@ -120,6 +120,20 @@ async def test_a_plain_process_can_be_a_child() -> None:
     assert (info.id, info.state, info.is_supervisor) == ("plain", "running", False)
 
 
+async def test_each_start_is_given_the_very_arguments_of_the_spec() -> None:
+    """They are not copied: what a server changes in them is changed for the next."""
+    items: list[int] = []
+
+    class Basket(GenServer):
+        def __init__(self, *given: list[int]) -> None:
+            given[0].append(len(given[0]))
+
+    spec = Basket.child_spec(items)
+    await spec.start()
+    await spec.named("again").start()
+    assert items == [0, 1]
+
+
 async def test_each_restart_of_a_plain_child_calls_its_function_anew() -> None:
     """With the same arguments."""
     calls: list[int] = []

@@ -105,7 +105,8 @@ class ChildOptions:
 class ChildSpec(Generic[S_co]):
     """How to start, restart and stop a child. Made by ``child_spec`` of a server class, or by :func:`child_spec`.
 
-    A value: it never changes, ``named`` and ``options`` make another one.
+    A value: it never changes, ``named`` and ``options`` make another one. It holds the arguments as they are and copies none,
+    so a list among them is the same list at every start.
 
     Attributes:
         name: the process name it gets before it starts.
@@ -304,6 +305,8 @@ def _is_shutdown(value: object) -> bool:
 
 def child_spec(function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> ChildSpec[None]:
     """The spec of a plain process that runs ``function``: a child without handlers.
+
+    Each start is given the arguments as they are, the same objects every time.
 
     Raises:
         UsageError: it is no function: a coroutine, say, because it was called already; or it would run nothing.

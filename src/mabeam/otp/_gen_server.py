@@ -134,6 +134,9 @@ class GenServer:
     def child_spec(cls: Callable[P, S], /, *args: P.args, **kwargs: P.kwargs) -> ChildSpec[S]:
         """How a supervisor starts and restarts it. Arguments are those of ``__init__``; options are apart.
 
+        Each start is given the arguments as they are, the same objects every time: one that a server changes is changed for
+        the next. ``__init__`` copies what the server is going to change.
+
         ``Counter.child_spec(10).named("counter").options(restart="transient", shutdown=2.0)``
         """
         return ChildSpec.of_server(cast("Any", cls), args, kwargs)
