@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ("WORDS", "OutsideKind", "frame_of", "job_of", "outside_kind")
 
+# Words that are read at a glance: one a line would take a page.
 OutsideKind: TypeAlias = Literal[
     "bulkhead", "cache_load", "connection", "os_process", "outside_lock", "queue", "socket", "stop_request", "timer", "unknown"
 ]  # fmt: skip

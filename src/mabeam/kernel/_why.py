@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ("Cause", "Why", "explain", "why")
 
+# In two groups, which one word a line would not show.
 Kind: TypeAlias = Literal[
     "call", "stop", "start", "await", "room", "lock", "task", "stream",
     "blocked_loop", "bulkhead", "cache_load", "connection", "cycle", "dead", "empty_mailbox", "kept_caller", "outside_lock",
