@@ -24,7 +24,7 @@ from mabeam.otp._child_spec import ChildSpec
 from mabeam.otp._gen_server import GenServer
 from mabeam.otp._handlers import system_call
 from mabeam.otp._ref import Ref
-from mabeam.otp._restart_state import Backoff, RestartRow, RestartWindow, Retry
+from mabeam.otp._restart_state import NO_RESTARTS, Backoff, RestartRow, RestartWindow, Retry
 from mabeam.otp._supervising import (
     ChildCounts,
     ChildInfo,
@@ -55,8 +55,6 @@ S = TypeVar("S")
 
 _CALLER_ERRORS = (ChildError, RejectedError, StartFailed, StartIgnored, UsageError)
 
-
-_NO_RESTARTS: Final = RestartRow()
 _STOPS_IN_A_ROW: Final = 64
 """Children that are told to stop before others have their turn."""
 
@@ -241,7 +239,7 @@ class DynamicSupervisor(GenServer):
         me = current_process()
         note_exit(me, spec, reason)
         if restarts_after(spec, reason):
-            note_restart(me, spec, reason, self._restarts.get(process, _NO_RESTARTS).attempts + 1)
+            note_restart(me, spec, reason, self._restarts.get(process, NO_RESTARTS).attempts + 1)
             await self._restart(process, counted=False)
         else:
             self._forget(process)
@@ -253,7 +251,7 @@ class DynamicSupervisor(GenServer):
             if not self._window.add(now):
                 self._give_up(process, spec)
             if self._backoff is not None:
-                row = self._restarts.get(process, _NO_RESTARTS)
+                row = self._restarts.get(process, NO_RESTARTS)
                 delay, self._restarts[process] = row.next(now, self._window.max_seconds, self._backoff)
                 self._restarting[process] = None
                 start_timer(me.kernel, me, delay, Retry(process, counted=True), is_ours=True)

@@ -10,6 +10,7 @@ from mabeam.kernel import Addressable, Pid, ViaName, current_kernel
 from mabeam.otp._callbacks import checked_up_front
 from mabeam.otp._child_spec import ChildSpec
 from mabeam.otp._handlers import system_call
+from mabeam.otp._keys import check_hashable
 from mabeam.otp._partition_supervisor_key import partition_of
 from mabeam.otp._partition_supervisor_via import PartitionName, not_running, partitions_at
 from mabeam.otp._ref import Ref
@@ -149,7 +150,7 @@ class PartitionSupervisor(Supervisor):
                 "    right:  PartitionSupervisor.via('counters', 'ann')"
             )
             raise UsageError(msg)
-        _check_hashable(key)
+        check_hashable("a PartitionSupervisor", key)
         partition_of(key, 1)
         return PartitionName(address, key)
 
@@ -218,14 +219,6 @@ def _fixed(what: str) -> NoReturn:
 def _numbered(spec: Any, number: int) -> Any:
     """The spec with the number of its partition as its id; what is no spec is left for the supervisor to refuse."""
     return spec.options(id=str(number)) if isinstance(spec, ChildSpec) else spec
-
-
-def _check_hashable(key: object) -> None:
-    try:
-        hash(key)
-    except TypeError:
-        msg = f"a key of a PartitionSupervisor must be hashable, got {key!r}"
-        raise UsageError(msg) from None
 
 
 def _cores() -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, final
 
 from mabeam.errors import AlreadyRegistered, NotRegistered, UsageError
 from mabeam.kernel import STARTING, Pid, current_process, find, name_target
+from mabeam.otp._keys import check_hashable
 from mabeam.otp._registrations import registrations_at
 from mabeam.otp._via import RegistryName, not_running, refuse_duplicate
 
@@ -214,7 +215,7 @@ class RegistryRef(Generic[K, V]):
             key: the key.
             value: what a process that is given the name is registered with; finding it by the name needs none.
         """
-        _check_hashable(key)
+        check_hashable("a registry", key)
         return RegistryName(self._address, key, value)
 
     # ------------------------------------------------------------------------------------------- addressing
@@ -235,7 +236,7 @@ class RegistryRef(Generic[K, V]):
         registrations = registrations_at(process.kernel, self._address)
         if registrations is None:
             raise self._unreachable(process)
-        _check_hashable(key)
+        check_hashable("a registry", key)
         return registrations, process
 
     def _unreachable(self, caller: Process) -> Exception:
@@ -269,14 +270,6 @@ def _pid_of(target: Target | None, caller: Process) -> Pid | None:
         return target
     process = find(caller.kernel, target)
     return process.pid if process is not None else None
-
-
-def _check_hashable(key: object) -> None:
-    try:
-        hash(key)
-    except TypeError as error:
-        msg = f"a key of a registry must be hashable, got {key!r}: {error}. A tuple is, a list is not."
-        raise UsageError(msg) from None
 
 
 def _check_plain(what: str, function: object) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mabeam._base import Backoff
 from mabeam.kernel import Exempt
 
-__all__ = ("Backoff", "RestartRow", "RestartWindow", "Retry")
+__all__ = ("NO_RESTARTS", "Backoff", "RestartRow", "RestartWindow", "Retry")
 
 
 class Retry(Exempt):
@@ -44,6 +44,9 @@ class RestartRow(NamedTuple):
         attempts = self.attempts + 1 if now - self.last <= max_seconds else 1
         delay = backoff.delay(attempts)
         return delay, RestartRow(attempts, now + delay)
+
+
+NO_RESTARTS: Final = RestartRow()
 
 
 class RestartWindow:

@@ -6,18 +6,16 @@ Nothing here starts, stops or waits; ``_supervisor.py`` carries the decisions ou
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from mabeam.kernel import is_abnormal
-from mabeam.otp._restart_state import RestartRow
+from mabeam.otp._restart_state import NO_RESTARTS
 
 if TYPE_CHECKING:
     from mabeam.kernel import ExitReason, Process
     from mabeam.otp._child_spec import ChildSpec
 
 __all__ = ("AutoShutdown", "Child", "Children", "Strategy", "restarts_after")
-
-_NO_RESTARTS: Final = RestartRow()
 
 Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
 """Who is restarted with a child that ended: nobody else, everybody, or those started after it."""
@@ -42,7 +40,7 @@ class Child:
         self.spec = spec
         self.process = process
         self.restarting = False
-        self.row = _NO_RESTARTS
+        self.row = NO_RESTARTS
         self.retry: object = None
 
     @property
