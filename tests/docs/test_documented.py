@@ -63,3 +63,14 @@ def test_each_file_of_the_large_packages_has_its_place_in_the_layout(package: st
     listed = set(re.findall(r"`(_\w+)`", table))
     files = {path.stem for path in (_project.ROOT / "src/mabeam" / package).glob("_*.py")}
     assert listed == files - {"__init__"}
+
+
+def test_the_glossary_gives_each_word_one_place() -> None:
+    """A second sense says in parentheses what it is a sense of."""
+    page = _text("reference/glossary.md")
+    headings = re.findall(r"^## .*", page, flags=re.MULTILINE)
+    first_cells = re.findall(r"^\| (.*?) \|", page, flags=re.MULTILINE)
+    words = [word for cell in first_cells for word in cell.split(", ") if word not in {"word", "---"}]
+    assert len(words) > 100
+    assert sorted(headings) == sorted(set(headings))
+    assert [word for word in words if words.count(word) > 1] == []
