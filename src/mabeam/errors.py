@@ -11,7 +11,7 @@
 * :class:`StartFailed`, :class:`StartIgnored`, :class:`ChildError`: a process did not start, or a supervisor refused.
 * :class:`AlreadyRegistered`, :class:`NotRegistered`: a key of a registry is somebody else's, or not the caller's.
 * :class:`CircuitNotFound`, :class:`CheckNotFound`: a service has nothing under that id.
-* :class:`DurabilityError`: a change could not be made durable.
+* :class:`DurabilityError`: a change could not be made durable; for what is to come.
 * :class:`InternalError`: a fault of mabeam itself.
 
 Each error carries its data as attributes and survives ``pickle``.
@@ -525,7 +525,7 @@ def _meant(similar: tuple[str, ...]) -> str:
 
 
 class DurabilityError(MabeamError):
-    """A change could not be made durable; it did not happen."""
+    """A change could not be made durable; it did not happen. Nothing raises it yet: it is for the durable servers to come."""
 
 
 class InternalError(MabeamError):
