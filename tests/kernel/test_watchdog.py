@@ -232,13 +232,22 @@ class _Unshowable(str):
         raise ValueError("cannot be shown")
 
 
-async def test_it_goes_on_watching_when_what_it_has_found_cannot_be_shown(seen: Seen) -> None:
-    first = await Server.child_spec().named(_Unshowable("first")).start_link()
-    second = await Server.child_spec().named("second").start_link()
-    await first.options(timeout=60).call(Server.until, seen, 1)
+async def test_a_name_that_cannot_be_shown_is_reported_by_its_type(seen: Seen) -> None:
+    server = await Server.child_spec().named(_Unshowable("first")).start_link()
+    await server.options(timeout=60).call(Server.until, seen, 1)
+    assert "by Server.until of Server (<_Unshowable whose repr raised ValueError>, pid " in seen.lines[0]
+
+
+async def test_it_goes_on_watching_when_it_cannot_say_what_it_has_found(
+    seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await Server.start_link()
+    with monkeypatch.context() as patch:
+        patch.setattr("mabeam.kernel._watchdog.handler_of", None)
+        await server.options(timeout=60).call(Server.until, seen, 1)
     assert seen.lines[0] == "mabeam: the watchdog could not say what blocks the loop"
-    await second.options(timeout=60).call(Server.until, seen, 2)
-    assert seen.lines[1].startswith("the event loop is blocked by Server.until of Server ('second', pid ")
+    await server.options(timeout=60).call(Server.until, seen, 2)
+    assert seen.lines[1].startswith("the event loop is blocked by Server.until of Server (pid ")
 
 
 async def test_code_that_belongs_to_no_process_has_a_stack(seen: Seen) -> None:

@@ -140,7 +140,7 @@ class Watchdog:
         try:
             self._look_and_say(since)
         except Exception:
-            # Names and messages are of users, so showing them may raise; the next report may be the one that is needed.
+            # It looks from its thread at what the loop may be changing; the next report may be the one that is needed.
             logger.critical("mabeam: the watchdog could not say what blocks the loop", exc_info=True)
 
     def _look_and_say(self, since: float) -> None:
