@@ -11,6 +11,7 @@ from mabeam import (
     Crashed,
     ExitReason,
     ExitSignal,
+    GenServer,
     Killed,
     NamedTimeout,
     Normal,
@@ -35,6 +36,7 @@ from mabeam import (
     ref,
     replace_state,
     resume,
+    self_pid,
     send,
     send_exit,
     spawn_link,
@@ -226,6 +228,68 @@ async def test_an_orderly_end_runs_terminate_with_the_state_still_there() -> Non
     top = await Supervisor.start_link([Gate.child_spec(log, traps=True)], strategy="one_for_one")
     await top.stop()
     assert log == [("terminate", "shut", Shutdown())]
+
+
+class Leaver(Gate):
+    """Ends itself with an answer, and has not ended before it is let."""
+
+    @handle_call
+    def leave(self) -> str:
+        stop_self(Shutdown("done"))
+        return "bye"
+
+    @handle_call
+    async def leave_slowly(self) -> str:
+        stop_self(Shutdown("done"))
+        await pause(1)
+        return "bye"
+
+    async def terminate(self, reason: ExitReason) -> None:
+        await super().terminate(reason)
+        await for_ever()
+
+
+@pytest.mark.parametrize("method", [Leaver.leave, Leaver.leave_slowly])
+async def test_stop_self_answers_the_caller_before_terminate_has_run(method: Any) -> None:
+    """So it has its answer even if the machine is killed in terminate; a GenServer answers when terminate has run."""
+    leaver, probe = await Leaver.child_spec().start(), Probe.start()
+    probe.watch(leaver)
+    log = state_of(leaver).log
+    assert await leaver.call(method) == "bye"
+    await wait_until_idle()
+    assert log == [("terminate", "shut", Shutdown("done"))]
+    assert pid_of(leaver).is_alive
+    kill(leaver)
+    assert (await probe.next()).reason == Killed()
+
+
+async def test_terminate_may_call_the_caller_that_has_been_answered() -> None:
+    """It waits for the machine no more, so this is no cycle."""
+
+    class Asker(GenServer):
+        @handle_call
+        async def ask(self, machine: Ref[Polite]) -> str:
+            return await machine.call(Polite.leave, ref(self_pid(), Asker))
+
+        @handle_call
+        def name(self) -> str:
+            return "ann"
+
+    class Polite(Gate):
+        @handle_call
+        def leave(self, asker: Ref[Asker]) -> str:
+            self.asker = asker
+            stop_self(Normal())
+            return "bye"
+
+        async def terminate(self, reason: ExitReason) -> None:
+            self.log.append(await self.asker.call(Asker.name))
+
+    polite = await Polite.child_spec().start()
+    log, asker = state_of(polite).log, await Asker.start_link()
+    assert await asker.call(Asker.ask, polite) == "bye"
+    await wait_until_idle()
+    assert log == ["ann"]
 
 
 async def test_an_exit_of_somebody_else_is_a_message_to_the_state_when_it_traps() -> None:

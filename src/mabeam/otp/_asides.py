@@ -194,9 +194,10 @@ def reply_later(keep: Callable[[Caller[T]], object], /) -> T:
 
 
 def stop_self(reason: ExitReason, /) -> None:
-    """End this server when the handler has returned: the caller gets its value, ``terminate`` runs.
+    """End this server when the handler has returned: ``terminate`` runs, and the caller gets its value.
 
-    To end without a reply, ``raise Stop(reason)``. From a concurrent handler it takes its place in the mailbox.
+    The caller of a server has the value when ``terminate`` has run, that of a :class:`~mabeam.StateMachine` before it does:
+    OTP's order. A server that is killed in ``terminate`` leaves its caller with ``ProcessDied``. To end without a reply, ``raise Stop(reason)``. From a concurrent handler it takes its place in the mailbox.
     """
     process = _server_here("stop_self")
     check_reason(reason)

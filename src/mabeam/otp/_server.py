@@ -356,11 +356,15 @@ class ServerBehaviour(ConcurrentHandlers):
             return True
         if asides is not None and asides.stop_reason is not None:
             reason, asides.stop_reason = asides.stop_reason, None
-            stop(process, reason, None if caller is None or value is LATER else (caller, value))
+            self._part(process, reason, None if caller is None or value is LATER else (caller, value))
             return True
         if caller is not None and value is not LATER:
             caller.reply(value)
         return self._afterwards(process)
+
+    def _part(self, process: Process, reason: ExitReason, answer: tuple[Caller[Any], object] | None) -> None:
+        """Stop as the handler has asked; its caller has the answer when ``terminate`` has run, as of a gen_server."""
+        stop(process, reason, answer)
 
     def failed(
         self, process: Process, message: Any, caller: Caller[Any] | None, error: BaseException

@@ -192,6 +192,13 @@ class StateMachineBehaviour(ServerBehaviour):
             return self._afterwards(process)  # arguments that did not fit, say: an event all the same
         return done
 
+    def _part(self, process: Process, reason: ExitReason, answer: tuple[Caller[Any], object] | None) -> None:
+        """Answer before ``terminate`` runs: in gen_statem, unlike in gen_server, answers come before all else."""
+        if answer is not None:
+            caller, value = answer
+            caller.reply(value)
+        stop(process, reason)
+
     def _postpone(self, process: Process, asides: MachineAsides) -> None:
         machine = asides.machine
         if len(machine.postponed) < self.mailbox_limit:
