@@ -3,6 +3,7 @@
 from mabeam.otp._asides import continue_with, idle_timeout, reply_later, start_info, stop_self
 from mabeam.otp._async_stream import AsyncStream, OnTimeout
 from mabeam.otp._callbacks import checked_up_front
+from mabeam.otp._child_info import ChildCounts, ChildInfo, FailedToStartChild
 from mabeam.otp._child_spec import ChildSpec, Restart, ShutdownTime, child_spec
 from mabeam.otp._dynamic_supervisor import DynamicSupervisor
 from mabeam.otp._gen_server import GenServer
@@ -28,7 +29,6 @@ from mabeam.otp._state_machine_asks import (
     state_timeout,
 )
 from mabeam.otp._state_machine_declare import State, state
-from mabeam.otp._supervising import ChildCounts, ChildInfo, FailedToStartChild
 from mabeam.otp._supervisor import Supervisor
 from mabeam.otp._supervisor_state import AutoShutdown, Strategy
 from mabeam.otp._sys import code_change, get_state, replace_state

@@ -23,8 +23,8 @@ from mabeam.kernel import (
     short_name,
     waiting_for,
 )
+from mabeam.otp._stopping import stops_over
 from mabeam.otp._stream_tasks import StreamTask, StreamTasks
-from mabeam.otp._supervising import stops_over
 from mabeam.otp._task_outcome import TaskOutcome
 from mabeam.otp._task_ref import seconds_of
 

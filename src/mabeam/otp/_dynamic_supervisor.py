@@ -20,26 +20,20 @@ from mabeam.kernel import (
 )
 from mabeam.otp._asides import asides_of
 from mabeam.otp._callbacks import checked_up_front
+from mabeam.otp._child_info import ChildCounts, ChildInfo, start_reason
 from mabeam.otp._child_spec import ChildSpec
 from mabeam.otp._gen_server import GenServer
 from mabeam.otp._handlers import system_call
 from mabeam.otp._ref import Ref
 from mabeam.otp._restart_state import NO_RESTARTS, Backoff, RestartRow, RestartWindow, Retry
-from mabeam.otp._supervising import (
-    ChildCounts,
-    ChildInfo,
-    begin_stop,
-    check_limits,
-    child_problems,
+from mabeam.otp._stopping import begin_stop, stop_process, stops_over
+from mabeam.otp._supervisor_checks import check_limits, child_problems, raise_problems
+from mabeam.otp._supervisor_reports import (
     note_exit,
     note_restart,
     note_started,
-    raise_problems,
     report_failed_restart,
     report_giving_up,
-    start_reason,
-    stop_process,
-    stops_over,
 )
 from mabeam.otp._supervisor_state import restarts_after
 

@@ -15,8 +15,8 @@ from mabeam.otp._partition_supervisor_key import partition_of
 from mabeam.otp._partition_supervisor_via import PartitionName, not_running, partitions_at
 from mabeam.otp._ref import Ref
 from mabeam.otp._ref import ref as ref_to
-from mabeam.otp._supervising import check_limits, child_problems, raise_problems
 from mabeam.otp._supervisor import Supervisor
+from mabeam.otp._supervisor_checks import check_limits, child_problems, raise_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from mabeam.kernel import (
     remove_link,
 )
 from mabeam.otp._child_spec import ChildOptions, ChildSpec
-from mabeam.otp._supervising import begin_stop
+from mabeam.otp._stopping import begin_stop
 from mabeam.otp._task_body import TaskBehaviour, TaskBody
 from mabeam.otp._task_outcome import TaskExit, TaskOk, TaskOutcome
 from mabeam.telemetry import current_trace

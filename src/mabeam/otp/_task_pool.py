@@ -20,7 +20,8 @@ from mabeam.otp._dynamic_supervisor import DynamicSupervisor
 from mabeam.otp._handlers import system_call
 from mabeam.otp._ref import Ref
 from mabeam.otp._server import ServerBehaviour
-from mabeam.otp._supervising import check_limits, note_exit, note_started
+from mabeam.otp._supervisor_checks import check_limits
+from mabeam.otp._supervisor_reports import note_exit, note_started
 from mabeam.otp._supervisor_state import restarts_after
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from mabeam.kernel import (
     remove_monitor,
     waiting_for,
 )
-from mabeam.otp._supervising import begin_stop, stops_over
+from mabeam.otp._stopping import begin_stop, stops_over
 from mabeam.otp._task_keeper import keeper_here
 from mabeam.otp._task_outcome import TaskExit, TaskOk, TaskOutcome, TaskResult
 
