@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mabeam import Backoff
-from mabeam.otp._restart_state import RestartRow, RestartWindow, Retry
+from mabeam.otp._restart_state import NO_RESTARTS, RestartWindow, Retry
 
 GAPS = st.lists(st.floats(0, 3) | st.sampled_from([0.0, 0.5, 1.0, 2.0]), max_size=40)
 
@@ -96,7 +96,7 @@ def test_a_backoff_of_the_wrong_type_is_a_problem_like_any_other(options: dict[s
 @pytest.mark.parametrize("max_seconds", [0.0, 5.0, math.inf])
 def test_the_first_restart_is_the_first_of_its_row(max_seconds: float) -> None:
     """Also at the moment in which time begins."""
-    assert RestartRow().next(0.0, max_seconds, Backoff(first=1.0, factor=2.0)) == (1.0, (1, 1.0))
+    assert NO_RESTARTS.next(0.0, max_seconds, Backoff(first=1.0, factor=2.0)) == (1.0, (1, 1.0))
 
 
 @pytest.mark.parametrize("counted", [False, True])
@@ -108,7 +108,7 @@ def test_a_retry_says_of_whom_and_whether_it_was_counted(*, counted: bool) -> No
 def test_a_row_of_restarts_ends_with_more_than_the_period_of_peace() -> None:
     """Counted from when the last one was due, its last moment included."""
     backoff = Backoff(first=1.0, factor=2.0, limit=100.0)
-    delay, row = RestartRow().next(50.0, 5.0, backoff)
+    delay, row = NO_RESTARTS.next(50.0, 5.0, backoff)
     assert (delay, row) == (1.0, (1, 51.0))
     delay, row = row.next(56.0, 5.0, backoff)
     assert (delay, row) == (2.0, (2, 58.0))
