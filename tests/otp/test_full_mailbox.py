@@ -9,8 +9,6 @@ import pytest
 
 from mabeam import (
     CallCycle,
-    Exited,
-    ExitSignal,
     GenServer,
     NoSuchProcess,
     OnFull,
@@ -18,23 +16,18 @@ from mabeam import (
     Ref,
     RejectedError,
     Runtime,
-    Shutdown,
-    Stop,
     TaskSupervisor,
     UsageError,
     code_change,
     handle_call,
     handle_cast,
-    info,
     kill,
     limit_mailbox,
-    link,
     receive,
     ref,
     resume,
     self_pid,
     send,
-    send_exit,
     spawn,
     suspend,
     trap_exit,
@@ -365,65 +358,6 @@ async def test_signals_and_requests_to_stop_always_fit() -> None:
     state_of(small).gate.set()
     await stopping
     await holding
-
-
-class Trapping(Small):
-    def __init__(self) -> None:
-        super().__init__()
-        trap_exit()
-
-    def handle_info(self, message: object, /) -> None:
-        self.got.append(message)
-
-
-class TrappingDroppingOldest(Trapping):
-    on_full: ClassVar[OnFull] = "drop_oldest"
-
-
-@pytest.mark.parametrize(
-    ("server", "got"), [(Trapping, ["cast", Exited(0)]), (TrappingDroppingOldest, [Exited(0), Exited(1)])]
-)
-async def test_exit_signals_that_anybody_sends_need_room(
-    server: type[Trapping], got: list[object], runtime: Runtime
-) -> None:
-    """Any number may be sent. Those of links and of the parent always fit, and none is ever dropped."""
-    small, holding = await held(server)
-    small.cast(Small.put, "cast")
-
-    async def flood() -> None:
-        for number in range(5):
-            send_exit(small, Exited(number))
-
-    spawn(flood)
-    await wait_until_idle()
-    assert info(small).messages == 2
-    assert runtime.dead_letters.counts == {"full": 4}
-
-    async def end() -> None:
-        link(small)
-        raise Stop(Exited("link"))
-
-    spawn(end)
-    await wait_until_idle()
-    assert info(small).messages == 3
-    state = state_of(small)
-    await let_go(small)
-    await holding
-    reasons = [each.reason if isinstance(each, ExitSignal) else each for each in state.got]
-    assert reasons == [*got, Exited("link")]
-
-
-async def test_the_exit_signal_of_a_parent_always_fits() -> None:
-    small, holding = await held(Trapping)
-    for item in range(3):
-        small.cast(Small.put, item)
-    unlink(small)
-    send_exit(small, Shutdown())
-    assert info(small).messages == 3
-    state_of(small).gate.set()
-    await holding
-    await wait_until_idle()
-    assert not pid_of(small).is_alive
 
 
 async def test_a_plain_process_limits_its_own_mailbox(runtime: Runtime) -> None:

@@ -241,10 +241,8 @@ class Kernel:
 
     # ------------------------------------------------------------------------------------------- signals
 
-    def signal(
-        self, receiver: Process, sender: Process, reason: ExitReason, *, needs_room: bool = False
-    ) -> None:
-        """Deliver an exit signal: it acts now. What it becomes may have to find room in the mailbox."""
+    def signal(self, receiver: Process, sender: Process, reason: ExitReason) -> None:
+        """Deliver an exit signal: it acts now."""
         if receiver.status & DEAD:
             return
         what = verdict(reason, traps=receiver.trap_exit, from_itself=receiver is sender)
@@ -252,12 +250,10 @@ class Kernel:
             return
         if receiver.parent is None and self.on_root_signal is not None:
             self.on_root_signal(sender, reason)
-        elif what != "deliver":
-            end(receiver, reason)
-        elif needs_room and not self.has_room(receiver):
-            overflow(receiver, ExitSignal(sender.pid, reason))
-        else:
+        elif what == "deliver":
             self.scheduler.enqueue(receiver, ExitSignal(sender.pid, reason))
+        else:
+            end(receiver, reason)
 
     def only_link(self, process: Process) -> tuple[Process, ...]:
         """The links of one that is linked to nobody else; brothers that are started in a row share them."""

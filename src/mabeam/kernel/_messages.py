@@ -34,10 +34,7 @@ class Carried:
 
 
 class Exempt:
-    """A message of ours, of which each comes once and is waited for: no full mailbox turns it away, and none drops it.
-
-    An ``ExitSignal`` that somebody sends by hand may come any number of times, so that one has to find room first.
-    """
+    """A message of ours, of which each comes once and is waited for: no full mailbox turns it away, and none drops it."""
 
     __slots__ = ()
 

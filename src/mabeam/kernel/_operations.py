@@ -342,7 +342,7 @@ def limit_mailbox(limit: int, *, on_full: OnFull = "reject") -> None:
     """Bound the mailbox of the calling plain process; it is 100,000 and ``reject`` before. A server says so in its class.
 
     Args:
-        limit: messages that may wait; signals of links, of the parent and of monitors, and requests to stop always fit.
+        limit: messages that may wait; signals and requests to stop always fit.
         on_full: ``reject``, ``block``, ``drop_oldest`` or ``drop_newest``: see ``GenServer.on_full``.
 
     Raises:
@@ -387,8 +387,6 @@ def send_exit(target: Target, reason: ExitReason, /) -> None:
     ``Normal()`` does nothing to one that does not trap, except to the caller itself, whom it ends. Sent to itself and
     not trapped, it ends the caller's code right here. ``Killed()`` is an ordinary reason: see :func:`kill`.
 
-    An ``ExitSignal`` from anybody but the parent needs room in the mailbox, as a message does: any number may be sent.
-
     Raises:
         UsageError: the reason is none.
     """
@@ -396,7 +394,7 @@ def send_exit(target: Target, reason: ExitReason, /) -> None:
     sender = current_process()
     receiver = _find_in_loop(sender, target)
     if receiver is not None:
-        receiver.kernel.signal(receiver, sender, reason, needs_room=receiver.parent is not sender)
+        receiver.kernel.signal(receiver, sender, reason)
         if receiver is sender and sender.status & EXITING and not sender.trap_exit:
             raise asyncio.CancelledError
 

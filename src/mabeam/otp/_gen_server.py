@@ -59,8 +59,7 @@ class GenServer:
     on_full: ClassVar[OnFull] = "reject"
     """``reject``: a call raises ``RejectedError``, a cast or raw message becomes a dead letter. ``block``: a call waits for
     room within its timeout, ``cast_wait`` too; the rest become dead letters. ``drop_oldest``, ``drop_newest``: the caller
-    of a dropped call gets ``RejectedError``, the rest are dead letters. Signals of links, of the parent and of monitors, and requests to stop always
-    fit."""
+    of a dropped call gets ``RejectedError``, the rest are dead letters. Signals and requests to stop always fit."""
     is_supervisor: ClassVar[bool] = False
     runs_trusted_code: ClassVar[bool] = False
     """Its own coroutines may begin without a task: for supervisors of ours only."""
