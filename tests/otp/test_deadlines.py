@@ -177,6 +177,13 @@ async def test_a_handler_may_catch_it_and_casts_carry_no_deadline() -> None:
     assert state_of(other).done == ["cast"]
 
 
+class SlowStart(GenServer):
+    """Takes a second to start."""
+
+    async def init(self) -> None:
+        await pause(1.0)
+
+
 class Starter(GenServer):
     """Starts something when its caller has gone."""
 
@@ -225,6 +232,20 @@ async def test_what_only_starts_a_process_carries_no_deadline(how: str) -> None:
     await pause(1.0)
     await wait_until_idle()
     assert state_of(starter).errors == []
+
+
+async def test_a_child_that_was_asked_for_in_vain_is_started_all_the_same(runtime: Runtime) -> None:
+    """Whoever asked has given up when the supervisor comes to it; others may want the child."""
+    supervisor = await Supervisor.start_link([], strategy="one_for_one")
+    slow = asyncio.create_task(supervisor.call(Supervisor.start_child, SlowStart.child_spec()))
+    await wait_until_idle()
+    with pytest.raises(CallTimeout):
+        await supervisor.options(timeout=0.5).call(Supervisor.start_child, Worker.child_spec())
+    await slow
+    await wait_until_idle()
+    children = await supervisor.call(Supervisor.which_children)
+    assert [child.id for child in children] == ["SlowStart", "Worker"]
+    assert runtime.statistics().expired == 0
 
 
 async def test_a_nested_timeout_is_never_shortened() -> None:

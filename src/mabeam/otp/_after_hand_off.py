@@ -86,7 +86,7 @@ def _returned(
         done = behaviour.answered(process, caller, value)
     elif type(value) is CoroutineType:
         caller = _caller(process, handler)
-        if timeout is not None and process.kernel.deadline_stamps:
+        if timeout is not None and process.kernel.deadline_stamps and not handler.starts:
             caller.deadline = process.kernel.loop.time() + timeout
         process.message = message = Call(handler, args, kwargs, caller)
         caller.hold()

@@ -60,6 +60,7 @@ class Handler:
         raises: exceptions that are answers.
         timeout: seconds that a call waits unless the reference says otherwise.
         trusted: code of ours that may return a coroutine to be awaited.
+        starts: it starts a process; a call of it carries no deadline.
     """
 
     what: str
@@ -73,6 +74,7 @@ class Handler:
     raises: Raises
     timeout: float | None
     trusted: bool
+    starts: bool
 
 
 class _Mark(Protocol):
@@ -323,4 +325,5 @@ def _handler(cls: type, name: str, function: Callable[..., Any], declaration: _D
         raises=declaration.raises,
         timeout=declaration.timeout,
         trusted=declaration.trusted,
+        starts=declaration.starts,
     )

@@ -277,7 +277,7 @@ class Ref(Generic[S_co]):
             check_cycle(owner, process)
         timeout = handler.timeout if self._timeout is _UNSET else self._timeout
         now, deadline = kernel.loop.time(), None
-        if timeout is not None and kernel.deadline_stamps:
+        if timeout is not None and kernel.deadline_stamps and not handler.starts:
             deadline = now + timeout
         caller: Caller[Any] = Caller(process, kernel.loop.create_future(), handler.what, deadline, owner)
         message = Call(handler, args, kwargs, caller)
