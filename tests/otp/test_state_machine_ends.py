@@ -21,6 +21,7 @@ from mabeam import (
     Shutdown,
     StateMachine,
     StateTimeout,
+    Stop,
     Supervisor,
     UsageError,
     become,
@@ -228,6 +229,49 @@ async def test_an_orderly_end_runs_terminate_with_the_state_still_there() -> Non
     top = await Supervisor.start_link([Gate.child_spec(log, traps=True)], strategy="one_for_one")
     await top.stop()
     assert log == [("terminate", "shut", Shutdown())]
+
+
+@pytest.mark.parametrize(
+    ("how", "seen"), [("error", "shut"), ("slow error", "shut"), ("Stop", "shut"), ("stop_self", "broken")]
+)
+async def test_a_state_whose_entering_raises_is_none_that_the_machine_is_in(how: str, seen: str) -> None:
+    """As in gen_statem: terminate sees the one before. One that stops itself when it has been entered is in the new one."""
+
+    class Fragile(Gate):
+        @state
+        async def broken(self) -> None:
+            if how == "slow error":
+                await pause(1)
+            if how == "stop_self":
+                stop_self(Shutdown())
+            elif how == "Stop":
+                raise Stop(Shutdown())
+            else:
+                raise ValueError(how)
+
+    fragile, probe = await Fragile.child_spec().start(), Probe.start()
+    probe.watch(fragile)
+    log = state_of(fragile).log
+    fragile.cast(Gate.go, "broken")
+    reason = (await probe.next()).reason
+    assert log == [("terminate", seen, reason)]
+
+
+async def test_a_first_state_whose_entering_raises_has_none_before_it() -> None:
+    """So that is what terminate sees."""
+
+    class Stillborn(Gate):
+        @state
+        async def shut(self) -> None:
+            await pause(1)
+            raise ValueError("no entry")
+
+    probe = Probe.start()
+    stillborn = await Stillborn.child_spec().start()
+    log = state_of(stillborn).log
+    probe.watch(stillborn)
+    assert (await probe.next()).reason == Crashed(ValueError("no entry"))
+    assert log == [("terminate", "shut", Crashed(ValueError("no entry")))]
 
 
 class Leaver(Gate):

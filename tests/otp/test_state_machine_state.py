@@ -14,6 +14,8 @@ from mabeam.otp._state_machine_state import IDLE, STATE, Changes, Machine, Timeo
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mabeam.otp._state_machine_state import Seconds, TimeoutKey
+
 KEYS = (STATE, IDLE, named("one"), named("two"))
 STATES = ("a", "b", "c")
 
@@ -260,6 +262,28 @@ def test_an_event_that_asks_for_no_state_enters_none() -> None:
     assert machine.left() is False
 
 
+def test_a_crash_takes_back_the_state_that_is_being_entered() -> None:
+    """The first one has none before it; a crash of a handler has entered none."""
+    machine: Machine[str] = Machine()
+    machine.become("a")
+    machine.left()
+    machine.crashed()
+    assert machine.state == "a"
+    machine.finish()
+    machine.begin("x")
+    machine.become("b")
+    machine.left()
+    machine.finish()
+    machine.begin("y")
+    machine.become("c")
+    machine.crashed()
+    assert machine.state == "b"
+    machine.left()
+    assert machine.state == "c"
+    machine.crashed()
+    assert machine.state == "b"
+
+
 def test_a_timeout_that_was_replaced_is_over_for_nobody() -> None:
     """Its timer may have gone off already."""
     pair = Pair("a")
@@ -282,6 +306,28 @@ def test_of_several_wishes_for_a_timeout_the_last_counts_and_has_the_last_place(
         (one, 3),
         (STATE, 4),
     ]
+
+
+def test_timeouts_with_a_time_are_started_from_the_last_wish_to_the_first() -> None:
+    """As gen_statem does; those without a time, an update of nothing for one, come in the order asked for."""
+    one, two, three = named("one"), named("two"), named("three")
+    machine = _at_rest()
+    machine.begin("x")
+    wishes: list[tuple[TimeoutKey, Seconds]] = [
+        *((one, 1.0), (STATE, 0), (two, 1.0), (IDLE, 1.0)),
+        *((one, 2.0), (three, "update"), (named("none"), None)),
+    ]
+    for key, seconds in wishes:
+        machine.ask(key, seconds, seconds)
+    changes = machine.finish()
+    assert [(each.key, each.content, seconds) for each, seconds in changes.started] == [
+        (one, 2.0, 2.0),
+        (IDLE, 1.0, 1.0),
+        (two, 1.0, 1.0),
+    ]
+    came = [machine.next(), machine.next()]
+    assert [each.key for each in came if isinstance(each, Timeout)] == [STATE, three]
+    assert machine.next() is None
 
 
 def test_an_update_gives_a_running_timeout_another_content_and_nothing_else() -> None:

@@ -351,6 +351,39 @@ async def test_an_own_event_ends_the_wait_for_silence_that_was_asked_for_with_it
     assert state_of(machine).log == [(0.0, "own", "one")]
 
 
+@pytest.mark.simulate(False, reason="there, of timers that are due at the same time any may be first")
+@pytest.mark.parametrize(
+    ("wishes", "expected"),
+    [
+        (["x", "y", "z"], ["z", "y", "x"]),
+        (["x", "y", "x"], ["x", "y"]),
+        (["state", "idle"], ["idle", "state"]),
+        (["idle", "state"], ["state"]),
+    ],
+    ids=" ".join,
+)
+async def test_of_timeouts_that_take_equally_long_the_last_one_asked_for_comes_first(
+    wishes: list[str], expected: list[str]
+) -> None:
+    """As in gen_statem, which decides whether an idle timeout comes at all: another event before it ends it."""
+
+    class Together(Timed):
+        @handle_cast
+        def ask(self) -> None:
+            for wish in wishes:
+                if wish == "state":
+                    state_timeout(1.0, wish)
+                elif wish == "idle":
+                    idle_timeout(1.0)
+                else:
+                    named_timeout(wish, 1.0, wish)
+
+    machine = await Together.start_link()
+    machine.cast(Together.ask)
+    await clock().advance(3)
+    assert [getattr(each, "content", "idle") for _, each, _ in state_of(machine).log] == expected
+
+
 # ------------------------------------------------------------------------------------------------- their end, mistakes
 
 

@@ -120,7 +120,7 @@ class MachineAsides(Asides):
         self.machine.withdraw(of_machine)
 
     def wait_for_silence(self, seconds: float) -> None:
-        """A timeout like the others, so that they come in the order asked for."""
+        """A timeout like the others, so that which of them comes first is decided in one place."""
         self.machine.ask(IDLE, seconds, None)
 
     def cancel(self, timeouts: list[Timeout]) -> None:

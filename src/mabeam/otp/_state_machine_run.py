@@ -192,6 +192,12 @@ class StateMachineBehaviour(ServerBehaviour):
             return self._afterwards(process)  # arguments that did not fit, say: an event all the same
         return done
 
+    def _crash(self, process: Process, error: BaseException, where: str) -> None:
+        """As of a server; ``terminate`` sees the state that a failed entering has not left."""
+        asides: MachineAsides = process.extra
+        asides.machine.crashed()
+        super()._crash(process, error, where)
+
     def _part(self, process: Process, reason: ExitReason, answer: tuple[Caller[Any], object] | None) -> None:
         """Answer before ``terminate`` runs: in gen_statem, unlike in gen_server, answers come before all else."""
         if answer is not None:

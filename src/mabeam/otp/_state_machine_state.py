@@ -54,7 +54,7 @@ class Changes(NamedTuple):
 
     Attributes:
         cancelled: their time is not waited for any more; some had none to wait for.
-        started: these are to be waited for, so many seconds each.
+        started: these are to be waited for, so many seconds each; they are started in this order.
     """
 
     cancelled: list[Timeout]
@@ -191,6 +191,11 @@ class Machine(Generic[E]):
         self.is_entering = True
         return True
 
+    def crashed(self) -> None:
+        """The handler has raised. A state whose entering did so is none that it is in; the first one has none before it."""
+        if self.is_entering and self.previous is not None:
+            self.state = self.previous
+
     def finish(self) -> Changes:
         """Everything has returned: let what was asked for take effect."""
         changes = Changes([], [])
@@ -211,11 +216,13 @@ class Machine(Generic[E]):
         return changes
 
     def _start_timeouts(self, changes: Changes) -> None:
-        latest = {key: (seconds, content) for key, seconds, content in self._asked}
-        # As a dict keeps the place of the first wish: the order is that of the last ones.
-        order = dict.fromkeys(key for key, _, _ in reversed(self._asked))
-        for key in reversed(order):
-            seconds, content = latest[key]
+        # From the last wish to the first, as gen_statem does: the last for a key counts, and of timeouts that take equally long
+        # the one that was asked for last is over first. Those without a time come in the order asked for, there as here.
+        latest: dict[TimeoutKey, tuple[Seconds, object]] = {}
+        for key, seconds, content in reversed(self._asked):
+            latest.setdefault(key, (seconds, content))
+        at_once: list[TimeoutKey] = []
+        for key, (seconds, content) in latest.items():
             running = self.timeouts.get(key)
             if seconds == "update" and running is not None:
                 running.content = content
@@ -225,9 +232,10 @@ class Machine(Generic[E]):
                 continue
             self.timeouts[key] = timeout = Timeout(key, content)
             if isinstance(seconds, str) or seconds == 0:
-                self._due.append(key)
+                at_once.append(key)
             else:
                 changes.started.append((timeout, seconds))
+        self._due.extend(reversed(at_once))
 
     def _cancel(self, key: TimeoutKey, changes: Changes) -> None:
         timeout = self.timeouts.pop(key, None)
