@@ -9,6 +9,7 @@ from mabeam.errors import NoSuchProcess, StartFailed
 from mabeam.kernel import (
     Crashed,
     Down,
+    ExitReason,
     ExitSignal,
     Killed,
     Normal,
@@ -22,6 +23,7 @@ from mabeam.kernel import (
     send_exit,
     spawn,
     unlink,
+    whereis,
 )
 from mabeam.otp import (
     ChildSpec,
@@ -200,8 +202,62 @@ async def test_a_crash_of_the_registry_takes_registered_processes_along() -> Non
     assert not process_of(trapping).links
 
 
-async def test_a_registry_that_ended_normally_leaves_nothing_on_those_who_live_on() -> None:
-    a = await actor()
+@pytest.mark.parametrize("reason", [Normal(), Shutdown("x"), Crashed(ValueError("x"))])
+async def test_an_orderly_end_of_the_registry_shuts_down_who_is_registered(reason: ExitReason) -> None:
+    """Elixir's rule: they end with Shutdown(), whatever the reason, and who traps exits is told that, once."""
+    server = await Registry.child_spec(keys="unique").start()
+    r = Registry.at(server)
+    a, trapping, free = await actor(), await actor(traps=True), await actor()
+    await register(a, r, "k", "k2")
+    await register(trapping, r, "j", "j2")
+    await register(free, r, "i")
+    await do(free, lambda: r.unregister("i"))
+    a_pid, registry_pid = pid_of(a), server.pid
+    assert registry_pid is not None
+    probe = Probe.start()
+    watch = probe.watch(a_pid)
+    await server.stop(reason)
+    assert await probe.next() == Down(watch, a_pid, Shutdown())
+    assert await trapping.call(Actor.received) == [ExitSignal(registry_pid, Shutdown())]
+    assert await free.call(Actor.received) == []
+    assert not process_of(trapping).registrations
+    assert not process_of(trapping).links
+
+
+async def test_who_was_linked_with_the_registry_before_is_told_by_that_link_only() -> None:
+    """Its supervisor, for one, that is registered with it: a signal before the registry's end would mislead it."""
+    r, a = await registry("unique"), await actor(traps=True)
+    pid = r.pid
+    assert pid is not None
+    await do(a, lambda: link(pid))
+    await register(a, r, "k")
+    await ref(pid, Registry).stop()
+    assert await a.call(Actor.received) == [ExitSignal(pid, Normal())]
+    assert not process_of(a).registrations
+
+
+async def test_a_registry_that_is_stopped_is_started_again_with_those_who_were_registered() -> None:
+    """Nobody runs on where nobody finds it."""
+    sessions: RegistryRef[str, None] = Registry.at("sessions")
+
+    class Session(GenServer):
+        def __init__(self) -> None:
+            sessions.register("ann")
+
+    await Supervisor.start_link(
+        [Registry.child_spec(keys="unique").named("sessions"), Session.child_spec().named("ann's")],
+        strategy="one_for_one",
+    )
+    before = whereis("ann's")
+    await ref("sessions", Registry).stop()
+    await wait_until_idle()
+    after = whereis("ann's")
+    assert after not in {before, None}
+    assert sessions.lookup("ann") == [(after, None)]
+
+
+async def test_a_registry_that_has_ended_leaves_nothing_on_those_who_live_on() -> None:
+    a = await actor(traps=True)
     for _ in range(10):
         server = await Registry.start_link(keys="unique")
         r = Registry.at(server)

@@ -270,7 +270,7 @@ async def test_a_registry_may_be_named_by_a_key_of_another() -> None:
 
 async def test_something_else_under_the_registrys_name_cannot_hurt_the_end_of_a_process() -> None:
     await registry_named()
-    server = await Actor.child_spec().named(AGENTS.via("k")).start()
+    server = await Actor.child_spec(traps=True).named(AGENTS.via("k")).start()
     await ref("agents", Registry).stop()
     await Actor.child_spec().named("agents").start_link()
     await server.stop()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast, final
 
 from mabeam.errors import NoSuchProcess
-from mabeam.kernel import DEAD, NoProcess, Pid, add_link, are_linked, find, remove_link
+from mabeam.kernel import DEAD, NoProcess, Pid, Shutdown, add_link, are_linked, find, remove_link
 from mabeam.otp._registry_state import Entry, Table
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ __all__ = ("Registrations", "registrations_at")
 class Registrations:
     """A table of processes, and what it means for them to be in it.
 
-    A registered process is linked with the registry's process: it must not go on unregistered when that crashes. The
+    A registered process is linked with the registry's process: it must not go on unregistered when that ends. The
     other way round the link says nothing, and nobody is to see it: it is cut before a dying process tells its links.
 
     Attributes:
@@ -74,6 +74,17 @@ class Registrations:
             _forget(process, self)
             self._unlink(process)
         self._emit("registry.unregistered", gone)
+
+    def shut_down(self) -> None:
+        """The registry ends in an orderly way: so do those who are registered, whatever its reason is.
+
+        In Elixir they are linked with processes below the registry, which are shut down before it ends.
+        """
+        for holder in dict.fromkeys(entry.holder for entry in self.table):
+            if holder not in self._linked_before:
+                registered = _process_of(holder)
+                remove_link(registered, self.process)  # or one that traps exits would be told twice
+                self.process.kernel.signal(registered, self.process, Shutdown())
 
     def process_ended(self, pid: Pid) -> None:
         """Called by the kernel in the step in which a registered process dies, or the registry's own."""

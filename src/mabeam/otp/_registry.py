@@ -14,7 +14,7 @@ from mabeam.otp._registry_ref import RegistryRef
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from mabeam.kernel import Target
+    from mabeam.kernel import ExitReason, Target
 
 __all__ = ("Registry", "RegistryKeys")
 
@@ -32,9 +32,10 @@ class Registry(GenServer, shared=True):
 
     Guarantees:
         What a process has registered goes in the step in which the process dies, before its exit event and before links
-        and monitors are told. A process that has registered something is linked with the registry: when the registry
-        crashes, so do those, and register again when they are restarted. Nothing that happens to them disturbs the
-        registry. Each step takes time for the entries it is about, not for all that there are.
+        and monitors are told. A process that has registered something ends with the registry, and registers again when it is
+        restarted: with ``Killed`` if that was killed, else with ``Shutdown()``. One that was linked with the registry before
+        is told by that link only. Nothing that happens to those who are registered disturbs the registry. Each step takes
+        time for the entries it is about, not for all that there are.
 
     Example:
         from mabeam import GenServer, Registry, Supervisor, handle_call, ref
@@ -108,6 +109,11 @@ class Registry(GenServer, shared=True):
     def handle_info(self, message: object, /) -> Awaitable[None] | None:
         """Exit signals of others than the parent mean nothing to a registry."""
         return None if isinstance(message, ExitSignal) else super().handle_info(message)
+
+    def terminate(self, reason: ExitReason, /) -> Awaitable[None] | None:
+        """Nobody goes on unregistered."""
+        self.registrations.shut_down()
+        return super().terminate(reason)
 
     def __repr__(self) -> str:
         """Show what it holds."""
