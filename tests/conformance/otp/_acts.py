@@ -38,6 +38,7 @@ from tests.conformance.otp._registries import registry_operation
 from tests.conformance.otp._tasks import WAITING_TASK_ACTS, log_task_message, task_act
 from tests.conformance.otp._values import (
     Json,
+    badarg_or_text,
     failure_to_json,
     reason_from_json,
     value_from_json,
@@ -163,13 +164,13 @@ def _perform_at_once(actor: Actor, act: Json) -> Json:
         case ["register", name]:
             try:
                 register(name)
-            except UsageError:
-                return "badarg"
+            except UsageError as error:
+                return badarg_or_text(error, "is taken by", "a process has one name")
         case ["unregister", name]:
             try:
                 unregister(name)
-            except UsageError:
-                return "badarg"
+            except UsageError as error:
+                return badarg_or_text(error, "no process is called")
         case ["cast", key, inner]:
             from tests.conformance.otp._worker import Worker
 

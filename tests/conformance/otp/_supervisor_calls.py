@@ -53,7 +53,7 @@ def supervisor_call(world: World, step: Json) -> Callable[[], Awaitable[Json]]:
         except StartFailed as error:
             return ["error", world.reason(error.reason)]
         except StartIgnored:
-            return "ignore" if kind_of(spec) == "dynamic" else ["ok", "undefined"]
+            return _IGNORED[kind_of(spec)]
         except RejectedError:
             return ["error", "max_children"]
         except UsageError as error:
@@ -115,6 +115,13 @@ def _child_spec(_world: World, _spec: Json, child: ChildSpec[Any]) -> Json:
     }
     return ["ok", shown]
 
+
+_IGNORED: dict[str, Json] = {
+    "static": ["ok", "undefined"],
+    "simple_one_for_one": ["ok", "undefined"],
+    "dynamic": "ignore",
+}
+"""What OTP says of a child that chose not to run. The children of a task supervisor have no such choice."""
 
 _RESULTS: dict[str, Callable[[World, Json, Any], Json]] = {
     "start_child": _started,

@@ -32,6 +32,7 @@ __all__ = (
     "Json",
     "Scripted",
     "Thrown",
+    "badarg_or_text",
     "failure_to_json",
     "in_erlang_order",
     "reason_from_json",
@@ -174,6 +175,12 @@ def refusal_to_json(error: UsageError) -> Json:
     if "a permanent child cannot be significant" in problem:
         return ["bad_combination", [["restart", "permanent"], ["significant", True]]]
     return problem
+
+
+def badarg_or_text(error: UsageError, *known: str) -> Json:
+    """``badarg`` for a refusal that OTP knows, told by what its message says; any other agrees with nothing."""
+    text = str(error)
+    return "badarg" if any(each in text for each in known) else text
 
 
 def stopping(reason: Json) -> Stop:

@@ -36,7 +36,7 @@ def test_every_recorded_scenario_has_its_trace(name: str) -> None:
     [(name, first) for name, count in RECORDED.items() for first in range(0, count, BATCH)],
 )
 def test_mabeam_does_what_otp_did(name: str, first: int) -> None:
-    """Nothing is skipped, and nothing but the order that OTP leaves open is normalized away."""
+    """Nothing is skipped. What the comparison does not see stands in the README, "Not compared"."""
     scenarios, traces = _recorded(name)
     differences = []
     with quiet():
@@ -47,3 +47,11 @@ def test_mabeam_does_what_otp_did(name: str, first: int) -> None:
                 differences.append(describe(scenario, difference))
     shown = "\n\n".join(differences[:10])
     assert not differences, f"{len(differences)} scenarios differ from what was recorded:\n\n{shown}"
+
+
+@pytest.mark.parametrize("act", [["register", ""], ["unregister", 5]])
+def test_a_refusal_that_otp_does_not_know_is_a_difference(act: Json) -> None:
+    """Only a name that is taken, a second name and a name that nobody has are what OTP calls badarg here."""
+    scenario = {"name": "names", "steps": [{"op": "spawn", "id": "a"}, {"op": "do", "who": "a", "act": act}]}
+    result = run_scenario(scenario)["steps"][-1]["r"]
+    assert "expects a name" in result or "must be a non-empty string" in result
