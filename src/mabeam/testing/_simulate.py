@@ -46,8 +46,8 @@ def simulate(
 
     The program runs as under ``mabeam.run``, in virtual time. Each seed decides everything that is free: which process that
     is ready runs next, and for how long; whether a call is answered at once or goes through the mailbox; which of several
-    timers due at the same time fires first; when threads begin and answer. With ``faults`` it decides as well who crashes,
-    is killed, or is slow.
+    timers due at the same time fires first, and whether what it leads to is over before the next does; when threads
+    begin and answer. With ``faults`` it decides as well who crashes, is killed, or is slow.
 
     The first seed whose run fails is shrunk: faults are dropped and choices made ordinary, as long as it fails with the same
     kind of exception, raised at the same line of the program. What is left says what the bug needs.

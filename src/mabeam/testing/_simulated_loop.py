@@ -1,7 +1,7 @@
 """The event loop of a simulated run: virtual time, and every order that is free is chosen.
 
-What is free on an event loop: which of several timers that are due at the same time fires first, and when those outside
-(threads) begin and answer. What is not: callbacks that are ready run in the order in which they became so; asyncio promises it.
+What is free on an event loop: which of several timers that are due at the same time fires first, whether what comes of it is over
+before the next one fires, and when those outside (threads) begin and answer. What is not: callbacks that are ready run in the order in which they became so; asyncio promises it.
 
 Threads really run, since a function may block; but one at a time, and the loop hears of what they do only when it has nothing
 else to do. So the machine's speed makes no difference.
@@ -46,6 +46,8 @@ _PATIENCE: Final = 30.0
 """Real seconds that a thread may take until it is given up: it might wait for another, which has no turn meanwhile."""
 _SAME_TIME: Final = 1e-9
 """Seconds that timers may be apart that are due at the same time: what the clocks of real loops can tell apart."""
+_MOST_TURNS_TO_SETTLE: Final = 100
+"""Turns of the loop that timers of a tie wait for those before them: what these lead to may ask again and again for what they do."""
 _STEPS_TO_END: Final = 1_000_000
 """So many steps, or more if the program had more, are left to end what is there when the program has been given up."""
 
@@ -88,6 +90,9 @@ class SimulatedLoop(VirtualLoop):
         """The thread that is at work."""
         self._waiting_out: list[_Out] = []
         self._is_starting_out = False
+        self._held: deque[asyncio.Handle] = deque()
+        """Timers that are due, and wait until what others of the same time lead to has happened."""
+        self._turns_held = 0
         self._is_ending = False
         self._has_lost_thread = False
         super().__init__(max_steps=max_steps)
@@ -248,7 +253,7 @@ class SimulatedLoop(VirtualLoop):
         callback(*args)
 
     def _order_ties(self) -> None:
-        """Choose the order of the timers that are due now at the same time."""
+        """Choose the order of the timers that are due now at the same time, and which of them fire in this turn."""
         heap = self._scheduled
         if len(heap) < 2 or heap[0].when() >= self.time() + self._clock_resolution:
             return
@@ -258,6 +263,7 @@ class SimulatedLoop(VirtualLoop):
         tied.sort()
         orders = sorted(handle.when().order for handle in tied)  # times of ours have one
         latest = float(tied[-1].when())
+        ordered = []
         for order in orders:
             if len(tied) > 1:
                 index = self._simulation.choose("timer_tie", len(tied))
@@ -268,8 +274,43 @@ class SimulatedLoop(VirtualLoop):
             else:
                 handle = tied.pop()
             handle._when = moment_of(latest, order)
+            ordered.append(handle)
         self._set_time(max(latest, self.time()))
+        self._hold(ordered[len(ordered) - self._how_many_wait(len(ordered)) :])
         heapq.heapify(heap)
+
+    def _how_many_wait(self, count: int) -> int:
+        """Choose how many of the timers that are due fire only when all that the others lead to has happened."""
+        if count < 2:
+            return 0
+        waiting = self._simulation.choose("settle", count)
+        text = (
+            f"the last {waiting} of {count} timers wait for what the others lead to"
+            if waiting
+            else "no timer waits"
+        )
+        self._simulation.note_choice(waiting, count, f"settle: {text}")
+        return waiting
+
+    def _hold(self, handles: list[Any]) -> None:
+        if not handles:
+            return
+        if not self._held:
+            self._turns_held = 0
+        self._held += handles
+        for handle in handles:
+            handle._scheduled = False  # as asyncio says of a timer that has left its heap
+        heap: list[Any] = self._scheduled
+        heap[:] = [handle for handle in heap if handle._scheduled]
+
+    def _fire_held(self) -> None:
+        """Have timers fire that wait: one at least, if not all are cancelled."""
+        held = self._held
+        while held and held[0].cancelled():
+            held.popleft()
+        for _ in range(len(held) - self._how_many_wait(len(held))):
+            self._ready.append(held.popleft())
+        self._turns_held = 0
 
     def _in_words(self, handle: Any) -> str:
         # The context of a handle is kept by asyncio; timers of ours go through _fire, and have their callback for an argument.
@@ -292,6 +333,10 @@ class SimulatedLoop(VirtualLoop):
             self._give_up(f"{self._max_steps:,} steps", HINT_STEPS)
         if self.time() > self._max_seconds:
             self._give_up(f"{self._max_seconds:g} virtual seconds", HINT_SECONDS)
+        if self._held:
+            self._turns_held += 1
+            if self._turns_held > _MOST_TURNS_TO_SETTLE:
+                self._fire_held()
         self._order_ties()
 
     def _give_up(self, limit: str, hint: str) -> NoReturn:
@@ -302,6 +347,10 @@ class SimulatedLoop(VirtualLoop):
         raise EndlessError(limit, self.time(), hint)
 
     def _wait(self) -> list[Any]:
+        if self._held:
+            self._fire_held()
+            if self._ready:
+                return []
         if self._out is None and self._waiting_out:
             waiting = self._waiting_out
             index = self._simulation.choose("thread", len(waiting)) if len(waiting) > 1 else 0
