@@ -13,6 +13,9 @@ import pytest
 
 from mabeam import GenServer, TaskSupervisor, handle_call, receive, self_pid, send, spawn
 from mabeam.testing import Faults, SimulationFailed, replay, simulate
+from mabeam.testing._deciders import Recorded
+from mabeam.testing._one_run import Limits, run_once
+from mabeam.testing._schedule import Schedule
 from tests.conformance.otp.normalize import load_jsonl
 from tests.conformance.otp.run import _run as run_in_loop
 from tests.testing import _programs
@@ -115,6 +118,40 @@ def test_tasks_of_a_supervisor_in_sets_have_their_places() -> None:
 
     simulate(program, seeds=[1] * 20)
     assert len(set(orders)) == 1
+
+
+def test_the_order_of_tasks_in_a_set_is_chosen() -> None:
+    """Outside of simulations it is any; what takes one for granted is found, and needs nothing else."""
+    orders: list[list[int]] = []
+
+    async def job(number: int) -> int:
+        return number
+
+    async def program() -> None:
+        done, _ = await asyncio.wait([asyncio.ensure_future(job(number)) for number in range(4)])
+        orders.append([task.result() for task in done])
+        assert orders[-1] == orders[0]
+
+    limits = Limits(max_steps=1000, max_virtual_seconds=60.0, check_mutation=False, tolerate=())
+    assert run_once(program, Recorded(Schedule()), limits).error is None
+    with pytest.raises(SimulationFailed) as caught:
+        simulate(program, seeds=range(50))
+    failed = caught.value
+    assert failed.choices == ("task_order: sets have tasks the other way round (1 of 2)",)
+    assert failed.is_deterministic
+    with pytest.raises(SimulationFailed) as again:
+        replay(program, failed.token)
+    assert again.value.trace == failed.trace
+
+
+def test_without_tasks_there_is_no_order_of_tasks_to_choose() -> None:
+    """A program in which nothing is free is one run."""
+
+    async def program() -> None:
+        send(self_pid(), 1)
+        assert await receive() == 1
+
+    assert simulate(program, seeds=5).choices == 0
 
 
 def test_a_program_that_depends_on_more_than_its_seed_is_told_so() -> None:

@@ -1,7 +1,7 @@
 """Tasks and futures that have the same place in a set in each run.
 
 The place of an ordinary one follows from its address. Task groups, anyio and ``asyncio.wait`` keep tasks in sets, and so cancel
-and return them in another order in each run.
+and return them in another order in each run. The loop numbers them up or down, as a simulation chooses.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The event loop of a simulated run: virtual time, and every order that is free is chosen.
 
 What is free on an event loop: which of several timers that are due at the same time fires first, whether what comes of it is over
-before the next one fires, and when those outside (threads) begin and answer. What is not: callbacks that are ready run in the order in which they became so; asyncio promises it.
+before the next one fires, in which order sets have tasks, and when those outside (threads) begin and answer. What is not: callbacks that are ready run in the order in which they became so; asyncio promises it.
 
 Threads really run, since a function may block; but one at a time, and the loop hears of what they do only when it has nothing
 else to do. So the machine's speed makes no difference.
@@ -84,6 +84,8 @@ class SimulatedLoop(VirtualLoop):
         self._simulation = simulation
         self._max_seconds = max_seconds
         self._numbers = count(1)
+        """Of tasks and futures: their places in sets."""
+        self._has_task_order = False
         self._letters: deque[asyncio.Handle] = deque()
         """What threads have handed in."""
         self._out: _Out | None = None
@@ -389,7 +391,18 @@ class SimulatedLoop(VirtualLoop):
         return OrderedTask(next(self._numbers), coro, options.pop("loop"), options)
 
     def _make_task(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Future[Any]:
+        # What is made while the loop stands still is for whoever runs it: a program without tasks has nothing to choose.
+        if not self._has_task_order and self.is_running():
+            self._choose_task_order()
         return OrderedTask(next(self._numbers), coro, loop, options)
+
+    def _choose_task_order(self) -> None:
+        self._has_task_order = True
+        index = self._simulation.choose("task_order", 2)
+        if index:
+            self._numbers = count(-next(self._numbers), -1)
+        how = "the other way round" if index else "as they were made"
+        self._simulation.note_choice(index, 2, f"task_order: sets have tasks {how}")
 
 
 class _Out:
