@@ -420,12 +420,22 @@ def test_what_never_runs_is_no_program(run: Any, program: Any, what: str) -> Non
         run(program)
 
 
+class Unspeakable(Exception):
+    """What is wrong with it, it does not tell."""
+
+    def __str__(self) -> str:
+        raise LookupError
+
+    __repr__ = __str__
+
+
 @pytest.mark.parametrize(
     ("program", "what"),
     [
         (lambda: _programs.deposits, r"call it, simulate\(factory\(\)\)"),
         (lambda: 5, "returned 5 instead of a coroutine: nothing would be tested"),
         (lambda: None, "returned None"),
+        (lambda: Unspeakable(), r"returned <exception repr\(\) failed> instead of a coroutine"),
     ],
 )
 def test_a_program_that_is_not_async_is_refused(program: Any, what: str) -> None:
@@ -649,6 +659,28 @@ def test_a_failure_is_told_in_full() -> None:
     deadlock = str(_failure(stuck, seeds=1))
     assert "(pid 1) waits" in deadlock
     assert "kernel/_activation.py" not in deadlock
+
+
+def test_a_failure_that_cannot_be_said_is_told_as_tracebacks_do() -> None:
+    """Wherever it stands: it is what failed, and not what its ``__str__`` raises."""
+
+    async def alone() -> None:
+        raise Unspeakable
+
+    async def group() -> None:
+        raise ExceptionGroup("two", [Unspeakable(), ValueError("other")])
+
+    async def unread() -> None:
+        future = asyncio.get_running_loop().create_future()
+        future.set_exception(Unspeakable())
+
+    failed = _failure(alone, seeds=1)
+    assert isinstance(failed.error, Unspeakable)
+    assert "seed 0 fails: Unspeakable: <exception str() failed>\n" in str(failed)
+    assert "\n  - Unspeakable: <exception str() failed>\n" in str(_failure(group, seeds=1))
+    failed = _failure(unread, seeds=1)
+    assert isinstance(failed.error, UnhandledError)
+    assert "future: <OrderedFuture repr() failed>" in str(failed)
 
 
 def test_what_is_to_be_written_again_has_the_options_that_matter() -> None:

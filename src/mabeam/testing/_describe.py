@@ -9,9 +9,9 @@ from mabeam._base import Position, await_chain
 from mabeam.testing._libraries import is_of_mabeam
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ("describe_task", "indent", "live_tasks", "only_drives")
+__all__ = ("describe_task", "indent", "live_tasks", "only_drives", "said_by")
 
 
 def live_tasks(loop: asyncio.AbstractEventLoop) -> list[Any]:
@@ -44,6 +44,15 @@ def indent(positions: Iterable[Position]) -> list[str]:
     return [f"    {position}" for position in positions]
 
 
+def said_by(show: Callable[[object], str], value: object) -> str:
+    """What ``str`` or ``repr`` says of an object that is not ours; if that raises, what Python's tracebacks say then."""
+    try:
+        return show(value)
+    except Exception:  # noqa: BLE001  (whoever reports something is not to fail at its name)
+        what = "exception" if isinstance(value, BaseException) else type(value).__name__
+        return f"<{what} {show.__name__}() failed>"
+
+
 def _describe_future(awaited: object) -> str:
     if awaited is None:
         return "its turn"
@@ -51,7 +60,7 @@ def _describe_future(awaited: object) -> str:
         awaited, "get_name"
     ):  # what tasks have and futures have not
         return f"task {awaited.get_name()!r}"
-    return repr(awaited)
+    return said_by(repr, awaited)
 
 
 def _outside_asyncio(positions: Sequence[Position]) -> Sequence[Position]:

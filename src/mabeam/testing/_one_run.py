@@ -18,6 +18,7 @@ from mabeam._base import all_random_seeded, fault_listener
 from mabeam.errors import UsageError
 from mabeam.kernel import Body, NoProcess, PlainBehaviour, Runtime, died, label_of
 from mabeam.testing._deadlock import DeadlockError
+from mabeam.testing._describe import said_by
 from mabeam.testing._endless import EndlessError
 from mabeam.testing._faults import InjectedFault
 from mabeam.testing._leaks import LeakError, Snapshot
@@ -183,7 +184,7 @@ class _Program:
             return begun
         hint = ": call it, simulate(factory())" if callable(begun) else ""
         self.misuse = UsageError(
-            f"simulate expects an async function, and {label_of(self._program)} returned {begun!r} instead of a coroutine: "
+            f"simulate expects an async function, and {label_of(self._program)} returned {said_by(repr, begun)} instead of a coroutine: "
             f"nothing would be tested{hint}."
         )
         return None

@@ -12,6 +12,7 @@ from mabeam._base import fault_listener
 from mabeam.errors import MabeamError
 from mabeam.kernel import Runtime
 from mabeam.telemetry import Bus
+from mabeam.testing._describe import said_by
 from mabeam.testing._idle import turn
 from mabeam.testing._leaks import LeakError, Snapshot
 
@@ -175,7 +176,11 @@ class LoopSession:
 def problem_of_loop(context: dict[str, Any]) -> str:
     """What an event loop tells its exception handler, in words."""
     lines = [str(context.get("message", "unhandled error in the event loop"))]
-    lines += [f"  {key}: {value!r}" for key, value in context.items() if key not in {"message", "exception"}]
+    lines += [
+        f"  {key}: {said_by(repr, value)}"
+        for key, value in context.items()
+        if key not in {"message", "exception"}
+    ]
     if (error := context.get("exception")) is not None:
         lines += traceback.format_exception(error)
     return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mabeam.testing._describe import said_by
 from mabeam.testing._explain import have_same_trace
 from mabeam.testing._leaks import LeakError
 
@@ -75,7 +76,7 @@ def how_they_differ(found: Attempted, again: Attempted) -> list[str]:
 
 def in_full(error: BaseException | None) -> list[str]:
     """All that an exception says after its first line; of a group, what is in it."""
-    lines = str(error).splitlines()[1:] if error is not None else []
+    lines = said_by(str, error).splitlines()[1:] if error is not None else []
     if isinstance(error, BaseExceptionGroup):
         for inside in error.exceptions:
             lines += [f"- {first_line(inside)}", *in_full(inside)]
@@ -93,5 +94,5 @@ def first_line(error: BaseException | None) -> str:
     """An exception in a line."""
     if error is None:
         return "(nothing wrong)"
-    text = f"{type(error).__name__}: {error}".rstrip(": ")
+    text = f"{type(error).__name__}: {said_by(str, error)}".rstrip(": ")
     return text.splitlines()[0] if text else ""

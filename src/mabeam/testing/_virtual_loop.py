@@ -28,7 +28,7 @@ from mabeam._base import leaving, returned
 from mabeam._base import outside as outside_of
 from mabeam.errors import UsageError
 from mabeam.testing._deadlock import DeadlockError
-from mabeam.testing._describe import describe_task, live_tasks, only_drives
+from mabeam.testing._describe import describe_task, live_tasks, only_drives, said_by
 from mabeam.testing._endless import HINT_STEPS, EndlessError
 
 if TYPE_CHECKING:
@@ -369,7 +369,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                     told = True
                     yield text
             except Exception as error:  # noqa: BLE001  (the deadlock is the news, not this)
-                yield f"(and {describe!r} could not say: {error!r})"
+                yield f"(and {said_by(repr, describe)} could not say: {said_by(repr, error)})"
         if not told:
             yield from map(describe_task, drivers)
 
