@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from mabeam.kernel import (
     Pid,
     Portal,
     Runtime,
+    in_thread,
     kill,
     open_portal,
     portal,
@@ -231,6 +233,43 @@ async def test_many_threads_can_use_one_portal(runtime: Runtime, virtual_loop: V
     assert [outcome for _, outcome in threads] == [[2 * number] for number in range(10)]
 
 
+async def _in_thread_of_another(work: Callable[[], float]) -> float:
+    """In one that belongs to another process than the portal does."""
+    probe = Probe.start()
+
+    async def another() -> None:
+        send(probe.pid, await in_thread(work))
+
+    spawn(another)
+    found = await probe.next()
+    assert isinstance(found, float)
+    return found
+
+
+async def _in_executor(work: Callable[[], float]) -> float:
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as executor:
+        return await asyncio.get_running_loop().run_in_executor(executor, work)
+
+
+@pytest.mark.parametrize("run", [asyncio.to_thread, _in_executor, _in_thread_of_another])
+@pytest.mark.parametrize("of_runtime", [True, False], ids=["runtime", "process"])
+async def test_virtual_time_passes_while_a_thread_waits_through_a_portal(
+    run: Any, runtime: Runtime, *, of_runtime: bool
+) -> None:
+    """It works for the loop, but not meanwhile, whoever runs it."""
+    gate = runtime.portal() if of_runtime else portal()
+
+    async def slow() -> float:
+        loop = asyncio.get_running_loop()
+        over = loop.create_future()
+        loop.call_later(3.0, over.set_result, None)
+        await over
+        return loop.time()
+
+    assert await run(lambda: gate.run(slow)) == 3.0
+    assert asyncio.get_running_loop().time() == 3.0
+
+
 @pytest.mark.parametrize(
     ("end", "reason"),
     [(kill, Killed()), (lambda pid: send_exit(pid, Exited("enough")), Exited("enough"))],
@@ -298,8 +337,6 @@ async def test_an_interrupted_wait_kills_the_process(
     runtime: Runtime, virtual_loop: VirtualLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C in the waiting thread, say: nobody needs the answer any more."""
-    import concurrent.futures
-
     probe = Probe.start()
     begun = threading.Event()
 

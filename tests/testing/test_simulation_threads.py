@@ -6,7 +6,7 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,6 +25,9 @@ from mabeam import (
 )
 from mabeam.testing import EndlessError, SimulationFailed, _simulated_loop, simulate
 from tests.testing import _programs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def _orders(program: Any, seeds: range = range(60)) -> set[str]:
@@ -113,6 +116,99 @@ def test_one_thread_may_wait_for_another_through_the_loop() -> None:
     simulate(program, seeds=range(20))
 
 
+async def _in_owned_thread(work: Callable[[], Any]) -> Any:
+    return await in_thread(work)
+
+
+async def _in_own_executor(work: Callable[[], Any]) -> Any:
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        return await asyncio.get_running_loop().run_in_executor(executor, work)
+
+
+@pytest.mark.parametrize("run", [_in_owned_thread, asyncio.to_thread, _in_own_executor])
+def test_time_passes_while_a_thread_asks_whoever_runs_it(run: Any) -> None:
+    """The loop knows it as one of those that work for it."""
+
+    class Slow(GenServer):
+        @handle_call
+        async def answer(self) -> float:
+            loop = asyncio.get_running_loop()
+            over = loop.create_future()
+            loop.call_later(3.0, over.set_result, None)
+            await over
+            return loop.time()
+
+    async def program() -> None:
+        slow = await Slow.start_link()
+        gate = portal()
+        assert await run(lambda: gate.call(slow, Slow.answer)) == 3.0
+
+    simulate(program, seeds=range(5))
+
+
+@pytest.mark.parametrize("run", [_in_owned_thread, asyncio.to_thread, _in_own_executor])
+def test_between_two_questions_of_a_thread_another_may_ask(run: Any) -> None:
+    """So what one has read, and is to write, another can have changed."""
+
+    class Store(GenServer):
+        def __init__(self) -> None:
+            self.value = 0
+
+        @handle_call
+        def get(self) -> int:
+            return self.value
+
+        @handle_call
+        def put(self, value: int) -> None:
+            self.value = value
+
+    async def program() -> None:
+        store = await Store.start_link()
+        gate = portal()
+
+        def work() -> None:
+            gate.call(store, Store.put, gate.call(store, Store.get) + 1)
+
+        await asyncio.gather(run(work), run(work))
+        assert await store.call(Store.get) == 2
+
+    with pytest.raises(SimulationFailed) as caught:
+        simulate(program, seeds=range(20))
+    assert isinstance(caught.value.error, AssertionError)
+    assert caught.value.is_deterministic
+
+
+def test_a_thread_that_nobody_waits_for_any_more_takes_no_turn_when_it_asks() -> None:
+    """It is answered at once, and the one whose turn it is keeps that."""
+    log: list[str] = []
+
+    async def program() -> None:
+        loop: Any = asyncio.get_running_loop()
+        gate = portal()
+        release, asked = threading.Event(), threading.Event()
+
+        async def note(word: str) -> None:
+            log.append(word)
+
+        def left_behind() -> None:
+            release.wait(30)
+            gate.run(note, "left behind")
+            asked.set()
+
+        def last() -> None:
+            release.set()
+            asked.wait(30)
+
+        leaving = loop.run_in_executor(None, left_behind)
+        await loop.advance(1.0)
+        leaving.cancel()
+        await loop.run_in_executor(None, last)
+        assert loop.time() == 1.0
+
+    simulate(program, seeds=[1])
+    assert log == ["left behind"]
+
+
 def test_a_thread_that_nobody_waits_for_lets_others_run() -> None:
     """It is left behind, as ever."""
     release = threading.Event()
@@ -191,6 +287,7 @@ def test_a_thread_that_does_not_come_back_is_given_up(wait: Any, monkeypatch: py
     assert isinstance(error, EndlessError)
     assert error.limit == "0.02 real seconds"
     assert "loop.advance(seconds)" in str(error)
+    assert "unless it does so through a portal" in str(error)
     assert error.is_by_thread
 
 

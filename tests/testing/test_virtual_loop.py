@@ -8,6 +8,7 @@ import pickle
 import socket
 import sys
 import threading
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -289,6 +290,28 @@ def test_time_stands_still_while_a_thread_works_for_the_loop(run: Any) -> None:
         return loop.time()
 
     assert run(main()) == 0.0
+
+
+def test_an_executor_that_pickles_what_it_runs_gets_the_function_alone(run: Any) -> None:
+    """One of OS processes does."""
+
+    class Pickling(Executor):
+        def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            done: Future[Any] = Future()
+            done.set_result(pickle.loads(pickle.dumps(function))(*args, **kwargs))
+            return done
+
+    async def main() -> float:
+        return await asyncio.get_running_loop().run_in_executor(Pickling(), math.dist, (0, 0), (3, 4))
+
+    assert run(main()) == 5.0
+
+
+def test_an_executor_refuses_an_async_function_in_debug_mode(loop: VirtualLoop) -> None:
+    """As asyncio does: nobody would await it."""
+    loop.set_debug(True)
+    with pytest.raises(TypeError, match="coroutines cannot be used with run_in_executor"):
+        loop.run_in_executor(None, _turn)
 
 
 def test_closing_the_loop_waits_for_its_executor(run: Any) -> None:

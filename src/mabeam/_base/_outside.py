@@ -46,7 +46,7 @@ def returned(loop: AbstractEventLoop) -> None:
         mark()
 
 
-def let_out(loop: AbstractEventLoop, start: Callable[[], None]) -> Callable[[], None]:
+def let_out(loop: AbstractEventLoop, start: Callable[[], None], thread: int | None) -> Callable[[], None]:
     """Have a thread begin, or go on with, its work: at once, unless the loop wants to decide.
 
     A simulation does: it lets one thread at a time run, in an order that follows from its seed.
@@ -54,14 +54,17 @@ def let_out(loop: AbstractEventLoop, start: Callable[[], None]) -> Callable[[], 
     Args:
         loop: the loop that the thread answers.
         start: lets the thread run; called once, in the loop's thread, now or later.
+        thread: its identifier.
 
     Returns:
-        What to call, in the loop's thread, when the thread has answered, waits for the loop itself, or is not waited for
-        any more. Calling it again does nothing.
+        What to call, in the loop's thread, when the thread has answered, or is not waited for any more. Calling it again does
+        nothing.
     """
-    gate: Callable[[Callable[[], None]], Callable[[], None]] | None = getattr(loop, "let_out", None)
+    gate: Callable[[Callable[[], None], int | None], Callable[[], None]] | None = getattr(
+        loop, "let_out", None
+    )
     if gate is not None:
-        return gate(start)
+        return gate(start, thread)
     start()
     return _nothing
 
@@ -70,17 +73,18 @@ def _nothing() -> None:
     pass
 
 
-def thread_asks(loop: AbstractEventLoop) -> Callable[[Callable[[], None]], None]:
-    """Say that a thread that is out waits for something of the loop: until it has that, a virtual clock may move.
+def thread_asks(loop: AbstractEventLoop, thread: int) -> Callable[[Callable[[], None]], None]:
+    """Say that a thread waits for something of the loop: if it is out, a virtual clock may move until it has that.
 
     Args:
         loop: the loop that is asked. To be called in its thread.
+        thread: the identifier of the thread that waits; of any, the loop knows whom it has let out.
 
     Returns:
         Takes, in the loop's thread, the function that hands the thread its answer, and calls it.
     """
-    asked: Callable[[], Callable[[Callable[[], None]], None]] | None = getattr(loop, "thread_asks", None)
-    return _call if asked is None else asked()
+    asked: Callable[[int], Callable[[Callable[[], None]], None]] | None = getattr(loop, "thread_asks", None)
+    return _call if asked is None else asked(thread)
 
 
 def _call(answer: Callable[[], None]) -> None:

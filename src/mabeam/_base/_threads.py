@@ -326,7 +326,7 @@ class BoundedThreads:
                 self._workers.append(worker)
             job.worker = worker
             self._running[job.future] = job
-            job.over = let_out(self._loop, partial(worker.inbox.put, job))
+            job.over = let_out(self._loop, partial(worker.inbox.put, job), worker.thread.ident)
 
     def _posted(self, worker: _Worker, job: _Job) -> None:
         """Take the outcome of a job from its worker, and see to the next one."""

@@ -119,7 +119,6 @@ class Portal:
             pending: _Pending = _OwnProcess(self._parent, body)
         else:
             pending = _OnBehalf(self._owner, body, thread.waiter if thread is not None else None)
-        pending.is_waited_for = thread is not None
         with self._kernel.gate:
             # Once this is handed over it will run: the Runtime cannot close in between.
             self._check()
@@ -160,15 +159,14 @@ class _Pending:
         self.parent = parent
         self.body = body
         self.outcome: concurrent.futures.Future[Any] = concurrent.futures.Future()
-        self.is_waited_for = False
-        """The thread that waits is one that a process waits for: it counts as being out of the loop."""
+        self._thread = threading.get_ident()
+        """Whoever made this, and waits for the outcome."""
         self._is_settled = False
-        self._hand_over: Callable[[Callable[[], None]], None] | None = None
+        self._hand_over: Callable[[Callable[[], None]], None]
 
     def begin(self) -> None:
         """Begin; runs in the loop's thread."""
-        if self.is_waited_for:
-            self._hand_over = thread_asks(self.parent.kernel.loop)
+        self._hand_over = thread_asks(self.parent.kernel.loop, self._thread)
         self.start()
 
     def start(self) -> None:
@@ -186,11 +184,7 @@ class _Pending:
         set_outcome: Callable[[Any], None] = (
             self.outcome.set_result if error is None else self.outcome.set_exception
         )
-        give = partial(set_outcome, value if error is None else error)
-        if self._hand_over is None:
-            give()
-        else:
-            self._hand_over(give)
+        self._hand_over(partial(set_outcome, value if error is None else error))
 
     def watch(self, process: Process) -> asyncio.Future[None]:
         """Have the waiting thread told when a process dies before it has answered."""

@@ -19,8 +19,8 @@ HINT_SECONDS: Final = (
 )
 HINT_THREAD: Final = (
     "A thread has not come back. Threads run one at a time in a simulation, and virtual time stands still meanwhile: one that "
-    "waits for another, or for something that the event loop does later, waits for ever. `await loop.advance(seconds)` lets time "
-    "pass all the same."
+    "waits for another, or for something that the event loop does later, waits for ever, unless it does so through a portal, in a "
+    "thread of in_thread, asyncio.to_thread or run_in_executor. `await loop.advance(seconds)` lets time pass all the same."
 )
 
 

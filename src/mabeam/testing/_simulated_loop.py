@@ -1,7 +1,8 @@
 """The event loop of a simulated run: virtual time, and every order that is free is chosen.
 
 What is free on an event loop: which of several timers that are due at the same time fires first, whether what comes of it is over
-before the next one fires, in which order sets have tasks, and when those outside (threads) begin and answer. What is not: callbacks that are ready run in the order in which they became so; asyncio promises it.
+before the next one fires, in which order sets have tasks, and when those outside (threads) begin and answer. What is not: callbacks
+that are ready run in the order in which they became so; asyncio promises it.
 
 Threads really run, since a function may block; but one at a time, and the loop hears of what they do only when it has nothing
 else to do. So the machine's speed makes no difference.
@@ -28,6 +29,7 @@ from mabeam.testing._ordered_tasks import OrderedFuture, OrderedTask
 from mabeam.testing._simulated_scheduler import SimulatedScheduler
 from mabeam.testing._trace import name_callback
 from mabeam.testing._virtual_loop import VirtualLoop, moment_of
+from mabeam.testing._working_threads import Out, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,9 +90,9 @@ class SimulatedLoop(VirtualLoop):
         self._has_task_order = False
         self._letters: deque[asyncio.Handle] = deque()
         """What threads have handed in."""
-        self._out: _Out | None = None
+        self._out: Out | None = None
         """The thread that is at work."""
-        self._waiting_out: list[_Out] = []
+        self._waiting_out: list[Out] = []
         self._is_starting_out = False
         self._held: deque[asyncio.Handle] = deque()
         """Timers that are due, and wait until what others of the same time lead to has happened."""
@@ -116,25 +118,15 @@ class SimulatedLoop(VirtualLoop):
 
     # ------------------------------------------------------------------------------- threads
 
-    def let_out(self, start: Callable[[], None]) -> Callable[[], None]:
-        """Have a thread begin when it is its turn (see ``mabeam._base.let_out``)."""
-        out = _Out(start)
-        self._waiting_out.append(out)
-        return partial(self._let_in, out)
-
-    def thread_asks(self) -> Callable[[Callable[[], None]], None]:
+    def thread_asks(self, thread: int) -> Callable[[Callable[[], None]], None]:
         """Let others have their turn while the thread that is at work waits for this loop."""
-        answer = super().thread_asks()
-        out, self._out = self._out, None
+        answer = super().thread_asks(thread)
+        if self._out is not None and self._out.asks:
+            self._out = None
+        return answer
 
-        def answer_in_turn(give: Callable[[], None]) -> None:
-            if out is None or out.over:
-                answer(give)
-                return
-            out.start = partial(answer, give)
-            self._waiting_out.append(out)
-
-        return answer_in_turn
+    def _let_out(self, out: Out) -> None:
+        self._waiting_out.append(out)  # until it is its turn
 
     def call_soon_threadsafe(
         self,
@@ -168,7 +160,8 @@ class SimulatedLoop(VirtualLoop):
             # A function that is over before this is tells it here, in this thread: to be heard like one that takes longer.
             self._is_starting_out = True
             try:
-                job = (self._own_executor() if executor is None else executor).submit(func, *args)
+                work = Work(func, out, self._threads)
+                job = (self._own_executor() if executor is None else executor).submit(work, *args)
                 job.add_done_callback(partial(self._hand_in, _copy_outcome, future))
             except BaseException as error:  # noqa: BLE001  (it is for whoever waits for the function)
                 _settle(future, error)
@@ -177,11 +170,12 @@ class SimulatedLoop(VirtualLoop):
 
         def done(_future: object) -> None:
             self.outside_returned()
-            over()
+            self._let_in(out)
             job.cancel()
 
+        out = Out(start)
         self.outside_left()
-        over = self.let_out(start)
+        self._let_out(out)
         future.add_done_callback(done)
         return future
 
@@ -222,10 +216,10 @@ class SimulatedLoop(VirtualLoop):
             await ended
         thread.join()
 
-    def _let_in(self, out: _Out) -> None:
+    def _let_in(self, out: Out) -> None:
         if out.over:
             return
-        out.over = True
+        super()._let_in(out)
         if self._out is out:
             self._out = None
         elif out in self._waiting_out:
@@ -403,16 +397,6 @@ class SimulatedLoop(VirtualLoop):
             self._numbers = count(-next(self._numbers), -1)
         how = "the other way round" if index else "as they were made"
         self._simulation.note_choice(index, 2, f"task_order: sets have tasks {how}")
-
-
-class _Out:
-    """A thread that works for the loop, or wants to."""
-
-    __slots__ = ("over", "start")
-
-    def __init__(self, start: Callable[[], None]) -> None:
-        self.start = start
-        self.over = False
 
 
 def _equal_heads(heap: list[asyncio.TimerHandle]) -> list[asyncio.TimerHandle]:

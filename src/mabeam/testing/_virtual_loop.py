@@ -7,7 +7,8 @@ What cannot be jumped over is the world outside. Three cases, decided so that re
 wherever that is possible:
 
 * A thread or OS process is at work for the loop (counted by ``mabeam._base.leaving``, executors and asyncio's
-  subprocesses included): the clock stands still until it answers. However slow the disk is, no timeout fires for it.
+  subprocesses included): the clock stands still until it answers. However slow the disk is, no timeout fires for it. A
+  thread that waits for this very loop, through a portal, is not at work meanwhile.
 * A socket or pipe is registered: whether its other end will ever say something cannot be known, a listening server's
   least of all. So time passes as on a real loop while there is one.
 * Neither, and no timer: the program is stuck for good, which is :class:`DeadlockError` instead of a hang.
@@ -30,6 +31,7 @@ from mabeam.errors import UsageError
 from mabeam.testing._deadlock import DeadlockError
 from mabeam.testing._describe import describe_task, live_tasks, only_drives, said_by
 from mabeam.testing._endless import HINT_STEPS, EndlessError
+from mabeam.testing._working_threads import Out, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -146,6 +148,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     # Kept by asyncio, and unknown to type checkers.
     _scheduled: list[asyncio.TimerHandle]
     _clock_resolution: float
+    _check_callback: Callable[[object, str], None]
 
     def __init__(self, *, start: float = 0.0, max_steps: float = math.inf) -> None:
         self._now = start
@@ -154,6 +157,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._allowed = start  # until then time passes though somebody outside may be at work
         self._outside = 0
         self._asking = 0  # of them, those that wait for this loop
+        self._threads: dict[
+            int | None, Out
+        ] = {}  # of them, the threads that have begun, by their identifiers
         self._order = count()
         self._idle_waiters: deque[asyncio.Future[None]] = deque()
         self.describe_blocked: list[Callable[[], Iterable[str]]] = []
@@ -240,15 +246,54 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             )
         self._outside -= 1
 
-    def thread_asks(self) -> Callable[[Callable[[], None]], None]:
-        """Let time pass while a thread waits for something of this loop (see ``mabeam._base.thread_asks``)."""
-        self._asking += 1
+    def let_out(self, start: Callable[[], None], thread: int | None) -> Callable[[], None]:
+        """Have a thread begin, and know it when it asks (see ``mabeam._base.let_out``)."""
+        self._threads[thread] = out = Out(start)
+        self._let_out(out)
+
+        def over() -> None:
+            if self._threads.get(thread) is out:
+                del self._threads[thread]
+            self._let_in(out)
+
+        return over
+
+    def thread_asks(self, thread: int) -> Callable[[Callable[[], None]], None]:
+        """Let time pass while a thread that is out waits for this loop (see ``mabeam._base.thread_asks``)."""
+        out = self._threads.get(thread)
+        if out is None or out.over:
+            return _answer
+        if not out.asks:
+            out.asks = True
+            self._asking += 1
 
         def answer(give: Callable[[], None]) -> None:
-            self._asking -= 1
-            give()
+            def go_on() -> None:
+                self._asks_no_more(out)
+                give()
+
+            if out.over:
+                give()
+            else:
+                out.start = go_on
+                self._let_out(out)
 
         return answer
+
+    def _let_out(self, out: Out) -> None:
+        """Have a thread begin or go on."""
+        out.start()
+
+    def _let_in(self, out: Out) -> None:
+        """Nobody waits for a thread any more."""
+        out.over = True
+        out.start = _nothing  # what it holds would be kept as long as somebody has this
+        self._asks_no_more(out)
+
+    def _asks_no_more(self, out: Out) -> None:
+        if out.asks:
+            out.asks = False
+            self._asking -= 1
 
     # ------------------------------------------------------------------------------- asyncio's side
 
@@ -266,9 +311,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self, executor: Executor | None, func: Callable[[*Arguments], T], *args: *Arguments
     ) -> asyncio.Future[T]:
         """Run a function in an executor, as asyncio does; it counts as outside until the future is done."""
-        future = super().run_in_executor(executor, func, *args)
+        if self.get_debug():
+            self._check_callback(func, "run_in_executor")  # asyncio would look at what stands for it
+        out = Out(_nothing)  # the executor lets it begin
+        future = super().run_in_executor(executor, Work(func, out, self._threads), *args)
+
+        def done(_future: object) -> None:
+            returned(self)
+            self._let_in(out)
+
         leaving(self)
-        future.add_done_callback(lambda _: returned(self))
+        future.add_done_callback(done)
         return future
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
@@ -396,3 +449,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             return protocol
 
         return make
+
+
+def _answer(give: Callable[[], None]) -> None:
+    give()
+
+
+def _nothing() -> None:
+    pass
