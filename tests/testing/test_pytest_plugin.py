@@ -255,6 +255,57 @@ async def test_passes_in_real_time():
 """
 
 
+ANOTHER_PLUGIN = """
+import asyncio
+import pytest
+
+class Item(pytest.Function):
+    def setup(self):
+        self.fixturenames.append("loop_of_its_own")
+        super().setup()
+
+    def runtest(self):
+        asyncio.run(self.obj())
+
+@pytest.fixture
+def loop_of_its_own():
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+@pytest.hookimpl(specname="pytest_pycollect_makeitem", hookwrapper=True)
+def pytest_pycollect_makeitem(collector, name, obj):
+    made = yield
+    if (items := made.get_result()) and asyncio.iscoroutinefunction(obj):
+        made.force_result([Item.from_parent(item.parent, name=item.name, callobj=item.obj) for item in items])
+"""
+
+BESIDE_OTHERS = """
+import asyncio
+import pytest
+from mabeam import self_pid
+from mabeam.errors import UsageError
+
+@pytest.mark.simulate(seeds=20)
+async def test_fails_under_seeds():
+    order = []
+    async def wake(number):
+        await asyncio.sleep(0.1)
+        order.append(number)
+    await asyncio.gather(wake(1), wake(2))
+    assert order == [1, 2]
+
+@pytest.mark.mabeam
+async def test_passes_in_a_runtime():
+    self_pid()
+
+async def test_passes_unmarked():
+    await asyncio.sleep(0)
+    with pytest.raises(UsageError):
+        self_pid()
+"""
+
+
 def _outcomes(directory: Path, source: str, mode: str) -> tuple[dict[str, str], str]:
     (directory / "test_suite.py").write_text(source)
     (directory / "pytest.ini").write_text(f"[pytest]\nmabeam_mode = {mode}\n")
@@ -356,6 +407,30 @@ def test_in_auto_mode_every_async_test_is_run(tmp_path: Path) -> None:
     outcomes, output = _outcomes(tmp_path, AUTO, "auto")
     assert set(outcomes.values()) == {"PASSED"}, output
     assert len(outcomes) == 3
+
+
+def test_a_plugin_with_items_of_its_own_leaves_what_is_ours_to_us(tmp_path: Path) -> None:
+    """One such is pytest-asyncio. Its runs would be green, without a seed."""
+    (tmp_path / "conftest.py").write_text(ANOTHER_PLUGIN)
+    _expect_ours_and_theirs(*_outcomes(tmp_path, BESIDE_OTHERS, "marked"))
+
+
+def test_where_anyio_runs_every_async_test_it_leaves_what_is_ours_to_us(tmp_path: Path) -> None:
+    """It asks to be first, too."""
+    (tmp_path / "conftest.py").write_text(
+        "import pytest\n@pytest.fixture\ndef anyio_backend(): return 'asyncio'\n"
+    )
+    source = f"import pytest\npytestmark = pytest.mark.anyio\n{BESIDE_OTHERS}"
+    _expect_ours_and_theirs(*_outcomes(tmp_path, source, "marked"))
+
+
+def _expect_ours_and_theirs(outcomes: dict[str, str], output: str) -> None:
+    assert outcomes == {
+        "test_fails_under_seeds": "FAILED",
+        "test_passes_in_a_runtime": "PASSED",
+        "test_passes_unmarked": "PASSED",
+    }, output
+    assert "assert [2, 1] == [1, 2]" in output
 
 
 @pytest.mark.parametrize("mode", ["marked", "auto"])

@@ -12,8 +12,8 @@ and in virtual time a program that can never go on (:class:`DeadlockError`) or n
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,7 +41,6 @@ __all__ = (
     "pytest_addoption",
     "pytest_configure",
     "pytest_itemcollected",
-    "pytest_pyfunc_call",
     "pytest_runtest_protocol",
     "pytest_runtest_setup",
     "runtime",
@@ -96,6 +95,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "each in another order and with other faults; simulate(False, reason='...') does not.",
     )
     check_options(config)
+    config.pluginmanager.register(_First())  # now, when all the others are there
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -108,6 +108,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         # list is shared by the parameters of one function.
         if _is_async(item) and _SESSION not in item.fixturenames:
             item.fixturenames.append(_SESSION)
+        # What pytest-asyncio has here would run the test on a loop of its own, without all that was asked for.
+        vars(item)["setup"] = partial(pytest.Function.setup, item)
+        vars(item)["runtest"] = partial(pytest.Function.runtest, item)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -139,12 +142,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
-    """Run the tests that are ours; leave the others to whoever runs them."""
+class _First:
+    """What is to come before the plugins that would run our tests as well: of those that want to be first, pytest asks the last."""
+
+    @staticmethod
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
+        """Run the tests that are ours; leave the others to whoever runs them."""
+        __tracebackhide__ = True
+        return _call(pyfuncitem) if _is_ours(pyfuncitem) else None
+
+
+def _call(pyfuncitem: pytest.Function) -> object:
     __tracebackhide__ = True
-    if not _is_ours(pyfuncitem):
-        return None
     given = getattr(pyfuncitem.obj, "hypothesis", None)
     if given is not None and inspect.iscoroutinefunction(given.inner_test):
         # Hypothesis calls the inner function once for each example, and each has a loop of its own.
@@ -152,7 +162,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
         return None
     accepted = inspect.signature(pyfuncitem.obj).parameters
     arguments = {name: value for name, value in pyfuncitem.funcargs.items() if name in accepted}
-    body = functools.partial(pyfuncitem.obj, **arguments)
+    body = partial(pyfuncitem.obj, **arguments)
     if _is_async(pyfuncitem):
         session: Any = pyfuncitem.funcargs[_SESSION]
         try:
@@ -251,9 +261,9 @@ def _run(session: LoopSession, body: Callable[[], Any]) -> None:
 def _each_on_its_own(
     inner: Callable[..., Any], loop_factory: Callable[[], asyncio.AbstractEventLoop]
 ) -> Callable[..., None]:
-    @functools.wraps(inner)
+    @wraps(inner)
     def run_example(*args: Any, **kwargs: Any) -> None:
-        _run(LoopSession(loop_factory), functools.partial(inner, *args, **kwargs))
+        _run(LoopSession(loop_factory), partial(inner, *args, **kwargs))
 
-    # functools.wraps keeps the original in __wrapped__, but what is called is plain: hypothesis looks at the code flags.
+    # wraps keeps the original in __wrapped__, but what is called is plain: hypothesis looks at the code flags.
     return run_example
