@@ -22,6 +22,7 @@ __all__ = (
     "attribute_of_c",
     "is_frame_of",
     "is_of_library",
+    "is_shield",
     "kept_in_callbacks",
     "parts",
     "tasks_of_group",
@@ -68,13 +69,20 @@ def parts(futures: Iterable[Any]) -> Collection[Any]:
         seen.add(id(future))
         if type(future) is _GATHER:
             pending.extend(future._children)
-        elif shielded := [
-            each for each in kept_in_callbacks(future, _OF_SHIELD) if issubclass(type(each), asyncio.Future)
-        ]:
+        elif shielded := _shielded(future):
             pending.extend(shielded)
         else:
             found.append(future)
     return found
+
+
+def is_shield(future: object) -> bool:
+    """Whether it stands for another that is shielded from being cancelled with it."""
+    return bool(_shielded(future))
+
+
+def _shielded(future: object) -> list[Any]:
+    return [each for each in kept_in_callbacks(future, _OF_SHIELD) if issubclass(type(each), asyncio.Future)]
 
 
 def kept_in_callbacks(future: Any, function: str | None = None) -> Iterator[object]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from mabeam._base import innermost_frame
 from mabeam.kernel._activation import Activation
-from mabeam.kernel._awaited import activation_of, parts, tasks_of_group
+from mabeam.kernel._awaited import activation_of, is_shield, parts, tasks_of_group
 from mabeam.kernel._ending import LIFESPAN, TERMINATE
 from mabeam.kernel._process import DEAD, STARTING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
+    from types import CodeType, FrameType
 
     from mabeam.kernel._calls import Caller
     from mabeam.kernel._lock import Lock
@@ -130,8 +132,7 @@ def awaits(activation: Activation) -> Iterable[Activation]:
         return ()
     wait = activation.waits_for
     if wait is None:
-        tasks = _tasks_awaited(activation)
-        return _owned(activation, tasks)
+        return _owned(activation, _tasks_awaited(activation)) if may_await_tasks(activation) else ()
     if wait.lock is not None:
         _, holder = wait.lock.held_by() or (None, None)
         return (holder,) if isinstance(holder, Activation) else ()
@@ -152,7 +153,10 @@ def awaits(activation: Activation) -> Iterable[Activation]:
 def may_await_tasks(activation: Activation) -> bool:
     """Whether what it waits for may be tasks of its own; a quick look, which says no of sockets, timers and the like."""
     future = activation.waits_on
-    if type(future) is not asyncio.Future or future._callbacks:
+    # What wakes the code that waits is no function of Python; what a shield has added is.
+    if type(future) is not asyncio.Future or any(
+        type(each) is FunctionType for each, _ in future._callbacks or ()
+    ):
         return future is not None
     frame = innermost_frame(activation.coroutine)
     return frame is not None and frame.f_code.co_name in _WAIT_FOR_TASKS
@@ -166,7 +170,7 @@ def any_of(activation: Activation) -> tuple[Activation, ...]:
     """
     if activation.goes_on:
         return ()
-    wait, future = activation.waits_for, activation.waits_on
+    wait = activation.waits_for
     if wait is not None:
         if wait.choices is not None:
             return what_keeps(wait.choices())
@@ -174,8 +178,8 @@ def any_of(activation: Activation) -> tuple[Activation, ...]:
         if caller is None or not caller.needs_place:
             return ()
         return tuple(wait.process.behaviour.place_holders(wait.process, caller.what))
-    frame = innermost_frame(activation.coroutine) if future is not None else None
-    if frame is None or frame.f_code is not _WAIT or frame.f_locals.get("waiter") is not future:
+    frame = innermost_frame(activation.coroutine) if may_await_tasks(activation) else None
+    if frame is None or not _is_at(_WAIT, frame, activation.waits_on) or _only_looks(frame):
         return ()
     tasks = parts(frame.f_locals["fs"])
     owned = _owned(activation, tasks)
@@ -203,7 +207,7 @@ def _owned(activation: Activation, futures: Iterable[Any]) -> tuple[Activation, 
 def _tasks_awaited(activation: Activation) -> Collection[Any]:
     """The tasks of which all must end before it goes on: one that it awaits, those of a gather or of a task group.
 
-    Time limits count for nothing, here as elsewhere: a cycle that only a timeout ends is one.
+    A time limit after which they are cancelled counts for nothing: a cycle that only a timeout ends is one.
     """
     future = activation.waits_on
     if future is None:
@@ -211,9 +215,23 @@ def _tasks_awaited(activation: Activation) -> Collection[Any]:
     frame = innermost_frame(activation.coroutine)
     if frame is None:
         return parts((future,))
-    if frame.f_code is _WAIT_FOR and frame.f_locals.get("waiter") is future:
-        return parts((frame.f_locals["fut"],))
-    if frame.f_code is _WAIT and frame.f_locals.get("waiter") is future:
-        return parts(frame.f_locals["fs"] if frame.f_locals["return_when"] == asyncio.ALL_COMPLETED else ())
+    if frame.f_code is _WAIT_FOR and (_is_at(_WAIT_FOR, frame, future) or frame.f_locals["fut"] is future):
+        return () if _only_looks(frame) else parts((frame.f_locals["fut"],))
+    if _is_at(_WAIT, frame, future):
+        is_for_all = frame.f_locals["return_when"] == asyncio.ALL_COMPLETED
+        return parts(frame.f_locals["fs"]) if is_for_all and not _only_looks(frame) else ()
     tasks = tasks_of_group(frame, future)
     return parts((future,) if tasks is None else tasks)
+
+
+def _is_at(function: CodeType, frame: FrameType, future: object) -> bool:
+    """Whether ``frame`` runs this function of asyncio, and waits for the future that this has made."""
+    return frame.f_code is function and frame.f_locals.get("waiter") is future
+
+
+def _only_looks(frame: FrameType) -> bool:
+    """Whether a function of asyncio goes on when its time is over, and leaves the tasks that it waits for alone."""
+    named = frame.f_locals
+    if named["timeout"] is None:
+        return False
+    return frame.f_code is _WAIT or is_shield(named["fut"])
