@@ -15,16 +15,17 @@ from mabeam import (
     handle_stream,
     kill,
     receive,
+    ref,
     spawn,
     why,
 )
-from mabeam.kernel import waiting_for
+from mabeam.kernel import _why, waiting_for
 from mabeam.testing import wait_until_idle
-from tests.kernel._scenes import process_of
+from tests.kernel._scenes import Turn, process_of
 from tests.kernel._why_scenes import Worker, asker, busy, kinds
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
 
 @pytest.mark.parametrize("in_group", [False, True], ids=["gather", "group"])
@@ -232,3 +233,160 @@ async def test_a_process_that_sleeps_waits_for_none_of_its_tasks() -> None:
     pid = spawn(body)
     await wait_until_idle()
     assert kinds(why(pid)) == ["timer"]
+
+
+async def sleeps() -> None:
+    await asyncio.sleep(1_000.0)  # noqa: TID251  (it is looked at)
+
+
+@pytest.mark.parametrize("how", ["gather", "group", "wait"])
+@pytest.mark.parametrize("is_first", [False, True], ids=["last", "first"])
+async def test_of_all_that_must_end_the_one_is_told_that_is_stuck_worst(how: str, *, is_first: bool) -> None:
+    """Not a timer that will be over, wherever it stands, nor how deep the other is."""
+    worker, _ = await busy()
+
+    async def asks() -> None:
+        await asyncio.wait_for(worker.options(timeout=None).call(Worker.ping), None)
+
+    async def body() -> None:
+        parts = [asks(), sleeps()] if is_first else [sleeps(), asks()]
+        match how:
+            case "gather":
+                await asyncio.gather(*parts)
+            case "group":
+                async with asyncio.TaskGroup() as group:
+                    for each in parts:
+                        group.create_task(each)
+            case _:
+                await asyncio.wait([asyncio.create_task(each) for each in parts])
+
+    pid = spawn(body)
+    await wait_until_idle()
+    assert kinds(why(pid)) == ["task", "call", "outside_lock"]
+    kill(pid)
+    await wait_until_idle()
+
+
+class Racer(GenServer):
+    @handle_call
+    def ping(self) -> None:
+        pass
+
+    @handle_call
+    async def race(self, is_first: bool) -> None:  # noqa: FBT001  (asked for by position)
+        """Wait for whichever comes first, which is not the task that asks this very server."""
+        parts = [ref("racer", Racer).options(timeout=None).call(Racer.ping), sleeps()]
+        tasks = [asyncio.create_task(each) for each in (parts if is_first else reversed(parts))]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+
+    @handle_call
+    async def look(self) -> None:
+        asking = asyncio.create_task(ref("racer", Racer).options(timeout=None).call(Racer.ping))
+        await asyncio.wait([asking], timeout=1_000.0)
+
+    @handle_call(concurrent=2)
+    async def serve(self, *, asks: bool) -> None:
+        await (ref("racer", Racer).options(timeout=None).call(Racer.serve, asks=False) if asks else sleeps())
+
+
+@pytest.mark.parametrize("is_first", [False, True], ids=["last", "first"])
+async def test_of_any_that_would_do_the_one_is_told_that_will_go_on(*, is_first: bool) -> None:
+    """A call of its own server does not, and yet there is no cycle."""
+    racer = await Racer.child_spec().named("racer").start()
+    pid = asker(racer, Racer.race, is_first)
+    await wait_until_idle()
+    answer = why(pid)
+    assert kinds(answer) == ["call", "task", "timer"]
+    assert "waits for any of 2 tasks" in answer.chain[1].what
+
+
+async def test_a_task_that_is_looked_for_a_while_makes_no_cycle() -> None:
+    racer = await Racer.child_spec().named("racer").start()
+    pid = spawn(racer.options(timeout=None).call, Racer.look)
+    await wait_until_idle()
+    answer = why(pid)
+    assert kinds(answer) == ["call", "timer"]
+    assert "for a limited time only" in answer.root.what
+
+
+async def test_a_place_that_another_will_leave_makes_no_cycle() -> None:
+    """The first of those who have one asks for another itself."""
+    racer = await Racer.child_spec().named("racer").start()
+    pid = spawn(racer.options(timeout=None).call, Racer.serve, asks=True)
+    spawn(racer.options(timeout=None).call, Racer.serve, asks=False)
+    await wait_until_idle()
+    assert kinds(why(pid)) == ["call", "call", "timer"]
+
+
+@pytest.mark.parametrize("how", ["gather", "wait", "first"])
+async def test_whose_tasks_have_just_ended_is_ready(how: str) -> None:
+    """Only that it hears of it is left to be done."""
+    gate = asyncio.Event()
+
+    async def body() -> None:
+        parts = [asyncio.create_task(gate.wait()) for _ in range(2)]
+        if how == "gather":
+            await asyncio.gather(*parts)
+        else:
+            when = asyncio.ALL_COMPLETED if how == "wait" else asyncio.FIRST_COMPLETED
+            await asyncio.wait(parts, return_when=when)
+        await receive()
+
+    pid = spawn(body)
+    await wait_until_idle()
+    gate.set()
+    seen: list[str] = []
+    while not seen or seen[-1] != "empty_mailbox":
+        await Turn()
+        seen.append(why(pid).root.kind)
+    assert set(seen) <= {"ready", "running", "outside_lock", "empty_mailbox"}
+    assert "ready" in seen
+    kill(pid)
+    await wait_until_idle()
+
+
+async def test_ways_that_fork_again_and_again_are_tried_up_to_a_number() -> None:
+    """Else a few that wait for many would take seconds, in the turn of whoever asks."""
+
+    async def whole(depth: int) -> None:
+        if depth == 0:
+            await asyncio.Event().wait()
+        await asyncio.gather(*(whole(depth - 1) for _ in range(12)))
+
+    pid = spawn(whole, 4)
+    await wait_until_idle()
+    looked = 0
+    follow = _why._Way.followed
+
+    def count(way: Any, place: Any) -> Any:
+        nonlocal looked
+        looked += 1
+        return follow(way, place)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_why._Way, "followed", count)
+        assert why(pid).root.kind == "outside_lock"
+    assert looked < 1_100
+    kill(pid)
+    await wait_until_idle()
+
+
+class Opening(GenServer):
+    async def lifespan(self) -> AsyncGenerator[None, None]:
+        await asyncio.Event().wait()
+        yield
+
+
+async def test_a_start_that_hangs_in_lifespan_is_said_to_be_there() -> None:
+    """And not in ``init``, which has not begun."""
+
+    async def body() -> None:
+        await Opening.child_spec().start()
+
+    pid = spawn(body)
+    await wait_until_idle()
+    answer = why(pid)
+    assert kinds(answer) == ["start", "outside_lock"]
+    assert answer.root.what.startswith("(in lifespan) waits for")
+    kill(pid)
+    await wait_until_idle()

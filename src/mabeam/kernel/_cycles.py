@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mabeam.errors import CallCycle
 from mabeam.kernel._activation import Activation
-from mabeam.kernel._waits import any_of, awaits, blockers, what_keeps
+from mabeam.kernel._waits import any_of, awaits, blockers, may_lead_to, what_keeps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -144,18 +144,13 @@ def _find_cycle(owner: Activation, keeping: Iterable[Activation]) -> tuple[Activ
         if activation in seen:
             continue
         seen.add(activation)
-        if activation.waits_for is None and not _may_lead_on(activation.process, owner):
+        if not may_lead_to(owner, activation):
             continue
         pending.extend((other, (*path, other)) for other in awaits(activation))
         is_free_to_choose = is_free_to_choose or bool(any_of(activation))
     if not is_free_to_choose:
         return None
     return next((found for each in keeping if (found := _way_back(owner, (each,))) is not None), None)
-
-
-def _may_lead_on(process: Process, owner: Activation) -> bool:
-    """Whether code of ``process`` that waits for its tasks may wait for ``owner`` by that. There may be very many tasks."""
-    return process is owner.process or any(task.waits_for is not None for task in process.tasks or ())
 
 
 def _way_back(owner: Activation, choices: tuple[Activation, ...]) -> tuple[Activation, ...] | None:

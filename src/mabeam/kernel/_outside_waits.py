@@ -49,7 +49,7 @@ WORDS: Final[dict[OutsideKind, str]] = {
     "stop_request": "the program to be asked to stop",
     "outside_lock": "a lock, an event or a semaphore of asyncio, which does not know who holds it",
     "queue": "a queue of asyncio",
-    "socket": "a socket",
+    "socket": "a socket or a pipe",
     "os_process": "an OS process",
     "timer": "time to pass",
     "unknown": "something that mabeam knows nothing of",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mabeam.kernel._waits import any_of, awaits
+from mabeam.kernel._waits import any_of, awaits, tasks_awaited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +54,8 @@ def _inside(service: Process) -> Iterator[Activation]:
     while pending:
         activation = pending.pop()
         yield activation
-        inside = {each for each in (*awaits(activation), *any_of(activation)) if each.process is service}
+        tasks = tasks_awaited(activation) if activation.waits_for is None else None
+        led_to = tasks.owned(activation) if tasks is not None else (*awaits(activation), *any_of(activation))
+        inside = {each for each in led_to if each.process is service}
         pending.extend(inside - seen)
         seen |= inside

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from mabeam._base import innermost_frame
 from mabeam.kernel._activation import Activation
@@ -14,13 +14,23 @@ from mabeam.kernel._process import DEAD, STARTING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
-    from types import CodeType, FrameType
 
     from mabeam.kernel._calls import Caller
     from mabeam.kernel._lock import Lock
     from mabeam.kernel._process import Process
 
-__all__ = ("AnyWait", "Wait", "WaitKind", "any_of", "awaits", "blockers", "may_await_tasks", "what_keeps")
+__all__ = (
+    "AnyWait",
+    "Wait",
+    "WaitKind",
+    "any_of",
+    "awaits",
+    "blockers",
+    "may_await_tasks",
+    "may_lead_to",
+    "tasks_awaited",
+    "what_keeps",
+)
 
 WaitKind: TypeAlias = Literal["call", "stop", "start", "room", "lock", "stream", "await"]
 """For an answer, an end, a start, room in a mailbox, a lock, an item or the reader of a stream, or anything else of a process."""
@@ -132,7 +142,8 @@ def awaits(activation: Activation) -> Iterable[Activation]:
         return ()
     wait = activation.waits_for
     if wait is None:
-        return _owned(activation, _tasks_awaited(activation)) if may_await_tasks(activation) else ()
+        tasks = tasks_awaited(activation)
+        return () if tasks is None or tasks.only_looks or tasks.is_any else tasks.owned(activation)
     if wait.lock is not None:
         _, holder = wait.lock.held_by() or (None, None)
         return (holder,) if isinstance(holder, Activation) else ()
@@ -162,6 +173,19 @@ def may_await_tasks(activation: Activation) -> bool:
     return frame is not None and frame.f_code.co_name in _WAIT_FOR_TASKS
 
 
+def may_lead_to(owner: Activation, activation: Activation) -> bool:
+    """Whether what ``activation`` waits for may lead to ``owner``; a quick look, since its process may have thousands of tasks.
+
+    Who waits for tasks of its own process leads to another process only if one of these waits for that.
+    """
+    process = activation.process
+    return (
+        activation.waits_for is not None
+        or process is owner.process
+        or any(task.waits_for is not None for task in process.tasks or ())
+    )
+
+
 def any_of(activation: Activation) -> tuple[Activation, ...]:
     """Those of which one must end before ``activation`` goes on. Nothing if others could wake it as well.
 
@@ -178,12 +202,11 @@ def any_of(activation: Activation) -> tuple[Activation, ...]:
         if caller is None or not caller.needs_place:
             return ()
         return tuple(wait.process.behaviour.place_holders(wait.process, caller.what))
-    frame = innermost_frame(activation.coroutine) if may_await_tasks(activation) else None
-    if frame is None or not _is_at(_WAIT, frame, activation.waits_on) or _only_looks(frame):
+    tasks = tasks_awaited(activation)
+    if tasks is None or tasks.only_looks or not tasks.is_any:
         return ()
-    tasks = parts(frame.f_locals["fs"])
-    owned = _owned(activation, tasks)
-    return owned if len(owned) == len(tasks) else ()
+    owned = tasks.owned(activation)
+    return owned if len(owned) == len(tasks.futures) else ()
 
 
 def what_keeps(choices: Iterable[Process | Activation]) -> tuple[Activation, ...]:
@@ -197,41 +220,51 @@ def what_keeps(choices: Iterable[Process | Activation]) -> tuple[Activation, ...
     return tuple(keeping)
 
 
-def _owned(activation: Activation, futures: Iterable[Any]) -> tuple[Activation, ...]:
-    """Those of its process's tasks that are among these."""
-    owned = activation.process.tasks or {}
-    found = (activation_of(each) for each in futures) if owned else ()
-    return tuple(each for each in found if each in owned)
+class TasksAwaited(NamedTuple):
+    """What code waits for when that are tasks, or other futures.
+
+    Attributes:
+        futures: those, without what only gathers or shields them.
+        is_any: it goes on when one of them is done.
+        only_looks: it goes on when its time is over, too, and leaves them alone.
+    """
+
+    futures: Collection[Any]
+    is_any: bool = False
+    only_looks: bool = False
+
+    @property
+    def are_done(self) -> bool:
+        """Whether it is about to hear that they are done."""
+        if not self.futures:
+            return False
+        done = (issubclass(type(each), asyncio.Future) and asyncio.Future.done(each) for each in self.futures)
+        return any(done) if self.is_any else all(done)
+
+    def owned(self, activation: Activation) -> tuple[Activation, ...]:
+        """Those of its process's tasks that are among them."""
+        owned = activation.process.tasks or {}
+        found = (activation_of(each) for each in self.futures) if owned else ()
+        return tuple(each for each in found if each in owned)
 
 
-def _tasks_awaited(activation: Activation) -> Collection[Any]:
-    """The tasks of which all must end before it goes on: one that it awaits, those of a gather or of a task group.
+def tasks_awaited(activation: Activation) -> TasksAwaited | None:
+    """The tasks that must end before it goes on: one that it awaits, those of a gather or of a task group.
 
     A time limit after which they are cancelled counts for nothing: a cycle that only a timeout ends is one.
     """
+    if not may_await_tasks(activation):
+        return None
     future = activation.waits_on
-    if future is None:
-        return ()
     frame = innermost_frame(activation.coroutine)
     if frame is None:
-        return parts((future,))
-    if frame.f_code is _WAIT_FOR and (_is_at(_WAIT_FOR, frame, future) or frame.f_locals["fut"] is future):
-        return () if _only_looks(frame) else parts((frame.f_locals["fut"],))
-    if _is_at(_WAIT, frame, future):
-        is_for_all = frame.f_locals["return_when"] == asyncio.ALL_COMPLETED
-        return parts(frame.f_locals["fs"]) if is_for_all and not _only_looks(frame) else ()
-    tasks = tasks_of_group(frame, future)
-    return parts((future,) if tasks is None else tasks)
-
-
-def _is_at(function: CodeType, frame: FrameType, future: object) -> bool:
-    """Whether ``frame`` runs this function of asyncio, and waits for the future that this has made."""
-    return frame.f_code is function and frame.f_locals.get("waiter") is future
-
-
-def _only_looks(frame: FrameType) -> bool:
-    """Whether a function of asyncio goes on when its time is over, and leaves the tasks that it waits for alone."""
+        return TasksAwaited(parts((future,)))
     named = frame.f_locals
-    if named["timeout"] is None:
-        return False
-    return frame.f_code is _WAIT or is_shield(named["fut"])
+    if frame.f_code is _WAIT and named.get("waiter") is future:
+        is_any = named["return_when"] != asyncio.ALL_COMPLETED
+        return TasksAwaited(parts(named["fs"]), is_any, named["timeout"] is not None)
+    if frame.f_code is _WAIT_FOR and (future is named.get("waiter") or future is named["fut"]):
+        inner = named["fut"]
+        return TasksAwaited(parts((inner,)), only_looks=named["timeout"] is not None and is_shield(inner))
+    tasks = tasks_of_group(frame, future)
+    return TasksAwaited(parts((future,) if tasks is None else tasks))

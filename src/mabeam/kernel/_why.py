@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 
 from mabeam.kernel._alarms import next_alarm, wakes_at
 from mabeam.kernel._awaited import attribute_of_c
@@ -14,9 +14,11 @@ from mabeam.kernel._frames import stack_of
 from mabeam.kernel._info import name_of
 from mabeam.kernel._outside_waits import WORDS, frame_of, job_of, outside_kind
 from mabeam.kernel._process import BUSY, DEAD, RECEIVING, SCHEDULED, STARTING, SUSPENDED, Process
-from mabeam.kernel._waits import any_of, awaits, blockers
+from mabeam.kernel._waits import any_of, blockers, tasks_awaited
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mabeam._base import Position
     from mabeam.kernel._activation import Activation
     from mabeam.kernel._current import Target
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ("Cause", "Why", "explain", "why")
 
+Place = TypeVar("Place", bound="Process | Activation")
+"""Where a way leads on."""
 # In two groups, which one word a line would not show.
 Kind: TypeAlias = Literal[
     "call", "stop", "start", "await", "room", "lock", "task", "stream",
@@ -33,6 +37,13 @@ Kind: TypeAlias = Literal[
     "os_process", "queue", "ready", "running", "socket", "stop_request", "suspended", "thread", "timer", "unknown",
 ]  # fmt: skip
 """The first line leads on to another process or activation; the second is where the way ends."""
+_BY_HOPE: Final[tuple[Kind, ...]] = (
+    "ready", "running", "timer", "bulkhead", "cache_load", "connection", "os_process", "socket", "thread", "queue", "unknown",
+    "empty_mailbox", "stop_request", "outside_lock", "kept_caller", "dead", "suspended", "blocked_loop", "cycle",
+)  # fmt: skip
+"""Where a way ends, from what goes on by itself to what never does: of several, the first or the last tells most."""
+_MOST_WAYS: Final = 1_000
+"""So many are tried where ways fork: each takes some microseconds, in the turn of whoever asks."""
 _SUSPENDED: Final = "is suspended; resume() lets it go on"
 
 
@@ -109,16 +120,57 @@ def why(target: Target, /) -> Why:
 
 def explain(process: Process) -> Why:
     """As :func:`why`, for a process that has been found."""
-    chain: list[Cause] = []
-    seen: set[Activation] = set()
-    place: Process | Activation | None = process
-    while place is not None:
-        if isinstance(place, Process):
-            place = _look_at_process(place, chain, seen)
-        else:
-            place = _look_at(place, chain, seen)
+    chain = _Way().followed(process).chain
     _blame_the_loop(process.kernel, chain)
     return Why(chain=tuple(chain))
+
+
+class _Way:
+    """What keeps something, link by link, as far as it has been followed.
+
+    Attributes:
+        chain: the links.
+        seen: the code on the way; what leads back to it is a cycle.
+        left: how many more ways may be tried where one forks, here and on all that fork from it.
+    """
+
+    __slots__ = ("chain", "left", "seen")
+
+    def __init__(self) -> None:
+        self.chain: list[Cause] = []
+        self.seen: set[Activation] = set()
+        self.left = [_MOST_WAYS]
+
+    def followed(self, place: Process | Activation | None) -> _Way:
+        """Follow it to its end; itself."""
+        while place is not None:
+            place = _look_at_process(place, self) if isinstance(place, Process) else _look_at(place, self)
+        return self
+
+    def fork(self, places: Iterable[Place], *, is_any: bool) -> tuple[Place, list[Cause]]:
+        """Which of several places tells most, and what keeps that.
+
+        Whoever needs all of them waits for the one that is stuck worst; who needs any, for the one that goes on first. Where
+        there are too many to try, it is one of the first.
+        """
+        best: tuple[Place, list[Cause]] | None = None
+        for place in places:
+            if best is not None and self.left[0] <= 0:
+                break
+            self.left[0] -= 1
+            way = _Way()
+            way.left, way.seen = self.left, set(self.seen)
+            chain = way.followed(place).chain
+            if best is None or (_rank(chain) < _rank(best[1]) if is_any else _rank(chain) > _rank(best[1])):
+                best = place, chain
+        if best is None:
+            raise ValueError("there is no place to go to")
+        return best
+
+
+def _rank(chain: list[Cause]) -> tuple[int, int]:
+    """How unlikely it is that this goes on by itself; who waits for others is worse off."""
+    return _BY_HOPE.index(chain[-1].kind), len(chain)
 
 
 def _cause(
@@ -157,85 +209,90 @@ def _blame_the_loop(kernel: Kernel, chain: list[Cause]) -> None:
         )
 
 
-def _look_at_process(
-    process: Process, chain: list[Cause], seen: set[Activation]
-) -> Process | Activation | None:
+def _look_at_process(process: Process, way: _Way) -> Process | Activation | None:
     """Add what keeps a process to the chain; where that leads on to."""
     status = process.status
     if status & DEAD:
-        chain.append(_cause(process, "dead", f"has ended with {process.reason!r}"))
+        way.chain.append(_cause(process, "dead", f"has ended with {process.reason!r}"))
         return None
     if status & SUSPENDED and process.serial is None:  # a plain process goes on until it waits in receive
-        chain.append(_cause(process, "suspended", _SUSPENDED))
+        way.chain.append(_cause(process, "suspended", _SUSPENDED))
         return None
     activation = next(iter(blockers(process)), None)
     if activation is None and process.ending is not None:
         activation = next(iter(process.running()), None)  # being cancelled: it has a grace
     if activation is not None:
-        return _look_at(activation, chain, seen)
+        return _look_at(activation, way)
     if status & SCHEDULED:
-        chain.append(_cause(process, "ready", "is ready to run and has its turn soon"))
+        way.chain.append(_cause(process, "ready", "is ready to run and has its turn soon"))
     elif process.parent is None:
-        chain.append(_cause(process, "running", "is the block of the Runtime, whose task is not of ours"))
+        way.chain.append(_cause(process, "running", "is the block of the Runtime, whose task is not of ours"))
     elif status & STARTING:
-        chain.append(_cause(process, "ready", "is about to start"))
+        way.chain.append(_cause(process, "ready", "is about to start"))
     elif status & BUSY:
-        chain.append(_cause(process, "running", "runs a handler at this moment"))
+        way.chain.append(_cause(process, "running", "runs a handler at this moment"))
     else:
         due, alarm = next_alarm(process) or (None, "")
         then = f"; the next that a timer sends it is {alarm}, in {_in(process, due)}" if alarm else ""
         what = f"waits for a message: its mailbox is empty{then}"
-        chain.append(_cause(process, "empty_mailbox", what, due=due))
+        way.chain.append(_cause(process, "empty_mailbox", what, due=due))
     return None
 
 
-def _look_at(
-    activation: Activation, chain: list[Cause], seen: set[Activation]
-) -> Process | Activation | None:
+def _look_at(activation: Activation, way: _Way) -> Process | Activation | None:
     """As above, for some code of a process."""
     process = activation.process
     doing = _doing(activation)
     wait = activation.waits_for
-    if activation in seen:
-        chain.append(_cause(process, "cycle", f"{doing}: it is where this began, a cycle"))
+    if activation in way.seen:
+        way.chain.append(_cause(process, "cycle", f"{doing}: it is where this began, a cycle"))
         return None
-    seen.add(activation)
+    way.seen.add(activation)
     is_running = bool(attribute_of_c(activation.coroutine, "cr_running"))
     # Without a future it has only given the others a turn: ``sleep(0)``.
     if activation.goes_on or (activation.started and activation.waits_on is None and not is_running):
-        chain.append(_cause(process, "ready", f"{doing} is ready to go on and has its turn soon"))
+        way.chain.append(_cause(process, "ready", f"{doing} is ready to go on and has its turn soon"))
         return None
     stack = activation.stack()
     if wait is not None:
-        return _look_at_wait(activation, wait, chain)
+        return _look_at_wait(activation, wait, way)
     if is_running:
-        chain.append(_cause(process, "running", f"{doing} runs at this moment"))
+        way.chain.append(_cause(process, "running", f"{doing} runs at this moment"))
         return None
     if process.status & RECEIVING and activation is process.serial:
         if process.status & SUSPENDED:
-            chain.append(_cause(process, "suspended", _SUSPENDED, stack=stack))
+            way.chain.append(_cause(process, "suspended", _SUSPENDED, stack=stack))
             return None
         queued = len(process.mailbox or ())
         others = f"none of the {queued} in its mailbox matches" if queued else "its mailbox is empty"
         due = wakes_at(activation)
         most = f", for {_in(process, due)} at most" if due is not None else ""
-        chain.append(
+        way.chain.append(
             _cause(process, "empty_mailbox", f"waits in receive: {others}{most}", stack=stack, due=due)
         )
         return None
-    tasks = tuple(awaits(activation) or any_of(activation) or _perhaps(activation, stack))
-    if tasks:
-        # One that waits for a process, of several: it leads on.
-        task = next((each for each in tasks if each.waits_for is not None), tasks[0])
+    awaited = tasks_awaited(activation)
+    if awaited is not None and awaited.are_done:
+        way.chain.append(_cause(process, "ready", f"{doing} is about to hear that its tasks are done"))
+        return None
+    is_any = awaited is not None and awaited.is_any
+    tasks = awaited.owned(activation) if awaited is not None else ()
+    if tasks := tasks or _perhaps(activation, stack):
+        task, led_to = way.fork(tasks, is_any=is_any)
         others = f" and {len(tasks) - 1} more" if len(tasks) > 1 else ""
-        what = f"{doing} waits for its task {name_of(task)}{others}"
-        chain.append(_cause(process, "task", what, stack=stack))
-        return task
+        any_of = f"any of {len(tasks)} tasks, {name_of(task)} for one"
+        what = f"{doing} waits for {any_of if is_any and others else f'its task {name_of(task)}{others}'}"
+        if awaited is not None and awaited.only_looks and led_to[-1].kind == "cycle":
+            what += ", which wait for what this process does next; but for a limited time only"
+            way.chain.append(_cause(process, "timer", what, stack=stack))
+        else:
+            way.chain += (_cause(process, "task", what, stack=stack), *led_to)
+        return None
     threads = process.kernel.threads
     if threads.is_queued(activation.waits_on):
         what = f"{doing} waits for one of the Runtime's {threads.statistics().limit} threads: all of them are busy"
         hanging = stack_of(sys._current_frames().get(threads.oldest() or 0))
-        chain.append(_cause(process, "thread", what, stack=hanging or stack))
+        way.chain.append(_cause(process, "thread", what, stack=hanging or stack))
         return None
     thread = threads.thread_of(activation.waits_on)
     job = job_of(activation.waits_on, stack) if thread is None else None
@@ -247,17 +304,17 @@ def _look_at(
             if innermost is not None
             else "an executor: for a free thread of it, or for another OS process"
         )
-        chain.append(
+        way.chain.append(
             _cause(process, "thread", f"{doing} waits for {words}", stack=stack_of(innermost) or stack)
         )
         return None
     if not stack or not activation.started:
-        chain.append(_cause(process, "running", f"{doing} runs, or has not begun"))
+        way.chain.append(_cause(process, "running", f"{doing} runs, or has not begun"))
         return None
     kind = outside_kind(stack, activation.coroutine)
     due = wakes_at(activation) if kind == "timer" else None
     what = f"{doing} waits for {WORDS[kind]}{f', {_in(process, due)} more' if due is not None else ''}"
-    chain.append(_cause(process, kind, what, stack=stack, due=due))
+    way.chain.append(_cause(process, kind, what, stack=stack, due=due))
     return None
 
 
@@ -271,39 +328,43 @@ def _perhaps(activation: Activation, stack: tuple[Position, ...]) -> tuple[Activ
     return tuple(each for each in tuple(activation.process.tasks or ()) if each.waits_for is not None)
 
 
-def _look_at_wait(activation: Activation, wait: AnyWait, chain: list[Cause]) -> Process | Activation | None:
+def _look_at_wait(activation: Activation, wait: AnyWait, way: _Way) -> Process | Activation | None:
     """As above, for some code that waits for something of another process."""
     process, doing, stack = activation.process, _doing(activation), activation.stack()
     held = wait.lock.held_by() if wait.lock is not None else None
     if wait.lock is not None and wait.lock.is_held_by(activation):
-        chain.append(_cause(process, "ready", f"{doing} has been given the lock and has its turn soon"))
+        way.chain.append(_cause(process, "ready", f"{doing} has been given the lock and has its turn soon"))
         return None
     all_of = tuple(wait.all_of()) if wait.all_of is not None else ()
-    other = held[0] if held is not None else next(iter(all_of), wait.process)
+    several: tuple[Process | Activation, ...] = all_of
+    if wait.choices is not None and wait.stream is None:
+        several = tuple(wait.choices())
+    place, led_to = way.fork(several, is_any=not all_of) if several else (wait.process, None)
+    other: Process = held[0] if held is not None else place if isinstance(place, Process) else place.process
     name = other.describe()
     if wait.lock is not None:
-        chain.append(_cause(process, "lock", f"{doing} waits for {name} {wait.what}", wait, stack))
+        way.chain.append(_cause(process, "lock", f"{doing} waits for {name} {wait.what}", wait, stack))
         return held[1] if held is not None else other
     caller = wait.caller
     if caller is not None:
         places = f", of which as many run as may: {len(any_of(activation))}" if caller.needs_place else ""
         what = f"{doing} waits for {name} to answer {wait.what}{places}"
-        chain.append(_cause(process, "call", what, wait, stack))
+        way.chain.append(_cause(process, "call", what, wait, stack))
         if other.status & DEAD:
             return other
         if caller.detached and not caller.needs_place:
-            chain.append(_cause(other, "kept_caller", f"has not answered {wait.what}: {caller.detached}"))
+            way.chain.append(_cause(other, "kept_caller", f"has not answered {wait.what}: {caller.detached}"))
         elif caller.answerer is not None:
             return caller.answerer
         elif holders := any_of(activation):
-            return holders[0]
+            way.chain += way.fork(holders, is_any=True)[1]
         elif (kept := other.behaviour.why_kept(other, caller)) and not blockers(other):
-            chain.append(_cause(other, "kept_caller", f"has not answered {wait.what}: {kept}"))
+            way.chain.append(_cause(other, "kept_caller", f"has not answered {wait.what}: {kept}"))
         else:
             return other
         return None
     if wait.stream is not None:
-        chain.append(_cause(process, "stream", f"{doing} waits for {name} {wait.what}", wait, stack))
+        way.chain.append(_cause(process, "stream", f"{doing} waits for {name} {wait.what}", wait, stack))
         return wait.stream
     words = {
         "room": f"waits for room in the mailbox of {name}, which has {len(other.mailbox or ())} messages",
@@ -311,8 +372,11 @@ def _look_at_wait(activation: Activation, wait: AnyWait, chain: list[Cause]) -> 
         "start": f"waits for {name} to start",
     }
     said = words.get(wait.kind, f"waits for {name}: {wait.what}")
-    chain.append(_cause(process, wait.kind, f"{doing} {said}", wait, stack))
-    return other
+    way.chain.append(_cause(process, wait.kind, f"{doing} {said}", wait, stack))
+    if led_to is None:
+        return other
+    way.chain += led_to
+    return None
 
 
 def _doing(activation: Activation) -> str:
@@ -330,5 +394,6 @@ def _doing(activation: Activation) -> str:
     if ending is not None:
         return f"(in {name_of(activation)}, which is being cancelled)"
     if process.status & STARTING:
-        return "(in init)"
+        is_in_lifespan = any(each.function.endswith(".lifespan") for each in activation.stack())
+        return "(in lifespan)" if is_in_lifespan else "(in init)"
     return f"(in {name_of(activation)})"
