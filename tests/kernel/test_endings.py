@@ -21,6 +21,7 @@ from mabeam.kernel import (
     send,
     send_exit,
     spawn,
+    spawn_link,
     spawn_monitor,
     trap_exit,
     unlink,
@@ -65,6 +66,47 @@ async def test_code_that_uses_its_grace_ends_by_itself(runtime: Runtime) -> None
     assert await receive() == Down(ref, pid, Exited("end"))
     assert _now() == 0.9
     assert runtime.statistics().frozen == 0
+
+
+class Uncancellable(asyncio.Future[None]):
+    """As some library might have one."""
+
+    raises = True
+
+    def cancel(self, msg: object = None) -> bool:
+        if self.raises:
+            raise LookupError("not to be cancelled")
+        return super().cancel(msg)
+
+
+@pytest.mark.parametrize("how", ["signal", "kill"])
+async def test_who_waits_for_what_cannot_be_cancelled_ends_all_the_same(
+    how: str, runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And so does whoever is linked to it; what was raised is reported."""
+    awaited = Uncancellable()
+    before = len(runtime.processes())
+
+    async def body() -> None:
+        await awaited
+
+    async def linked() -> None:
+        spawn_link(body)
+        await never()
+
+    pid, ref = spawn_monitor(linked)
+    await wait_until_idle()
+    if how == "kill":
+        kill(pid)
+    else:
+        send_exit(pid, Exited("end"))
+    assert await receive() == Down(ref, pid, Killed() if how == "kill" else Exited("end"))
+    with pytest.raises(TimeoutError):
+        await receive(timeout=1.0)  # the grace of the other
+    assert len(runtime.processes()) == before
+    assert "not to be cancelled" in caplog.text
+    awaited.raises = False
+    awaited.cancel()
 
 
 async def test_what_clean_up_raises_does_not_change_the_reason() -> None:

@@ -116,7 +116,7 @@ class Activation:
             self.tell(None, asyncio.CancelledError())
             self.over = True
         if self.task is not None:
-            self.task.cancel()
+            _cancel(self, self.task)
 
     def tell(self, value: object, error: BaseException | None) -> None:
         """Report the outcome, once; then the process goes on with its next message, or with its end."""
@@ -345,7 +345,7 @@ def freeze_or_finish(activation: Activation, *, throw: bool = True) -> None:
         keep_for_ever(coroutine, with_open_generators=True)
     elif coroutine is not None and activation.context is not None:
         if activation.waits_on is not None and hasattr(activation.waits_on, "cancel"):
-            activation.waits_on.cancel()
+            _cancel(activation, activation.waits_on)
         try:
             _as_current_task(task, activation.context, coroutine.throw, asyncio.CancelledError)
         except BaseException:  # noqa: BLE001  (StopIteration or what its clean-up raised: it is over either way)
@@ -354,7 +354,15 @@ def freeze_or_finish(activation: Activation, *, throw: bool = True) -> None:
             activation.frozen = True
             keep_for_ever(coroutine)
     if task is not None:
-        task.cancel()
+        _cancel(activation, task)
+
+
+def _cancel(activation: Activation, awaited: Any) -> None:
+    """Cancel a task, and so what it waits for, or that alone. Where that is a class of the user's, it may raise; the end goes on."""
+    try:
+        awaited.cancel()
+    except Exception as error:  # noqa: BLE001  (it is reported, and a process that ends has others to tell)
+        activation.process.kernel.report_failure(activation.process, error, "cancel() of what it waits for")
 
 
 def _as_current_task(
