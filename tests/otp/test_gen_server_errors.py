@@ -248,6 +248,7 @@ async def test_a_call_to_an_unknown_name_fails_at_once_and_a_cast_is_a_dead_lett
         await nobody.call(Faulty.add, 1)
     nobody.cast(Faulty.cast_error, ValueError())
     assert runtime.dead_letters.counts == {"no_name": 1}
+    assert repr(runtime.dead_letters.latest[0].message) == "cast of Faulty.cast_error(ValueError())"
     with pytest.raises(NoSuchProcess, match="nobody"):
         await nobody.stop()
 

@@ -423,12 +423,13 @@ async def test_a_cast_from_a_thread_that_turns_out_wrong_is_a_dead_letter(
     class Other(GenServer):
         """Has no such handler."""
 
-    thread = threading.Thread(target=counter.cast, args=(Counter.reset,))
+    thread = threading.Thread(target=counter.cast, args=(Counter.reset, 7))
     thread.start()
     thread.join()
     await Other.child_spec().named("counter").start_link()
     await wait_until_idle()
     assert runtime.dead_letters.counts == {"not_understood": 1}
+    assert repr(runtime.dead_letters.latest[0].message) == "cast of Counter.reset(7)"
     (report,) = [record.getMessage() for record in caplog.records if record.name == "mabeam"]
     assert "a cast from a thread was not delivered: Counter.reset is no handler of" in report
 

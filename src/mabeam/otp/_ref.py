@@ -21,8 +21,7 @@ from typing import (
     overload,
 )
 
-from mabeam._base import Log
-from mabeam.errors import NoSuchProcess, ProcessDied, UsageError
+from mabeam.errors import NoSuchProcess, ProcessDied
 from mabeam.kernel import (
     BUSY,
     DEAD,
@@ -48,13 +47,13 @@ from mabeam.kernel import (
     is_on_loop,
     is_seconds,
     name_target,
-    refuse_left_behind,
     stop,
     wait_for_reply,
     was_gone,
 )
 from mabeam.otp import _mistakes as mistakes
 from mabeam.otp._after_hand_off import Nobody, after_hand_off
+from mabeam.otp._cast_aside import bury_cast, cast_from_thread
 from mabeam.otp._deadlines import check_deadline
 from mabeam.otp._requests import Call, Cast, StopRequest
 from mabeam.otp._server import ServerBehaviour
@@ -70,8 +69,6 @@ if TYPE_CHECKING:
     from mabeam.otp._handlers import Handler
 
 __all__ = ("Ref", "ref")
-
-logger = Log("mabeam")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -328,30 +325,14 @@ class Ref(Generic[S_co]):
                 return
         kernel = process.kernel if process is not None else self._kernel or current_kernel()
         if running_loop() is not kernel.loop:
-            self._cast_from_thread(kernel, method, args, kwargs)
+            cast_from_thread(self, kernel, method, args, kwargs)
             return
         if process is None:
             process = kernel.names.find(cast("Name", self._address))
             if process is None:
-                kernel.dead_letters.add(name_target(self.address()), method, "no_name")
+                bury_cast(self, kernel, "no_name", method, args, kwargs)
                 return
         kernel.send(process, Cast(self._handler(process, method, "cast"), args, kwargs))
-
-    def _cast_from_thread(self, kernel: Kernel, method: Any, args: Any, kwargs: Any) -> None:
-        """Have the loop cast it. What is wrong with it is told here: later there is nobody to be told."""
-        refuse_left_behind("send")
-        process = self._process or kernel.names.find(cast("Name", self._address))
-        if process is not None:
-            self._handler(process, method, "cast")
-        if not kernel.hand_over(self._cast_or_bury, kernel, method, args, kwargs):
-            kernel.dead_letters.add(name_target(self.address()), method, "dead")
-
-    def _cast_or_bury(self, kernel: Kernel, method: Any, args: Any, kwargs: Any) -> None:
-        try:
-            self.cast(method, *args, **kwargs)
-        except UsageError as error:  # another class of server has the name by now
-            kernel.dead_letters.add(name_target(self.address()), method, "not_understood")
-            logger.error("a cast from a thread was not delivered: %s", error)
 
     async def cast_wait(
         self, method: Callable[Concatenate[S_co, P], object], /, *args: P.args, **kwargs: P.kwargs

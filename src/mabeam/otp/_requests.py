@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mabeam.otp._handlers import Handler
     from mabeam.telemetry import TraceContext
 
-__all__ = ("Arguments", "Call", "Cast", "Continue", "IdleTimeout", "StopRequest")
+__all__ = ("Arguments", "Call", "Cast", "Continue", "IdleTimeout", "StopRequest", "show")
 
 
 class Arguments:
@@ -43,7 +43,7 @@ class Call(HandlerMessage):
         self.caller = caller
 
     def __repr__(self) -> str:
-        return f"call of {_show(self)}"
+        return f"call of {show(self.handler.what, self.args, self.kwargs)}"
 
 
 class Cast(HandlerMessage):
@@ -61,14 +61,13 @@ class Cast(HandlerMessage):
         self.kwargs = kwargs
 
     def __repr__(self) -> str:
-        return f"cast of {_show(self)}"
+        return f"cast of {show(self.handler.what, self.args, self.kwargs)}"
 
 
-def _show(message: Call | Cast) -> str:
-    arguments = [repr(each) for each in message.args] + [
-        f"{name}={each!r}" for name, each in message.kwargs.items()
-    ]
-    return f"{message.handler.what}({', '.join(arguments)})"
+def show(what: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """How a request reads in reports: ``Class.method(1, of=2)``."""
+    arguments = [repr(each) for each in args] + [f"{name}={each!r}" for name, each in kwargs.items()]
+    return f"{what}({', '.join(arguments)})"
 
 
 @dataclass(frozen=True, slots=True)
