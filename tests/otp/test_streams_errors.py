@@ -258,6 +258,18 @@ async def test_streams_of_what_is_not_there_fail_on_entering() -> None:
                 pass
 
 
+async def test_a_name_is_followed_on_entering() -> None:
+    """Whoever has it then is read, not who had it when the stream was made."""
+    before = await Feed.child_spec().named("feed").start()
+    made = [ref("feed", Feed).stream(Feed.count, 1), ref("later", Feed).stream(Feed.count, 1)]
+    await before.stop()
+    named = [await Feed.child_spec().named(name).start() for name in ("feed", "later")]
+    for stream, server in zip(made, named, strict=True):
+        async with stream as numbers:
+            assert [number async for number in numbers] == [0]
+        assert state_of(server).made == [0]
+
+
 async def test_a_generator_that_swallows_its_cancellation_is_closed_at_its_next_yield() -> None:
     """It is nobody's any more."""
     feed = await Feed.start_link()

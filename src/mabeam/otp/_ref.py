@@ -371,20 +371,25 @@ class Ref(Generic[S_co]):
 
         Guarantees:
             The server is never more than a few items ahead of its reader. The generator is closed when the block is
-            left or the reader dies. If the server dies, the reader gets ``ProcessDied`` after what has arrived.
+            left or the reader dies. If the server dies, the reader gets ``ProcessDied`` after what has arrived. A name is
+            followed on entering the block.
 
         Raises:
             UsageError: the method is no stream; or, on iterating, the block was left out.
             CallTimeout: on entering the block, when the server does not begin in time.
+            NoSuchProcess: on entering the block: there is no such process.
             HandlerFailed: on reading, when the generator raised.
         """
+
+        def find_server() -> tuple[Process, Handler, float | None]:
+            process = self._reach("stream")
+            handler = self._handler(process, method, "stream")
+            return process, handler, handler.timeout if self._timeout is _UNSET else self._timeout
+
         process = self._find()
-        what = getattr(method, "__qualname__", repr(method))
-        if process is None:
-            return Stream(None, None, name_target(self.address()), (), {}, None)
-        handler = self._handler(process, method, "stream")
-        timeout = handler.timeout if self._timeout is _UNSET else self._timeout
-        return Stream(process, handler, what, args, kwargs, timeout)
+        if process is not None:
+            self._handler(process, method, "stream")  # what is wrong with it is told where it is written
+        return Stream(find_server, getattr(method, "__qualname__", repr(method)), args, kwargs)
 
     async def stop(self, reason: ExitReason = Normal(), *, timeout: float | None = None) -> None:  # noqa: B008  (frozen)
         """Ask the server to end in an orderly way, and wait until it has.

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast, final
 
 from mabeam._base import Log
-from mabeam.errors import CallTimeout, HandlerFailed, NoSuchProcess, UsageError
+from mabeam.errors import CallTimeout, HandlerFailed, UsageError
 from mabeam.kernel import (
     Activation,
     HandlerMessage,
@@ -241,80 +241,74 @@ def stream_over(activation: Activation, _value: object, error: BaseException | N
 class Stream(Generic[T]):
     """A stream that is not open yet: ``async with ref.stream(Server.rows, ...) as rows: async for row in rows: ...``."""
 
-    __slots__ = ("_channel", "_entered", "_request", "_server", "_timeout", "_what")
+    __slots__ = ("_args", "_channel", "_entered", "_find_server", "_kwargs", "_what")
 
     def __init__(
-        self, server: Process | None, handler: Handler | None, what: str, args: Any, kwargs: Any, timeout: Any
+        self,
+        find_server: Callable[[], tuple[Process, Handler, float | None]],
+        what: str,
+        args: Any,
+        kwargs: Any,
     ) -> None:
-        """Made by ``ref.stream`` only; without a server, ``what`` is the name that leads to none."""
-        self._server = what
-        self._channel = Channel(server, what) if server is not None else None
-        self._request = (
-            StreamRequest(handler, args, kwargs, self._channel)
-            if handler is not None and self._channel is not None
-            else None
-        )
-        self._timeout = timeout
+        """Made by ``ref.stream`` only; ``find_server`` says who is asked, for what, and how long entering may take."""
+        self._find_server = find_server
         self._what = what
+        self._args = args
+        self._kwargs = kwargs
         self._entered = False
+        self._channel: Channel | None = None
 
     async def __aenter__(self) -> AsyncIterator[T]:
         """Wait until the server has begun, and return the items."""
         await heed_end()
-        channel, request = self._channel, self._request
-        if channel is None or request is None:
-            raise NoSuchProcess(self._server, NoProcess(), operation="stream")
-        if not channel.server.is_alive:
-            server = channel.server
-            raise NoSuchProcess(server.describe(), NoProcess(), operation="stream", pid=server.pid)
         if self._entered:
             raise UsageError(
                 f"a stream of {self._what} can be entered once; ask for another with ref.stream(...)"
             )
-        kernel = channel.server.kernel
+        server, handler, timeout = self._find_server()
+        kernel = server.kernel
         if not is_on_loop(kernel):
-            raise wrong_thread(channel.server)
-        check_cycle(here.get(None), channel.server)
+            raise wrong_thread(server)
+        check_cycle(here.get(None), server)
         self._entered = True
+        channel = Channel(server, self._what)
+        request = StreamRequest(handler, self._args, self._kwargs, channel)
         request.trace = current_trace()
-        is_late = is_decided(channel.server)
-        until = None if self._timeout is None else kernel.loop.time() + self._timeout
+        is_late = is_decided(server)
+        until = None if timeout is None else kernel.loop.time() + timeout
         timer = None
         try:
-            if kernel.has_room(channel.server):
-                kernel.scheduler.enqueue(channel.server, request)
+            if kernel.has_room(server):
+                kernel.scheduler.enqueue(server, request)
             else:
-                await enter_full(channel.server, request, self._timeout)
+                await enter_full(server, request, timeout)
             owner = here.get(None)
             if owner is not None:
                 remember(owner.process, channel)
                 channel.reader = owner if isinstance(owner, Activation) else None
             if until is not None:
-                timer = kernel.loop.call_at(until, _expire, channel, request, self._timeout)
-            with waiting_for(channel.server, request.handler.what):
+                timer = kernel.loop.call_at(until, _expire, channel, request, timeout)
+            with waiting_for(server, handler.what):
                 await channel.opened
             if is_late:
-                raise was_gone(channel.server, "stream")
+                raise was_gone(server, "stream")
         except BaseException:
-            self._leave()
+            _leave(channel)
             raise
+        else:
+            self._channel = channel
+            return _Items(channel)
         finally:
             if timer is not None:
                 timer.cancel()
-        return _Items(channel)
+            del channel, request  # an error is in there, and its traceback leads to this frame
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Close it: the generator is cancelled where it waits and cleans up."""
-        self._leave()
-
-    def _leave(self) -> None:
         if self._channel is not None:
-            self._channel.close()
-            owner = here.get(None)
-            if owner is not None:
-                _forget(owner.process, self._channel)
+            _leave(self._channel)
 
     def __aiter__(self) -> AsyncIterator[T]:
         """Refuse: a stream that is not left by a block would never be closed."""
@@ -362,6 +356,13 @@ class _Items(AsyncIterator[T]):
         return await self._channel.get()  # type: ignore[no-any-return]  # items of the generator's own type
 
 
+def _leave(channel: Channel) -> None:
+    channel.close()
+    owner = here.get(None)
+    if owner is not None:
+        _forget(owner.process, channel)
+
+
 def remember(process: Process, channel: Channel) -> None:
     if process.registrations is None:
         process.registrations = {}
@@ -378,6 +379,6 @@ def _wake(waiter: asyncio.Future[None] | None) -> None:
         waiter.set_result(None)
 
 
-def _expire(channel: Channel, request: StreamRequest, timeout: float) -> None:
+def _expire(channel: Channel, request: StreamRequest, timeout: Any) -> None:
     if not channel.opened.done():
         channel.opened.set_exception(CallTimeout(channel.server.describe(), request.handler.what, timeout))
