@@ -89,6 +89,11 @@ class Failing(GenServer):
         yield 1
         raise KeyError("row")
 
+    @handle_stream
+    async def endless(self) -> AsyncIterator[int]:
+        yield 1
+        await for_ever()
+
 
 class FailingInInit(Failing):
     """The same later on."""
@@ -166,6 +171,12 @@ async def stream(payload: Payload) -> object:
         return [row async for row in rows]
 
 
+async def refused_stream(payload: Payload) -> object:
+    server = await Failing.child_spec().start()
+    async with server.stream(Failing.endless), server.stream(Failing.rows, payload) as rows:
+        return [row async for row in rows]
+
+
 async def task(payload: Payload) -> object:
     async def fails(payload: Payload) -> None:
         raise KeyError("task")
@@ -214,6 +225,7 @@ SCENES: dict[str, tuple[Any, type[Exception] | None]] = {
     "stop of one that is killed": (stop_of_one_that_is_killed, ProcessDied),
     "get_state": (get_state_of_a_busy_one, CallTimeout),
     "stream": (stream, HandlerFailed),
+    "stream that is refused": (refused_stream, RejectedError),
     "task": (task, ProcessDied),
     "start": (start, StartFailed),
     "start that fails later": (start_that_fails_later, StartFailed),

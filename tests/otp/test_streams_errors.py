@@ -14,6 +14,7 @@ from mabeam import (
     NoSuchProcess,
     ProcessDied,
     Ref,
+    RejectedError,
     Runtime,
     UsageError,
     handle_call,
@@ -199,6 +200,75 @@ async def test_one_that_is_cancelled_when_its_request_has_been_let_in_and_taken_
     assert state_of(crowded).log == []
     assert not process_of(crowded).registrations
     assert not process_of(crowded).activations
+
+
+class Narrow(GenServer):
+    """As many streams as messages: two."""
+
+    mailbox_limit = 2
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.gate = asyncio.Event()
+
+    @handle_call(concurrent=3)
+    async def wait(self) -> None:
+        await self.gate.wait()
+
+    @handle_call
+    def ping(self) -> str:
+        return "pong"
+
+    @handle_stream
+    async def count(self) -> AsyncIterator[int]:
+        self.begun += 1
+        yield 1
+        await for_ever()
+
+    @handle_stream
+    async def slow_to_close(self) -> AsyncIterator[int]:
+        try:
+            yield 1
+            await for_ever()
+        finally:
+            await self.gate.wait()
+
+
+async def test_no_more_streams_are_open_than_the_mailbox_may_hold(runtime: Runtime) -> None:
+    """One more is refused, whatever else runs beside the server, and leaves nothing; there is room when one is left."""
+    narrow = await Narrow.start_link()
+    waiting = [await begun(narrow.options(timeout=None).call(Narrow.wait)) for _ in range(3)]
+    async with narrow.stream(Narrow.count):
+        async with narrow.stream(Narrow.count):
+            there = dict(process_of(narrow).registrations or {}), dict(runtime.root.registrations or {})
+            with pytest.raises(RejectedError, match=r"2 streams open .* raise mailbox_limit"):
+                async with narrow.stream(Narrow.count):
+                    pass
+            assert (process_of(narrow).registrations, runtime.root.registrations) == there
+        async with narrow.stream(Narrow.count) as numbers:
+            assert await anext(numbers) == 1
+    assert state_of(narrow).begun == 3
+    assert await narrow.call(Narrow.ping) == "pong"
+    state_of(narrow).gate.set()
+    await asyncio.wait(waiting)
+
+
+async def test_a_row_of_streams_is_refused_only_when_too_many_clean_up() -> None:
+    """Readers that have left are no readers, but what they have left behind is bounded as well."""
+    narrow = await Narrow.start_link()
+    for _ in range(4):
+        async with narrow.stream(Narrow.slow_to_close) as numbers:
+            assert await anext(numbers) == 1
+    with pytest.raises(RejectedError, match="4 that clean up"):
+        async with narrow.stream(Narrow.count):
+            pass
+    state_of(narrow).gate.set()
+    await wait_until_idle()
+    async with narrow.stream(Narrow.count) as numbers:
+        assert await anext(numbers) == 1
+    await wait_until_idle()
+    assert not process_of(narrow).registrations
+    assert not process_of(narrow).activations
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])

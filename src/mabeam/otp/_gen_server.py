@@ -55,7 +55,7 @@ class GenServer:
     """
 
     mailbox_limit: ClassVar[int] = 100_000
-    """Messages that may wait. What happens to more of them is up to ``on_full``."""
+    """Messages that may wait; what happens to more of them is up to ``on_full``. Streams that may be open; one more is refused."""
     on_full: ClassVar[OnFull] = "reject"
     """``reject``: a call raises ``RejectedError``, a cast or raw message becomes a dead letter. ``block``: a call waits for
     room within its timeout, ``cast_wait`` too; the rest become dead letters. ``drop_oldest``, ``drop_newest``: the caller

@@ -377,6 +377,7 @@ class Ref(Generic[S_co]):
         Raises:
             UsageError: the method is no stream; or, on iterating, the block was left out.
             CallTimeout: on entering the block, when the server does not begin in time.
+            RejectedError: on entering the block: the mailbox is full, or as many streams are open as it may hold messages.
             NoSuchProcess: on entering the block: there is no such process.
             HandlerFailed: on reading, when the generator raised.
         """

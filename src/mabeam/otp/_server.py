@@ -45,7 +45,7 @@ from mabeam.otp._mistakes import (
 )
 from mabeam.otp._observed import observed
 from mabeam.otp._requests import Arguments, Call, Cast, Continue, IdleTimeout, StopRequest
-from mabeam.otp._streams import StreamRequest, pump, remember, stream_over
+from mabeam.otp._streams import StreamRequest, open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, MutableSequence
@@ -246,8 +246,7 @@ class ServerBehaviour(ConcurrentHandlers):
             stop(process, message.reason)
             return True
         if kind is StreamRequest:
-            remember(process, message.channel)
-            activate(process, pump(process.body, message), message, stream_over)
+            open_stream(process, message)
             return True
         if kind is ExitSignal and process.parent is not None and message.pid is process.parent.pid:
             stop(process, message.reason)

@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast, final
 
 from mabeam._base import Log
-from mabeam.errors import CallTimeout, HandlerFailed, UsageError
+from mabeam.errors import CallTimeout, HandlerFailed, RejectedError, UsageError
 from mabeam.kernel import (
     Activation,
     HandlerMessage,
     NoProcess,
     Stop,
+    activate,
     check_cycle,
     check_stream_cycle,
     died,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from mabeam.otp._handlers import Handler
     from mabeam.telemetry import TraceContext
 
-__all__ = ("CREDIT", "Stream", "StreamRequest", "pump", "remember", "stream_over")
+__all__ = ("CREDIT", "Stream", "StreamRequest", "open_stream")
 
 logger = Log("mabeam")
 
@@ -186,7 +187,32 @@ class StreamRequest(HandlerMessage):
         return f"stream of {self.handler.what}"
 
 
-async def pump(instance: Any, request: StreamRequest) -> None:
+def open_stream(process: Process, request: StreamRequest) -> None:
+    """Begin to run a generator beside the server, unless as many are read already as messages may wait.
+
+    With those that clean up after their readers twice as many may run: who leaves one to enter another is not refused.
+    """
+    running, limit = process.activations or (), process.behaviour.mailbox_limit
+    # Looked through only when there may be too many: a count that is kept would make each call of the server slower.
+    if len(running) >= limit:
+        left = [each.message.channel.closed for each in running if type(each.message) is StreamRequest]
+        if left.count(False) >= limit or len(left) >= 2 * limit:
+            request.channel.refuse(_too_many(process, left.count(False), left.count(True)))
+            return
+    _remember(process, request.channel)
+    activate(process, _pump(process.body, request), request, _stream_over)
+
+
+def _too_many(process: Process, are_read: int, clean_up: int) -> RejectedError:
+    limit = process.behaviour.mailbox_limit
+    return RejectedError(
+        f"{process.describe()} has {are_read} streams open and {clean_up} that clean up; it may have {limit} open, as many "
+        f"as its mailbox may hold messages, and {2 * limit} in all: nothing was done. Leave the block when enough was read, try "
+        "again later, or raise mailbox_limit of its class."
+    )
+
+
+async def _pump(instance: Any, request: StreamRequest) -> None:
     """Run the generator of a server for one reader."""
     channel = request.channel
     if channel.closed:
@@ -224,7 +250,7 @@ async def pump(instance: Any, request: StreamRequest) -> None:
             )
 
 
-def stream_over(activation: Activation, _value: object, error: BaseException | None) -> None:
+def _stream_over(activation: Activation, _value: object, error: BaseException | None) -> None:
     """The generator of a stream has ended, with whatever it raised."""
     request: StreamRequest = activation.message
     process = activation.process
@@ -284,7 +310,7 @@ class Stream(Generic[T]):
                 await enter_full(server, request, timeout)
             owner = here.get(None)
             if owner is not None:
-                remember(owner.process, channel)
+                _remember(owner.process, channel)
                 channel.reader = owner if isinstance(owner, Activation) else None
             if until is not None:
                 timer = kernel.loop.call_at(until, _expire, channel, request, timeout)
@@ -363,7 +389,7 @@ def _leave(channel: Channel) -> None:
         _forget(owner.process, channel)
 
 
-def remember(process: Process, channel: Channel) -> None:
+def _remember(process: Process, channel: Channel) -> None:
     if process.registrations is None:
         process.registrations = {}
     process.registrations[channel] = None
