@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -281,6 +282,25 @@ async def test_a_start_up_that_hangs_ends_with_its_starters_patience(runtime: Ru
             await Misbehaving.child_spec("hang first").start_link()
     await wait_until_idle()
     assert runtime.processes() == ()
+
+
+async def test_init_does_not_run_when_a_lifespan_has_swallowed_its_cancellation() -> None:
+    """The start is over; what was entered is left all the same."""
+
+    class Swallowing(Held):
+        async def lifespan(self) -> AsyncGenerator[None]:
+            with contextlib.suppress(asyncio.CancelledError):
+                await for_ever()
+            LOG.append("enter")
+            yield
+            LOG.append("leave")
+
+    starting = await begun(Swallowing.child_spec().named("swallowing").start())
+    send_exit("swallowing", Exited("not wanted"))
+    with pytest.raises(StartFailed) as caught:
+        await starting
+    assert caught.value.reason == Exited("not wanted")
+    assert LOG == ["enter", "leave"]
 
 
 @pytest.mark.parametrize(

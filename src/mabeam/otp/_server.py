@@ -151,8 +151,10 @@ class ServerBehaviour(ConcurrentHandlers):
 
     def _init(self, process: Process) -> None:
         process.status |= BUSY
+        # A lifespan that swallows its cancellation comes here when the end of the process is decided already.
+        is_due = "init" in self._has and process.ending is None
         try:
-            rest = process.own_context().run(process.body.init) if "init" in self._has else None
+            rest = process.own_context().run(process.body.init) if is_due else None
         except BaseException as error:  # noqa: BLE001  (whatever it is, the start has failed)
             self._start_failed(process, error)
             return
