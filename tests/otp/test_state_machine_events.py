@@ -281,6 +281,23 @@ async def test_no_more_is_postponed_than_the_mailbox_may_hold(runtime: Runtime) 
     assert runtime.dead_letters.latest[1].message == "lost too"
 
 
+async def test_calls_whose_callers_gave_up_make_room_for_what_is_postponed(runtime: Runtime) -> None:
+    """They are dropped when there is no room; whoever waits, and what nobody waits for, stays in its order."""
+    store = await Store.start_link()
+    store.cast(Store.note, "noted")
+    waiting = await begun(store.options(timeout=None).call(Store.order, "tea"))
+    for _ in range(6):
+        with pytest.raises(CallTimeout):
+            await store.options(timeout=1.0).call(Store.order, "late")
+    assert runtime.statistics().expired == 3
+    store.cast(Store.note, "also noted")
+    store.cast(Store.go, "opened")
+    assert await waiting == "one tea"
+    log = await store.call(Store.read)
+    assert log[-4:] == ["opened", "noted", "tea", "also noted"]
+    assert len(runtime.dead_letters) == 0
+
+
 async def test_postpone_means_nothing_elsewhere() -> None:
     """A state that is entered has no event, and a GenServer no states."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -97,15 +98,17 @@ class MachineAsides(Asides):
         machine: the bookkeeping.
         handles: the running timers.
         is_marked: the mailbox holds a message that says: look at the queue.
+        looked_through: when it was last looked for callers who have given up among what is postponed.
     """
 
-    __slots__ = ("handles", "is_marked", "machine")
+    __slots__ = ("handles", "is_marked", "looked_through", "machine")
 
     def __init__(self) -> None:
         super().__init__()
         self.machine: Machine[Any] = Machine()
         self.handles: dict[Timeout, asyncio.TimerHandle] = {}
         self.is_marked = False
+        self.looked_through = -math.inf
 
     def open(self) -> tuple[Any, ...]:
         """Open the machine, too: such code may change its state."""

@@ -16,6 +16,7 @@ from mabeam.kernel import (
     stop,
     trace_of,
 )
+from mabeam.otp._deadlines import has_expired
 from mabeam.otp._requests import Call, Cast, Continue, StopRequest
 from mabeam.otp._server import ServerBehaviour
 from mabeam.otp._state_machine_asks import MachineAsides, Own, Postpone, event_of, puts_off
@@ -207,12 +208,27 @@ class StateMachineBehaviour(ServerBehaviour):
 
     def _postpone(self, process: Process, asides: MachineAsides) -> None:
         machine = asides.machine
+        if len(machine.postponed) >= self.mailbox_limit:
+            self._drop_expired(process, asides)
         if len(machine.postponed) < self.mailbox_limit:
             machine.postpone()
             return
         event = machine.event
         content = event.content if type(event) is Own else event
         self.drop(process, content, mailbox_is_full(process, ": it has postponed as many"))
+
+    def _drop_expired(self, process: Process, asides: MachineAsides) -> None:
+        """Make room: calls whose callers have timed out are not handled again, so they need none."""
+        postponed, now = asides.machine.postponed, process.kernel.loop.time()
+        # A millionth of a second of rest for each: a flood that is refused must not have all looked through for each of it.
+        if now < asides.looked_through + len(postponed) * 1e-6:
+            return
+        asides.looked_through = now
+        gone = [each for each in postponed if type(each) is Call and has_expired(process, each.caller)]
+        for event in gone:
+            process.kernel.note_expired(process, event.handler.what, "dropped")
+        are_gone = set(map(id, gone))
+        postponed[:] = [each for each in postponed if id(each) not in are_gone]
 
     # ------------------------------------------------------------------------------------------- between events
 
