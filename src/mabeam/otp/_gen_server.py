@@ -28,8 +28,8 @@ class GenServer:
     """Base of servers: subclass it, keep state in attributes, declare handlers.
 
     Messages are handled one at a time, in the order of arrival; handlers marked ``concurrent`` run beside them. The
-    callbacks below may be ``def`` or ``async def``. An exception that a handler does not declare ends the server; its
-    supervisor starts a new one from ``__init__``.
+    callbacks ``init``, ``handle_info``, ``handle_continue`` and ``terminate`` may be ``def`` or ``async def``. An exception
+    that a handler does not declare ends the server; its supervisor starts a new one from ``__init__``.
 
     ``__init__`` runs in the new process; raising there fails the start. Then come the first half of ``lifespan`` and
     ``init``. ``class Cache(GenServer, shared=True)`` marks a service that many share and that must not wait for any of
