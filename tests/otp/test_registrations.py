@@ -48,6 +48,19 @@ async def test_taking_back_nothing_leaves_a_link_of_ones_own() -> None:
     assert are_linked(one, pid)
 
 
+async def test_a_link_that_is_asked_for_while_registered_goes_with_the_last_key() -> None:
+    """It is the one that is there already, and Elixir's registry cuts it, too."""
+    registry, pid = await start()
+    one = spawn(for_ever)
+    for key in ("key", "other"):
+        acting_as(one, registry.register, key)
+    acting_as(one, link, pid)
+    acting_as(one, registry.unregister, "key")
+    assert are_linked(one, pid)
+    acting_as(one, registry.unregister, "other")
+    assert not are_linked(one, pid)
+
+
 async def test_a_link_of_ones_own_outlives_the_registration_once() -> None:
     """When it is cut, the next registration makes one that goes with it."""
     registry, pid = await start()

@@ -69,7 +69,8 @@ class RegistryRef(Generic[K, V]):
         Guarantees:
             The registration lasts until it is taken back or the process ends, whichever way. The process is linked with
             the registry from its first registration until its last one is gone; a process that traps exits sees nothing
-            of that, unless the registry itself ends.
+            of that, unless the registry itself ends. Two processes have one link at most: ``link(registry)`` meanwhile makes
+            no other, and it goes with the last registration, as in Elixir. One that was there before stays.
 
         Args:
             key: anything hashable. A process may have many. With duplicate keys it may have the same one several times.
