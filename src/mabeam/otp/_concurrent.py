@@ -21,22 +21,26 @@ from mabeam.kernel import (
 from mabeam.otp._asides import LATER, asides_of
 from mabeam.otp._deadlines import has_expired, is_over_for_nobody
 from mabeam.otp._mistakes import bad_call, forgotten_await, forgotten_return, is_forgotten
-from mabeam.otp._requests import Call, Cast, StopRequest
+from mabeam.otp._requests import StopRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mabeam.kernel import Process
+    from mabeam.otp._requests import Call
 
 __all__ = ("ConcurrentHandlers",)
 
 
 class ConcurrentHandlers(Behaviour):
-    """The part of a server that runs handlers declared with ``concurrent=N``: at most N of each, the rest in a queue."""
+    """The part of a server that runs handlers declared with ``concurrent=N``: at most N of each, the rest in a queue.
+
+    They are of calls; a cast is always handled by the server itself.
+    """
 
     __slots__ = ()
 
-    def start_concurrent(self, process: Process, message: Call | Cast) -> None:
+    def start_concurrent(self, process: Process, message: Call) -> None:
         asides, handler = asides_of(process), message.handler
         name = handler.what
         running = asides.running.get(name)
@@ -45,50 +49,43 @@ class ConcurrentHandlers(Behaviour):
         if len(running) >= handler.concurrent:
             self._wait_for_place(process, message, running)
             return
-        if type(message) is Call:
-            message.caller.hold()
+        caller = message.caller
+        caller.hold()
         try:
             coroutine = handler.function(process.body, *message.args, **message.kwargs)
         except TypeError as error:
             # Calling an async def runs none of it, so this is about the arguments.
-            if type(message) is Call:
-                message.caller.fail(bad_call(handler, error))
+            caller.fail(bad_call(handler, error))
             return
         activation = activate(process, coroutine, message, self._concurrent_over)
         running[activation] = None
         process.kernel.scheduler.woken += 1
-        if type(message) is Call:
-            caller = message.caller
-            caller.answerer = activation
-            if caller.deadline is not None:
-                activation.caller = caller
-            caller.needs_place, caller.detached = False, ""
+        caller.answerer = activation
+        if caller.deadline is not None:
+            activation.caller = caller
+        caller.needs_place, caller.detached = False, ""
 
     def place_holders(self, process: Process, what: str) -> Iterable[Activation]:
         """Those that run a concurrent handler."""
         return asides_of(process).running.get(what, ())
 
-    def _wait_for_place(
-        self, process: Process, message: Call | Cast, running: dict[Activation, None]
-    ) -> None:
+    def _wait_for_place(self, process: Process, message: Call, running: dict[Activation, None]) -> None:
         """Queue a message for a handler of which as many run as may; a call that waits for itself is refused."""
-        if type(message) is Call:
-            try:
-                check_place_cycle(message.caller.asker, running)
-            except CallCycle as error:
-                message.caller.fail(error)
-                return
+        try:
+            check_place_cycle(message.caller.asker, running)
+        except CallCycle as error:
+            message.caller.fail(error)
+            return
         waiting = asides_of(process).waiting.setdefault(message.handler.what, deque())
         is_full = len(waiting) >= self.mailbox_limit
         if is_full and not self._make_place(process, waiting):
             self.drop(process, message, mailbox_is_full(process))
             return
         waiting.append(message)
-        if type(message) is Call:
-            message.caller.hold()
-            message.caller.needs_place = True
-            if is_full and self.on_full == "block":
-                message.caller.detached = "it waits for room"
+        message.caller.hold()
+        message.caller.needs_place = True
+        if is_full and self.on_full == "block":
+            message.caller.detached = "it waits for room"
 
     def _make_place(self, process: Process, waiting: deque[Any]) -> bool:
         """Whether one more may wait, though as many do as the mailbox may hold: its policy holds for them, too."""
@@ -128,34 +125,32 @@ class ConcurrentHandlers(Behaviour):
         waiting, running = asides.waiting.get(what), asides.running.get(what, ())
         while waiting and len(running) < waiting[0].handler.concurrent and not process.status & SUSPENDED:
             message = waiting.popleft()
-            caller = message.caller if type(message) is Call else None
-            if caller is not None and has_expired(process, caller):
+            if has_expired(process, message.caller):
                 process.kernel.note_expired(process, what, "dropped")
-            elif caller is None or caller.is_waiting or not caller.detached:
+            elif message.caller.is_waiting or not message.caller.detached:
                 in_trace(process, trace_of(message), self.start_concurrent, process, message)
 
     def answer_concurrent(
         self, process: Process, message: Any, value: object, error: BaseException | None
     ) -> None:
         """A concurrent handler has ended."""
-        caller, handler = (message.caller if type(message) is Call else None), message.handler
+        caller, handler = message.caller, message.handler
         if error is None and type(value) is CoroutineType:
             error = forgotten_await(handler.what, value)
-        elif error is None and value is None and caller is not None and is_forgotten(caller):
+        elif error is None and value is None and is_forgotten(caller):
             error = forgotten_return(caller)
         if isinstance(error, Stop):
             process.kernel.scheduler.enqueue(process, StopRequest(error.reason))
         elif error is None:
-            if caller is not None and value is not LATER:
+            if value is not LATER:
                 caller.reply(value)
-        elif caller is not None and isinstance(error, handler.raises):
+        elif isinstance(error, handler.raises):
             caller.fail(error)
-        elif caller is not None and is_over_for_nobody(error, process, caller):
+        elif is_over_for_nobody(error, process, caller):
             process.kernel.note_expired(process, handler.what, "ended")
             caller.fail(error)
         else:
             failure = HandlerFailed(handler.what, error)
             failure.__cause__ = error
             process.kernel.report_failure(process, error, handler.what)
-            if caller is not None:
-                caller.fail(failure)
+            caller.fail(failure)

@@ -234,8 +234,7 @@ def _take_again(process: Process, asides: Asides) -> None:
     for waiting in asides.waiting.values():
         while waiting:
             message = waiting.pop()
-            if type(message) is Call:
-                message.caller.needs_place, message.caller.detached = False, ""
+            message.caller.needs_place, message.caller.detached = False, ""
             process.kernel.put_back(process, message)
 
 
