@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, final, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias, TypeVar, final, get_args
 
 from mabeam.errors import CallTimeout, RejectedError, UsageError
 from mabeam.kernel import (
@@ -23,6 +23,7 @@ from mabeam.kernel import (
     short_name,
     waiting_for,
 )
+from mabeam.otp._read_in_block import ReadInBlock, wake
 from mabeam.otp._stopping import stops_over
 from mabeam.otp._stream_tasks import StreamTask, StreamTasks
 from mabeam.otp._task_outcome import TaskOutcome
@@ -48,11 +49,13 @@ OnTimeout: TypeAlias = Literal["kill_task", "exit"]
 
 
 @final
-class AsyncStream(Generic[R]):
+class AsyncStream(ReadInBlock[TaskOutcome[R]]):
     """A stream that is not open yet: ``async with TaskSupervisor.async_stream(...) as outcomes: async for outcome in outcomes``.
 
     Made by ``TaskSupervisor.async_stream`` and ``async_stream_nolink``, which say what it promises.
     """
+
+    _item = "outcome"
 
     def __init__(
         self,
@@ -146,32 +149,9 @@ class AsyncStream(Generic[R]):
             self._tasks.kill()  # whatever ends the wait must not leave anything running
             raise
 
-    def __aiter__(self) -> AsyncIterator[TaskOutcome[R]]:
-        """Refuse: a stream that is not left by a block would never stop its tasks."""
-        raise self._misused("async for outcome in {}: ...")
-
-    if not TYPE_CHECKING:  # a type checker must go on refusing what is not there
-
-        def __iter__(self) -> None:
-            raise self._misused("for outcome in {}: ...")
-
-        def __await__(self) -> None:
-            raise self._misused("outcomes = await {}")
-
-        def __enter__(self) -> None:
-            raise self._misused("with {} as outcomes: ...")
-
-        def __exit__(self, *_args: object) -> None:
-            """Never reached."""
-
-    def _misused(self, wrong: str) -> UsageError:
-        how = f"TaskSupervisor.{self._what.partition(' ')[0]}(...)"
-        return UsageError(
-            "a stream is read inside its block:\n"
-            f"    wrong:  {wrong.format(how)}\n"
-            f"    right:  async with {how} as outcomes:\n"
-            "                async for outcome in outcomes: ..."
-        )
+    def _how(self) -> str:
+        """As a function of the supervisor."""
+        return f"TaskSupervisor.{self._what.partition(' ')[0]}(...)"
 
     def __repr__(self) -> str:
         """Show what runs and what waits to be read."""
@@ -222,7 +202,7 @@ class AsyncStream(Generic[R]):
             outcome = line.popleft().outcome
         if outcome is not None:
             self._ahead -= 1
-            _wake(self._puller_waits)
+            wake(self._puller_waits)
         return outcome
 
     def _raise_end(self) -> None:
@@ -337,8 +317,8 @@ class AsyncStream(Generic[R]):
         self._puller = None
         if error is not None:
             self._exhausted, self._error = True, error
-        _wake(self._puller_ended)
-        _wake(self._reader)
+        wake(self._puller_ended)
+        wake(self._reader)
 
     def _start(self, item: Any) -> None:
         task = self._tasks.start(item)
@@ -351,15 +331,15 @@ class AsyncStream(Generic[R]):
     def _task_ended(self, task: StreamTask) -> None:
         if self._line is not None:
             if self._line and self._line[0] is task:
-                _wake(self._reader)
+                wake(self._reader)
         elif task.outcome is not None:
             self._ready.append(task.outcome)
-            _wake(self._reader)
+            wake(self._reader)
 
     def _task_is_late(self, _task: StreamTask, process: Process) -> None:
         if self._overdue is None:
             self._overdue = CallTimeout(process.describe(), "async_stream", self._tasks.timeout or 0.0)
-            _wake(self._reader)
+            wake(self._reader)
 
     def process_ended(self, pid: Pid) -> None:
         """The reader or the supervisor has ended."""
@@ -370,8 +350,8 @@ class AsyncStream(Generic[R]):
 
     def wake(self) -> None:
         """There may be room for a task, or the supervisor has ended: look again."""
-        _wake(self._reader)
-        _wake(self._puller_waits)
+        wake(self._reader)
+        wake(self._puller_waits)
 
 
 @final
@@ -388,11 +368,6 @@ class _Outcomes(AsyncIterator[TaskOutcome[R]]):
 
     async def __anext__(self) -> TaskOutcome[R]:
         return await self._stream.next_outcome()
-
-
-def _wake(waiter: asyncio.Future[None] | None) -> None:
-    if waiter is not None and not waiter.done():
-        waiter.set_result(None)
 
 
 def _check(

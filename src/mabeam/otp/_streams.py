@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast, final
 
 from mabeam._base import Log
 from mabeam.errors import CallTimeout, HandlerFailed, RejectedError, UsageError
@@ -28,6 +28,7 @@ from mabeam.kernel import (
 )
 from mabeam.otp._generators import begin, finish
 from mabeam.otp._mistakes import bad_call, wrong_thread
+from mabeam.otp._read_in_block import ReadInBlock, wake
 from mabeam.otp._requests import StopRequest
 from mabeam.telemetry import current_trace
 
@@ -101,7 +102,7 @@ class Channel:
         """Hand an item over."""
         if not self.closed:
             self._buffer.append(item)
-            _wake(self._wake_reader)
+            wake(self._wake_reader)
 
     def refuse(self, error: Exception) -> None:
         """The stream cannot begin."""
@@ -125,7 +126,7 @@ class Channel:
             with waiting_for(self.server, what, stream=self.pump, is_reader=True):
                 await self._wake_reader
         item = self._buffer.popleft()
-        _wake(self._wake_writer)
+        wake(self._wake_writer)
         return item
 
     def ended(self, error: BaseException | None, what: str) -> None:
@@ -134,7 +135,7 @@ class Channel:
             self.error = HandlerFailed(what, error)
             self.error.__cause__ = error
         self._finished = True
-        _wake(self._wake_reader)
+        wake(self._wake_reader)
         _forget(self.server, self)
 
     def server_died(self, reason: ExitReason) -> None:
@@ -144,7 +145,7 @@ class Channel:
         self._finished = True
         if not self.opened.done():
             self.opened.set_result(None)
-        _wake(self._wake_reader)
+        wake(self._wake_reader)
 
     def close(self) -> None:
         """The reader has left: stop the generator."""
@@ -152,7 +153,7 @@ class Channel:
             self.closed = True
             self.error = None  # its traceback leads to whoever reads, and so to here
             self._buffer.clear()
-            _wake(self._wake_writer)
+            wake(self._wake_writer)
             _forget(self.server, self)
             if self.pump is not None and not self._finished:
                 self.pump.cancel()
@@ -264,7 +265,7 @@ def _stream_over(activation: Activation, _value: object, error: BaseException | 
 
 
 @final
-class Stream(Generic[T]):
+class Stream(ReadInBlock[T]):
     """A stream that is not open yet: ``async with ref.stream(Server.rows, ...) as rows: async for row in rows: ...``."""
 
     __slots__ = ("_args", "_channel", "_entered", "_find_server", "_kwargs", "_what")
@@ -336,32 +337,9 @@ class Stream(Generic[T]):
         if self._channel is not None:
             _leave(self._channel)
 
-    def __aiter__(self) -> AsyncIterator[T]:
-        """Refuse: a stream that is not left by a block would never be closed."""
-        raise self._misused("async for item in {}: ...")
-
-    if not TYPE_CHECKING:  # a type checker must go on refusing what is not there
-
-        def __iter__(self) -> None:
-            raise self._misused("for item in {}: ...")
-
-        def __await__(self) -> None:
-            raise self._misused("items = await {}")
-
-        def __enter__(self) -> None:
-            raise self._misused("with {} as items: ...")
-
-        def __exit__(self, *_args: object) -> None:
-            """Never reached."""
-
-    def _misused(self, wrong: str) -> UsageError:
-        how = f"ref.stream({self._what}, ...)"
-        return UsageError(
-            "a stream is read inside its block:\n"
-            f"    wrong:  {wrong.format(how)}\n"
-            f"    right:  async with {how} as items:\n"
-            "                async for item in items: ..."
-        )
+    def _how(self) -> str:
+        """As a method of a handle."""
+        return f"ref.stream({self._what}, ...)"
 
 
 class _Items(AsyncIterator[T]):
@@ -398,11 +376,6 @@ def _remember(process: Process, channel: Channel) -> None:
 def _forget(process: Process, channel: Channel) -> None:
     if process.registrations is not None:
         process.registrations.pop(channel, None)
-
-
-def _wake(waiter: asyncio.Future[None] | None) -> None:
-    if waiter is not None and not waiter.done():
-        waiter.set_result(None)
 
 
 def _expire(channel: Channel, request: StreamRequest, timeout: Any) -> None:
