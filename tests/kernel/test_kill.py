@@ -177,7 +177,7 @@ async def test_what_swallows_its_cancellation_is_frozen_and_never_goes_on(
     (record,) = caplog.records
     assert "frozen" in record.getMessage()
     assert "stubborn" in record.getMessage()
-    ((label, stack),) = runtime.kernel.frozen
+    ((label, stack),) = runtime.kernel.incidents.frozen
     assert "stubborn" in label
     assert [place.function.rpartition(".")[2] for place in stack] == ["stubborn", "never"]
 

@@ -42,7 +42,7 @@ def outcome(plan: list[tuple[float, float, float | None]], *, together: bool) ->
     kernel: Any = SimpleNamespace(
         loop=loop,
         scheduler=SimpleNamespace(chooser=None if together else object()),
-        note_call_timeout=lambda _process, what, _seconds: told.append(what),
+        incidents=SimpleNamespace(call_timeout=lambda _process, what, _seconds: told.append(what)),
     )
     process: Any = SimpleNamespace(kernel=kernel, describe=lambda: "it")
     timeouts = Timeouts(kernel)
@@ -120,7 +120,7 @@ def _timeouts(*, lingers: bool = False, chooser: object = None) -> tuple[Virtual
     kernel: Any = SimpleNamespace(
         loop=loop,
         scheduler=SimpleNamespace(chooser=chooser),
-        note_call_timeout=lambda _process, _what, _seconds: None,
+        incidents=SimpleNamespace(call_timeout=lambda _process, _what, _seconds: None),
     )
     return loop, Timeouts(kernel), SimpleNamespace(kernel=kernel, describe=lambda: "it")
 
@@ -145,10 +145,10 @@ def test_what_stops_the_loop_when_a_timeout_is_told_keeps_nobody_waiting() -> No
         timeouts.of(1.0).add(wait, process, "call", loop.time())
 
     def interrupt(*_: object) -> None:
-        process.kernel.note_call_timeout = lambda *_: None
+        process.kernel.incidents.call_timeout = lambda *_: None
         raise KeyboardInterrupt
 
-    process.kernel.note_call_timeout = interrupt
+    process.kernel.incidents.call_timeout = interrupt
     with pytest.raises(KeyboardInterrupt):
         loop.run_until_complete(waits[-1])
     assert [wait.done() for wait in waits] == [True, False, False]

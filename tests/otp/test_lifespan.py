@@ -392,3 +392,50 @@ async def test_a_task_of_lifespan_that_calls_what_ends_its_process_is_answered(k
     await wait_until_idle()
     assert process.reason == Shutdown("evicted")
     assert log == ["done", "clean-up"]
+
+
+class Ending(GenServer):
+    """Sends itself what ends it, while it starts."""
+
+    def __init__(self, where: str, how: str) -> None:
+        self.where = where
+        self.how = how
+        self.end_in("__init__")
+
+    def end_in(self, place: str) -> None:
+        if self.where == place and self.how == "kill":
+            kill(self_pid())
+        elif self.where == place:
+            send_exit(self_pid(), Exited("enough"))
+
+    def init(self) -> None:
+        self.end_in("init")
+
+
+class EndingHeld(Ending):
+    async def lifespan(self) -> AsyncGenerator[None]:
+        self.end_in("lifespan")
+        yield
+
+
+@pytest.mark.parametrize("how", ["signal", "kill"])
+@pytest.mark.parametrize(
+    ("server", "where"),
+    [
+        (Ending, "__init__"),
+        (Ending, "init"),
+        (EndingHeld, "__init__"),
+        (EndingHeld, "lifespan"),
+        (EndingHeld, "init"),
+    ],
+)
+async def test_a_server_that_ends_itself_while_it_starts_has_failed_to(
+    server: Any, where: str, how: str, runtime: Runtime
+) -> None:
+    """Whoever waits for the start hears of it."""
+    before = len(runtime.processes())
+    with pytest.raises(StartFailed) as caught:
+        await server.child_spec(where, how).start()
+    assert caught.value.reason == (Killed() if how == "kill" else Exited("enough"))
+    await wait_until_idle()
+    assert len(runtime.processes()) == before

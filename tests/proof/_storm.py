@@ -85,7 +85,7 @@ class Storm:
                 if left or len(self._kernel.names):
                     self._problem(f"left when all was stopped: {left}, {len(self._kernel.names)} names")
                 # A coroutine that waits again after a kill is left behind where it waits, and what it had asked with it.
-                if len(self.world.open) > self._kernel.frozen_count:
+                if len(self.world.open) > self._kernel.incidents.frozen_count:
                     self._problem(f"never answered, even by the stop: {list(self.world.open.values())}")
             if self._kernel.stragglers:
                 self._problem(f"left when the Runtime was left: {list(self._kernel.stragglers)}")

@@ -362,7 +362,9 @@ def _cancel(activation: Activation, awaited: Any) -> None:
     try:
         awaited.cancel()
     except Exception as error:  # noqa: BLE001  (it is reported, and a process that ends has others to tell)
-        activation.process.kernel.report_failure(activation.process, error, "cancel() of what it waits for")
+        activation.process.kernel.incidents.failure(
+            activation.process, error, "cancel() of what it waits for"
+        )
 
 
 def _as_current_task(

@@ -253,7 +253,7 @@ def _force(process: Process, activation: Activation) -> None:
     if process.hold is activation:
         process.hold = None
     if activation.frozen:
-        process.kernel.note_frozen(process, activation, stack)
+        process.kernel.incidents.left_behind(process, activation, stack)
 
 
 def _terminate(process: Process, ending: Ending) -> bool:
@@ -294,4 +294,4 @@ def _replace_reason(process: Process, error: BaseException) -> None:
     ending = process.ending
     if ending is not None and not ending.killed and ending.terminates:
         ending.reason = crash_reason(error)
-        process.kernel.report_crash(process, ending.reason, "terminate")
+        process.kernel.incidents.crash(process, ending.reason, "terminate")

@@ -61,7 +61,7 @@ class ThreadOwner(Activation):
         thread = self.ident
         if thread is not None:
             stack = stack_of(sys._current_frames().get(thread))
-            self.process.kernel.note_fenced(self.process, self.label, stack)
+            self.process.kernel.incidents.fenced(self.process, self.label, stack)
 
 
 async def in_thread(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:

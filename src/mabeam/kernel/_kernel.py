@@ -14,12 +14,12 @@ from mabeam.kernel._cycles import refuse_closed_cycle
 from mabeam.kernel._dead_letters import DeadLetters
 from mabeam.kernel._ending import advance, end
 from mabeam.kernel._full_mailbox import leave_crowd, overflow
+from mabeam.kernel._incidents import Incidents
 from mabeam.kernel._links import add_link, linked, remove_link, verdict
 from mabeam.kernel._messages import Down, ExitSignal
 from mabeam.kernel._names import Names
 from mabeam.kernel._process import BUSY, DEAD, STARTING, Process
 from mabeam.kernel._reasons import NO_PROCESS, NORMAL, AlreadyStarted, Crashed, Exited
-from mabeam.kernel._reports import crash_report, forget_tracebacks
 from mabeam.kernel._scheduler import Scheduler
 from mabeam.kernel._shared_waits import tell_shared_waits_of_tasks
 from mabeam.kernel._start import Start
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from mabeam._base import BoundedThreads, Position
+    from mabeam._base import BoundedThreads
     from mabeam.kernel._activation import Activation
     from mabeam.kernel._behaviour import Behaviour
     from mabeam.kernel._names import Name
@@ -55,7 +55,7 @@ class Kernel:
 
     Attributes:
         table: the living processes by serial number, in the order of their start.
-        frozen: labels and stacks of coroutines that were left behind, the latest ones.
+        incidents: takes what goes wrong.
     """
 
     def __init__(
@@ -78,9 +78,7 @@ class Kernel:
         self.dead_letters = DeadLetters(bus)
         self.table: dict[int, Process] = {}
         self.root: Process | None = None
-        self.frozen: deque[tuple[str, tuple[Position, ...]]] = deque(maxlen=1_000)
-        self.frozen_count = 0
-        self.expired_count = 0
+        self.incidents = Incidents(runtime_id, bus, threads)
         self.on_root_signal: Callable[[Process, ExitReason], None] | None = None
         """Takes the exit signals that reach the root: there is no program behind it that could."""
         self.on_create: Callable[[Process], None] | None = None
@@ -100,7 +98,6 @@ class Kernel:
         self.gate = threading.Lock()
         """Held by other threads while they hand something to the loop, so that nothing comes after ``close``."""
         self.stop_waiters: dict[asyncio.Future[None], Process | None] = {}
-        self._stop_requested = False
         self.started_count = 0
         self._only_link: tuple[Process, ...] = ()
         self._origin_of: contextvars.Context | None = None
@@ -387,14 +384,14 @@ class Kernel:
 
     def request_stop(self) -> None:
         """Wake all who wait for a request to stop."""
-        self._stop_requested = True
+        self.incidents.is_stopping = True
         for waiter in tuple(self.stop_waiters):
             if not waiter.done():
                 waiter.set_result(None)
 
     async def wait_stopped(self, process: Process | None) -> None:
         """Wait for a request to stop, for ``process``."""
-        if self._stop_requested:
+        if self.incidents.is_stopping:
             return
         waiter = self.loop.create_future()
         self.stop_waiters[waiter] = process
@@ -414,83 +411,3 @@ class Kernel:
         if self.bus.listening:
             metadata = {"pid": process.pid.serial, "label": process.label, "reason": repr(reason)}
             self.bus.emit("process.exited", {"count": 1}, metadata)
-
-    def report_crash(self, process: Process, reason: ExitReason, where: str) -> None:
-        """Log the crash of a process, once, where it happened."""
-        if isinstance(reason, Crashed):
-            crash_report(logger, process, reason.exception, where)
-            forget_tracebacks(reason.exception)
-            if self.bus.listening:
-                metadata = {"pid": process.pid.serial, "label": process.label, "reason": repr(reason)}
-                self.bus.emit("process.crashed", {"count": 1}, metadata)
-
-    def report_failure(self, process: Process, error: BaseException, where: str) -> None:
-        """Log the failure of a handler that its process survives, once, where it happened."""
-        crash_report(logger, process, error, where, survives=True)
-        forget_tracebacks(error)
-
-    def report_flood(self, count: int) -> None:
-        """While all processes were stopped, far more have been started than there were."""
-        logger.error(
-            "runtime %s: %d processes are killed, because while all were stopped thousands of others were started. Likely "
-            "each starts the next, without end.",
-            self.id,
-            count,
-        )
-
-    def note_frozen(self, process: Process, activation: Activation, stack: tuple[Position, ...]) -> None:
-        """A coroutine did not end when it was told to and was left behind."""
-        name = activation.task.get_name() if activation.task is not None else "?"
-        self.frozen.append((f"{process.describe()}: {name}", stack))
-        self.frozen_count += 1
-        logger.error(
-            "%s: %s did not end when it was cancelled and was left behind (frozen) at %s. %s",
-            process.describe(),
-            name,
-            stack[-1] if stack else "an unknown place",
-            "A kill leaves no time for clean-up that awaits, the end of a TaskGroup included."
-            if process.ending is not None and process.ending.killed
-            else "It swallows CancelledError, which it should let pass, or cleans up for too long.",
-        )
-        if self.bus.listening:
-            metadata = {
-                "pid": process.pid.serial,
-                "label": process.label,
-                "stack": " < ".join(str(place) for place in reversed(stack)),
-            }
-            self.bus.emit("process.frozen", {"count": 1}, metadata)
-
-    def note_fenced(self, process: Process, what: str, stack: tuple[Position, ...]) -> None:
-        """A thread goes on though nobody waits for it any more."""
-        # When the program has been told to stop it is ended all the same, and with it all that it had threads for.
-        log = logger.debug if self._stop_requested else logger.warning
-        log(
-            "%s: the thread that runs %s was left behind (fenced) at %s. It cannot be interrupted, and takes one of the "
-            "Runtime's %d threads until it returns: give what it waits for a timeout of its own.",
-            process.describe(),
-            what,
-            stack[-1] if stack else "an unknown place",
-            self.threads.statistics().limit,
-        )
-        if self.bus.listening:
-            metadata = {
-                "pid": process.pid.serial,
-                "label": process.label,
-                "function": what,
-                "stack": " < ".join(str(place) for place in reversed(stack)),
-            }
-            self.bus.emit("thread.fenced", {"count": 1}, metadata)
-
-    def note_expired(self, process: Process, what: str, why: str) -> None:
-        """Work for a caller who no longer waits was not begun, or not gone on with."""
-        self.expired_count += 1
-        if self.bus.listening:
-            metadata = {"pid": process.pid.serial, "handler": what, "why": why}
-            self.bus.emit("call.expired", {"count": 1}, metadata)
-
-    def note_call_timeout(self, process: Process, what: str, timeout: float) -> None:
-        """A caller of ``process`` has given up."""
-        if self.bus.listening:
-            self.bus.emit(
-                "call.timed_out", {"timeout": timeout}, {"pid": process.pid.serial, "handler": what}
-            )

@@ -112,7 +112,7 @@ class PlainBehaviour(Behaviour):
             body.finished(value, error)
         reason = NORMAL if error is None else crash_reason(error)
         if isinstance(reason, Crashed) and body.finished is None:
-            process.kernel.report_crash(process, reason, self.label)
+            process.kernel.incidents.crash(process, reason, self.label)
         end(process, reason)
 
 

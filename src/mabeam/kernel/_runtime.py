@@ -315,7 +315,7 @@ class Runtime:
         while kernel.started_count <= most and (process := self._latest_top()) is not None:
             await self._stop_one(process)
         if len(kernel.table) > 1:
-            kernel.report_flood(len(kernel.table) - 1)
+            kernel.incidents.flood(len(kernel.table) - 1)
         while len(kernel.table) > 1:
             kill_all(kernel)
             await Turn()
@@ -394,8 +394,8 @@ class Runtime:
             ready=len(kernel.scheduler.ready),
             names=len(kernel.names),
             dead_letters=len(kernel.dead_letters),
-            expired=kernel.expired_count,
-            frozen=kernel.frozen_count,
+            expired=kernel.incidents.expired_count,
+            frozen=kernel.incidents.frozen_count,
             threads=threads.threads,
             threads_busy=threads.running,
             threads_fenced=threads.abandoned,

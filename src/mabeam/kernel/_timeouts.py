@@ -110,7 +110,7 @@ class TimeoutQueue:
                 _, process, what = self._waiting.pop(future)
                 if not future.done():
                     future.set_exception(CallTimeout(process.describe(), what, self._seconds))
-                    process.kernel.note_call_timeout(process, what, self._seconds)
+                    process.kernel.incidents.call_timeout(process, what, self._seconds)
         finally:
             if self._timer is None and self._waiting:
                 # Somebody who hears of timeouts has stopped the loop in the middle. The others' time is up all the same.

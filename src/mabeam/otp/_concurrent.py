@@ -126,7 +126,7 @@ class ConcurrentHandlers(Behaviour):
         while waiting and len(running) < waiting[0].handler.concurrent and not process.status & SUSPENDED:
             message = waiting.popleft()
             if has_expired(process, message.caller):
-                process.kernel.note_expired(process, what, "dropped")
+                process.kernel.incidents.expired(process, what, "dropped")
             elif message.caller.is_waiting or not message.caller.detached:
                 in_trace(process, trace_of(message), self.start_concurrent, process, message)
 
@@ -147,10 +147,10 @@ class ConcurrentHandlers(Behaviour):
         elif isinstance(error, handler.raises):
             caller.fail(error)
         elif is_over_for_nobody(error, process, caller):
-            process.kernel.note_expired(process, handler.what, "ended")
+            process.kernel.incidents.expired(process, handler.what, "ended")
             caller.fail(error)
         else:
             failure = HandlerFailed(handler.what, error)
             failure.__cause__ = error
-            process.kernel.report_failure(process, error, handler.what)
+            process.kernel.incidents.failure(process, error, handler.what)
             caller.fail(failure)

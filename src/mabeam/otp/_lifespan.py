@@ -67,12 +67,12 @@ def hold_lifespan(
         if process.ending is not None:
             if error is not None and was_up and not process.ending.killed:
                 process.ending.reason = crash_reason(error)
-                process.kernel.report_crash(process, process.ending.reason, f"{process.label}.lifespan")
+                process.kernel.incidents.crash(process, process.ending.reason, f"{process.label}.lifespan")
         elif not was_up:
             start_failed(process, error if error is not None else AssertionError("lifespan ended early"))
         else:
             reason = crash_reason(error) if error is not None else crash_reason(_ended_early(process))
-            process.kernel.report_crash(process, reason, f"{process.label}.lifespan")
+            process.kernel.incidents.crash(process, reason, f"{process.label}.lifespan")
             stop(process, reason)
 
     coroutine: Any = hold()

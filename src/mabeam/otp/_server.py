@@ -186,7 +186,11 @@ class ServerBehaviour(ConcurrentHandlers):
 
     def _start_failed(self, process: Process, error: BaseException) -> None:
         process.status &= ~BUSY
-        if isinstance(error, Ignore):
+        if process.ending is not None:
+            process.kernel.scheduler.settle(
+                process
+            )  # it was decided before, by a signal that it sent itself, say
+        elif isinstance(error, Ignore):
             process.kernel.ignore_start(process)
         else:
             end(process, crash_reason(error))
@@ -205,7 +209,7 @@ class ServerBehaviour(ConcurrentHandlers):
             caller = message.caller if kind is Call else None
             until = caller.deadline if caller is not None else None
             if until is not None and process.kernel.loop.time() >= until:
-                process.kernel.note_expired(process, handler.what, "dropped")
+                process.kernel.incidents.expired(process, handler.what, "dropped")
                 return True
             if handler.concurrent:
                 self.start_concurrent(process, message)
@@ -380,7 +384,7 @@ class ServerBehaviour(ConcurrentHandlers):
                 return self._afterwards(process)
             if caller is not None and is_over_for_nobody(error, process, caller):
                 # Only this handler is over: its caller has gone, and the server has done nothing wrong.
-                process.kernel.note_expired(process, handler.what, "ended")
+                process.kernel.incidents.expired(process, handler.what, "ended")
                 caller.fail(error)
                 return self._afterwards(process)
             if isinstance(error, TypeError) and is_bad_call(error, handler):
@@ -403,7 +407,7 @@ class ServerBehaviour(ConcurrentHandlers):
 
     def _crash(self, process: Process, error: BaseException, where: str) -> None:
         reason = crash_reason(error)
-        process.kernel.report_crash(process, reason, where)
+        process.kernel.incidents.crash(process, reason, where)
         stop(process, reason)
 
     def _refuse(self, process: Process, message: Any, caller: Caller[Any] | None, error: UsageError) -> None:
@@ -411,7 +415,7 @@ class ServerBehaviour(ConcurrentHandlers):
             caller.fail(error)
         else:
             process.kernel.dead_letters.add(process.describe(), message, "not_understood")
-            process.kernel.report_failure(process, error, message.handler.what)
+            process.kernel.incidents.failure(process, error, message.handler.what)
 
     def _afterwards(self, process: Process) -> bool:
         """Do what the handler asked for besides; false when that goes on in an activation."""

@@ -226,7 +226,7 @@ class StateMachineBehaviour(ServerBehaviour):
         asides.looked_through = now
         gone = [each for each in postponed if type(each) is Call and has_expired(process, each.caller)]
         for event in gone:
-            process.kernel.note_expired(process, event.handler.what, "dropped")
+            process.kernel.incidents.expired(process, event.handler.what, "dropped")
         are_gone = set(map(id, gone))
         postponed[:] = [each for each in postponed if id(each) not in are_gone]
 

@@ -58,7 +58,7 @@ class StreamTask:
         if error is None:
             self.outcome = TaskOk(value)
         elif process is not None:
-            process.kernel.report_crash(process, crash_reason(error), process.label)
+            process.kernel.incidents.crash(process, crash_reason(error), process.label)
 
     def process_ended(self, _pid: Pid) -> None:
         """The process is dead."""
@@ -160,7 +160,7 @@ class StreamTasks:
         for task in late:
             if task.process is not None:
                 task.timed_out = True
-                task.process.kernel.note_call_timeout(task.process, "async_stream", self.timeout or 0.0)
+                task.process.kernel.incidents.call_timeout(task.process, "async_stream", self.timeout or 0.0)
                 self.on_late(task, task.process)
 
     def _stop_late(self, _task: StreamTask, process: Process) -> None:

@@ -260,7 +260,7 @@ def _stream_over(activation: Activation, _value: object, error: BaseException | 
     if error is not None and (isinstance(error, Stop) or process.ending is not None):
         return  # the reader hears of the server's end, at that end
     if error is not None:
-        process.kernel.report_failure(process, error, request.handler.what)
+        process.kernel.incidents.failure(process, error, request.handler.what)
     request.channel.ended(error, request.handler.what)
 
 

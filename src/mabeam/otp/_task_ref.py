@@ -229,7 +229,7 @@ class TaskRef(Generic[R_co]):
         """The function has returned or raised; the process ends next."""
         if error is not None:
             process = self._task
-            process.kernel.report_crash(process, crash_reason(error), process.label)
+            process.kernel.incidents.crash(process, crash_reason(error), process.label)
         elif self._is_watched:
             self._deliver(TaskResult(self.ref, value))
 
@@ -351,7 +351,7 @@ class TaskRef(Generic[R_co]):
         if message is None:
             self._forget()
             process = self._task
-            process.kernel.note_call_timeout(process, "await", timeout or 0.0)
+            process.kernel.incidents.call_timeout(process, "await", timeout or 0.0)
             raise CallTimeout(process.describe(), "await", timeout or 0.0)
         outcome = self._outcome(message)
         if isinstance(outcome, TaskOk):

@@ -192,7 +192,7 @@ class Injector:
         where = (
             message.handler.what if is_for_handler else cast("Any", process.behaviour).where(process, message)
         )
-        process.kernel.report_crash(process, reason, short_name(where))
+        process.kernel.incidents.crash(process, reason, short_name(where))
         stop(process, reason)
 
     # ------------------------------------------------------------------------------------------- timers, fault points
