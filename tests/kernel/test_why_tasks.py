@@ -366,7 +366,22 @@ async def test_ways_that_fork_again_and_again_are_tried_up_to_a_number() -> None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_why._Way, "followed", count)
         assert why(pid).root.kind == "outside_lock"
-    assert looked < 1_100
+    assert looked < 330
+    kill(pid)
+    await wait_until_idle()
+
+
+async def test_of_thousands_of_tasks_one_that_waits_for_a_process_is_tried() -> None:
+    """Wherever it stands among them."""
+    worker, _ = await busy()
+
+    async def body() -> None:
+        asking = worker.options(timeout=None).call(Worker.ping)
+        await asyncio.gather(*(sleeps() for _ in range(1_000)), asking, *(sleeps() for _ in range(1_000)))
+
+    pid = spawn(body)
+    await wait_until_idle()
+    assert kinds(why(pid)) == ["task", "call", "outside_lock"]
     kill(pid)
     await wait_until_idle()
 

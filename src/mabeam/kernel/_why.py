@@ -42,8 +42,8 @@ _BY_HOPE: Final[tuple[Kind, ...]] = (
     "empty_mailbox", "stop_request", "outside_lock", "kept_caller", "dead", "suspended", "blocked_loop", "cycle",
 )  # fmt: skip
 """Where a way ends, from what goes on by itself to what never does: of several, the first or the last tells most."""
-_MOST_WAYS: Final = 1_000
-"""So many are tried where ways fork: each takes some microseconds, in the turn of whoever asks."""
+_MOST_WAYS: Final = 300
+"""So many are tried where ways fork: each takes some 30 microseconds, in the turn of whoever asks."""
 _SUSPENDED: Final = "is suspended; resume() lets it go on"
 
 
@@ -278,7 +278,9 @@ def _look_at(activation: Activation, way: _Way) -> Process | Activation | None:
     is_any = awaited is not None and awaited.is_any
     tasks = awaited.owned(activation) if awaited is not None else ()
     if tasks := tasks or _perhaps(activation, stack):
-        task, led_to = way.fork(tasks, is_any=is_any)
+        # Where there are too many to try, it is told of those that wait for somebody else.
+        in_order = sorted(tasks, key=lambda each: each.waits_for is None)
+        task, led_to = way.fork(in_order, is_any=is_any)
         others = f" and {len(tasks) - 1} more" if len(tasks) > 1 else ""
         any_of = f"any of {len(tasks)} tasks, {name_of(task)} for one"
         what = f"{doing} waits for {any_of if is_any and others else f'its task {name_of(task)}{others}'}"
