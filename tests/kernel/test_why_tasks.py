@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -383,6 +384,26 @@ async def test_of_thousands_of_tasks_one_that_waits_for_a_process_is_tried() -> 
     await wait_until_idle()
     assert kinds(why(pid)) == ["task", "call", "outside_lock"]
     kill(pid)
+    await wait_until_idle()
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_a_thread_among_what_must_end_is_told(others: int) -> None:
+    """One of an executor, which is no task."""
+    release = threading.Event()
+
+    async def body() -> None:
+        job = asyncio.get_running_loop().run_in_executor(None, release.wait)
+        await asyncio.gather(job, *(sleeps() for _ in range(others)))
+
+    pid = spawn(body)
+    loop: Any = asyncio.get_running_loop()
+    await loop.advance(1.0)
+    answer = why(pid)
+    assert kinds(answer) == ["thread"]
+    assert "OS thread that has not returned" in answer.root.what
+    kill(pid)
+    release.set()
     await wait_until_idle()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 
 from mabeam.kernel._alarms import next_alarm, wakes_at
-from mabeam.kernel._awaited import attribute_of_c
+from mabeam.kernel._awaited import activation_of, attribute_of_c
 from mabeam.kernel._current import current_kernel, find_or_raise
 from mabeam.kernel._ending import LIFESPAN, TERMINATE
 from mabeam.kernel._frames import stack_of
@@ -271,44 +271,11 @@ def _look_at(activation: Activation, way: _Way) -> Process | Activation | None:
             _cause(process, "empty_mailbox", f"waits in receive: {others}{most}", stack=stack, due=due)
         )
         return None
-    awaited = tasks_awaited(activation)
-    if awaited is not None and awaited.are_done:
-        way.chain.append(_cause(process, "ready", f"{doing} is about to hear that its tasks are done"))
+    if _look_at_tasks(activation, doing, stack, way):
         return None
-    is_any = awaited is not None and awaited.is_any
-    tasks = awaited.owned(activation) if awaited is not None else ()
-    if tasks := tasks or _perhaps(activation, stack):
-        # Where there are too many to try, it is told of those that wait for somebody else.
-        in_order = sorted(tasks, key=lambda each: each.waits_for is None)
-        task, led_to = way.fork(in_order, is_any=is_any)
-        others = f" and {len(tasks) - 1} more" if len(tasks) > 1 else ""
-        any_of = f"any of {len(tasks)} tasks, {name_of(task)} for one"
-        what = f"{doing} waits for {any_of if is_any and others else f'its task {name_of(task)}{others}'}"
-        if awaited is not None and awaited.only_looks and led_to[-1].kind == "cycle":
-            what += ", which wait for what this process does next; but for a limited time only"
-            way.chain.append(_cause(process, "timer", what, stack=stack))
-        else:
-            way.chain += (_cause(process, "task", what, stack=stack), *led_to)
-        return None
-    threads = process.kernel.threads
-    if threads.is_queued(activation.waits_on):
-        what = f"{doing} waits for one of the Runtime's {threads.statistics().limit} threads: all of them are busy"
-        hanging = stack_of(sys._current_frames().get(threads.oldest() or 0))
-        way.chain.append(_cause(process, "thread", what, stack=hanging or stack))
-        return None
-    thread = threads.thread_of(activation.waits_on)
-    job = job_of(activation.waits_on, stack) if thread is None else None
-    if thread is not None or job is not None:
-        running = sys._current_frames()
-        innermost = running.get(thread) if thread is not None else frame_of(job, running)
-        words = (
-            "an OS thread that has not returned"
-            if innermost is not None
-            else "an executor: for a free thread of it, or for another OS process"
-        )
-        way.chain.append(
-            _cause(process, "thread", f"{doing} waits for {words}", stack=stack_of(innermost) or stack)
-        )
+    hanging = _hanging(process, activation.waits_on, doing, stack)
+    if hanging is not None:
+        way.chain.append(hanging)
         return None
     if not stack or not activation.started:
         way.chain.append(_cause(process, "running", f"{doing} runs, or has not begun"))
@@ -318,6 +285,61 @@ def _look_at(activation: Activation, way: _Way) -> Process | Activation | None:
     what = f"{doing} waits for {WORDS[kind]}{f', {_in(process, due)} more' if due is not None else ''}"
     way.chain.append(_cause(process, kind, what, stack=stack, due=due))
     return None
+
+
+def _look_at_tasks(activation: Activation, doing: str, stack: tuple[Position, ...], way: _Way) -> bool:
+    """As above, for some code that waits for tasks of its process, and for threads among them; false when it does not."""
+    process = activation.process
+    awaited = tasks_awaited(activation)
+    if awaited is not None and awaited.are_done:
+        way.chain.append(_cause(process, "ready", f"{doing} is about to hear that its tasks are done"))
+        return True
+    is_any = awaited is not None and awaited.is_any
+    futures = awaited.futures if awaited is not None else ()
+    no_tasks = [each for each in futures if activation_of(each) is None]
+    hanging = [cause for each in no_tasks if (cause := _hanging(process, each, doing, stack)) is not None]
+    tasks = awaited.owned(activation) if awaited is not None else ()
+    if not tasks and hanging:
+        way.chain.append(hanging[0])
+        return True
+    if not (tasks := tasks or _perhaps(activation, stack)):
+        return False
+    # Where there are too many to try, it is told of those that wait for somebody else.
+    in_order = sorted(tasks, key=lambda each: each.waits_for is None)
+    task, led_to = way.fork(in_order, is_any=is_any)
+    if hanging and (_rank(led_to) > _rank(hanging[:1])) == is_any:
+        way.chain.append(hanging[0])
+        return True
+    more = f" and {len(tasks) - 1} more" if len(tasks) > 1 else ""
+    any_of = f"any of {len(tasks)} tasks, {name_of(task)} for one"
+    what = f"{doing} waits for {any_of if is_any and more else f'its task {name_of(task)}{more}'}"
+    if awaited is not None and awaited.only_looks and led_to[-1].kind == "cycle":
+        what += ", which wait for what this process does next; but for a limited time only"
+        way.chain.append(_cause(process, "timer", what, stack=stack))
+    else:
+        way.chain += (_cause(process, "task", what, stack=stack), *led_to)
+    return True
+
+
+def _hanging(process: Process, future: object, doing: str, stack: tuple[Position, ...]) -> Cause | None:
+    """What keeps code that waits for a thread by ``future``, if one is behind that."""
+    threads = process.kernel.threads
+    if threads.is_queued(future):
+        what = f"{doing} waits for one of the Runtime's {threads.statistics().limit} threads: all of them are busy"
+        busy = stack_of(sys._current_frames().get(threads.oldest() or 0))
+        return _cause(process, "thread", what, stack=busy or stack)
+    thread = threads.thread_of(future)
+    job = job_of(future, stack) if thread is None else None
+    if thread is None and job is None:
+        return None
+    running = sys._current_frames()
+    innermost = running.get(thread) if thread is not None else frame_of(job, running)
+    words = (
+        "an OS thread that has not returned"
+        if innermost is not None
+        else "an executor: for a free thread of it, or for another OS process"
+    )
+    return _cause(process, "thread", f"{doing} waits for {words}", stack=stack_of(innermost) or stack)
 
 
 def _perhaps(activation: Activation, stack: tuple[Position, ...]) -> tuple[Activation, ...]:
