@@ -16,6 +16,7 @@ from mabeam import (
     Crashed,
     Exited,
     GenServer,
+    Lock,
     Normal,
     NoSuchProcess,
     Runtime,
@@ -398,3 +399,14 @@ async def test_a_look_at_what_is_not_there(look: Callable[[Any], object]) -> Non
 def test_a_look_from_where_there_is_no_runtime(look: Callable[[Any], object]) -> None:
     with pytest.raises(UsageError, match="needs a running process"):
         look("nobody")
+
+
+@pytest.mark.parametrize("turn", [5, 1, "on", []])
+async def test_statistics_are_on_or_off(turn: Any) -> None:
+    with pytest.raises(UsageError, match="statistics expects True to count"):
+        statistics(self_pid(), turn)
+
+
+def test_a_lock_has_a_name_and_no_number_of_places() -> None:
+    with pytest.raises(UsageError, match="Lock expects a name"):
+        Lock(5)  # type: ignore[arg-type]

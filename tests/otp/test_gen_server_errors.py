@@ -272,3 +272,11 @@ async def _collect(got: list[Any]) -> None:
             got.append(await receive())
     finally:
         got.append("cleaned up")
+
+
+def test_a_class_is_shared_or_not() -> None:
+    """Found where it is written."""
+    with pytest.raises(UsageError, match="shared expects True or False, got 5"):
+
+        class Wrong(GenServer, shared=5):  # type: ignore[arg-type]
+            pass

@@ -52,7 +52,15 @@ class Lock:
     """
 
     def __init__(self, name: str = "lock") -> None:
-        """A lock that nobody holds."""
+        """A lock that nobody holds.
+
+        Raises:
+            UsageError: the name is no text.
+        """
+        if not isinstance(name, str):
+            raise UsageError(
+                f"Lock expects a name that messages call it by, got {name!r}. It has no number of places."
+            )
         self.name = name
         self._holder: Process | None = None
         self._by: _Code | None = None

@@ -236,9 +236,13 @@ def statistics(target: Target, turn: bool | None = None, /) -> ProcessStatistics
 
     Raises:
         NoSuchProcess: there is no such process.
-        UsageError: it is turned on or off in a thread, where it can only be read; or what is given leads to no process; or this
-            code runs in no Runtime.
+        UsageError: ``turn`` is something else; it is turned on or off in a thread, where it can only be read; what is given leads to
+            no process; or this code runs in no Runtime.
     """
+    if turn is not None and not isinstance(turn, bool):
+        raise UsageError(
+            f"statistics expects True to count, False to end that, or nothing to read, got {turn!r}"
+        )
     process = (
         find_or_raise(current_kernel(), target, "statistics")
         if turn is None

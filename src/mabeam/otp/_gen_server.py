@@ -73,6 +73,8 @@ class GenServer:
         """
         super().__init_subclass__(**options)
         problems = check_mailbox(cls.mailbox_limit, cls.on_full) + callback_problems(cls)
+        if not isinstance(shared, bool):
+            problems.append(f"shared expects True or False, got {shared!r}")
         handlers: dict[str, Handler] = {}
         try:
             handlers = handlers_of(cls)
