@@ -59,6 +59,10 @@ class Picture:
     def any_of(self, activation: Activation) -> tuple[Activation, ...]:
         return tuple(self.any[activation])
 
+    def may_lead_to(self, _owner: Activation, activation: Activation) -> bool:
+        """Who waits for nobody leads nowhere; a picture has no processes that more could be told from."""
+        return bool(self.all[activation] or self.any[activation])
+
     def over(self, owner: Activation) -> set[Activation]:
         """Those that end sooner or later if the owner never does."""
         over: set[Activation] = set()

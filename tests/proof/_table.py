@@ -12,7 +12,11 @@ __all__ = ("TABLE",)
 
 TABLE: Final[dict[str, tuple[str, ...]]] = {
     "_base/_backoff.py": ("tests/otp/test_restart_window.py", "tests/otp/test_backoff.py"),
-    "kernel/_cycles.py": ("tests/kernel/test_cycles_table.py", "tests/otp/test_call_cycles.py"),
+    "kernel/_cycles.py": (
+        "tests/kernel/test_cycles_table.py",
+        "tests/otp/test_call_cycles_looks.py",
+        "tests/otp/test_call_cycles.py",
+    ),
     "kernel/_dead_letters.py": ("tests/kernel/test_dead_letters.py",),
     "kernel/_links.py": ("tests/kernel/test_links_table.py",),
     "kernel/_mailbox.py": (

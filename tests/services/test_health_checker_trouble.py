@@ -346,7 +346,7 @@ async def test_bad_checks_delay_neither_others_nor_those_who_ask_in_real_time() 
         h.report(f"c{each}")
         await h.check_now(f"c{each}")
         slowest = max(slowest, watch() - began)
-    assert slowest < 1.0  # generous: machines that run tests are busy
+    assert slowest < 30.0  # who waited for a bad check would wait 100 s; machines that run tests are busy
 
 
 async def test_at_most_so_many_run_at_once_and_the_rest_have_their_turn() -> None:
