@@ -111,9 +111,7 @@ def _path(
     with (
         patch.object(_cycles, "awaits", picture.awaits),
         patch.object(_cycles, "any_of", picture.any_of),
-        patch.object(
-            _cycles, "may_lead_to", lambda *_: True
-        ),  # a picture has no processes that it could tell from
+        patch.object(_cycles, "may_lead_to", picture.may_lead_to),
         patch.object(_cycles, "blockers", lambda _: keepers),
     ):
         try:
