@@ -229,6 +229,20 @@ async def test_a_predicate_only_looks(change: str, wanted: bool) -> None:  # noq
     assert await receive(lambda message: message == "mail", timeout=0) == "mail"
 
 
+async def test_what_a_predicate_raised_after_a_change_is_the_cause_of_the_error() -> None:
+    """Somebody has to mend both."""
+
+    def match(_message: object) -> bool:
+        send(self_pid(), "more")
+        raise RuntimeError("its own")
+
+    send(self_pid(), "mail")
+    with pytest.raises(UsageError, match="has sent one to its own process") as caught:
+        await receive(match)
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert str(caught.value.__cause__) == "its own"
+
+
 async def test_what_a_predicate_raises_is_not_taken_for_a_change() -> None:
     def match(_message: object) -> bool:
         raise RuntimeError("its own")

@@ -160,6 +160,23 @@ def test_what_stops_the_loop_when_a_timeout_is_told_keeps_nobody_waiting() -> No
     loop.close()
 
 
+def test_an_answer_that_came_in_the_same_moment_is_no_timeout() -> None:
+    """Who asked has it and has not run since, so the wait is still in the queue."""
+    loop, timeouts, process = _timeouts()
+    told: list[object] = []
+    process.kernel.incidents.call_timeout = lambda *what: told.append(what)
+    loop.set_exception_handler(lambda _loop, context: told.append(context))
+    answered, late = loop.create_future(), loop.create_future()
+    timeouts.of(1.0).add(answered, process, "call", loop.time())
+    timeouts.of(1.0).add(late, process, "cast", loop.time())
+    answered.set_result("answer")
+    loop.run_until_complete(pause(1.0))
+    assert answered.result() == "answer"
+    assert isinstance(late.exception(), CallTimeout)
+    assert told == [(process, "cast", 1.0)]
+    loop.close()
+
+
 def test_in_a_simulation_each_wait_has_a_timer_of_its_own() -> None:
     """It chooses among those that are due together."""
     loop, timeouts, process = _timeouts(chooser=object())

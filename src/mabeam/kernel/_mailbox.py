@@ -96,7 +96,7 @@ async def take_matching(process: Process, match: Callable[[Any], bool], timeout:
     mailbox = process.mailbox
     if mailbox is not None and not process.status & SUSPENDED:
         size = len(mailbox)
-        message, index = None, -1
+        message, index = None, None
         try:
             for place, message in enumerate(mailbox):
                 if match(message):
@@ -108,7 +108,7 @@ async def take_matching(process: Process, match: Callable[[Any], bool], timeout:
             raise _changed(match) from error
         if len(mailbox) != size:
             raise _changed(match)
-        if index >= 0:
+        if index is not None:
             del mailbox[index]
             if not mailbox:
                 process.mailbox = None
